@@ -1,0 +1,27 @@
+# One way to make a library, so that flags, include directories and install rules are the same everywhere.
+function(xlstm_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(xlstm_${name} STATIC ${ARG_SOURCES})
+  add_library(xlstm::${name} ALIAS xlstm_${name})
+  set_target_properties(xlstm_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(
+    xlstm_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/xlstm>)
+  target_link_libraries(xlstm_${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+  xlstm_set_flags(xlstm_${name})
+endfunction()
+
+function(xlstm_set_flags target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(
+    ${target}
+    PRIVATE $<$<COMPILE_LANGUAGE:CXX,C>:-Wall;-Wextra;-Wconversion;-Wsign-compare;-march=${XLSTM_CPU_ARCH}>
+            # Errors in errno and floating-point traps are not used; contraction to FMA is wanted. Nothing here
+            # changes the meaning of NaN and infinity, which the finite checks rely on.
+            $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno;-fno-trapping-math;-ffp-contract=fast>
+            $<$<AND:$<COMPILE_LANGUAGE:CXX,C>,$<BOOL:${XLSTM_WERROR}>>:-Werror>)
+  if(XLSTM_SANITIZE)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX,C>:-fsanitize=${XLSTM_SANITIZE};-fno-omit-frame-pointer>)
+    target_link_options(${target} PUBLIC -fsanitize=${XLSTM_SANITIZE})
+  endif()
+endfunction()

@@ -1,0 +1,66 @@
+// Element types of tensors.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/types.h"
+
+namespace xlstm {
+
+enum class DType : int8_t { f32, f64, bf16, f16, i8, i16, i32, i64, u8, u16, u32, boolean };
+
+int64_t size_of(DType dtype);      // bytes of one element
+const char* name_of(DType dtype);  // "float32", "bfloat16", ...
+bool is_floating(DType dtype);
+xlstm_dtype kernel_dtype(DType dtype);  // ShapeError if kernels do not compute in it
+
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<int8_t> {
+  static constexpr DType value = DType::i8;
+};
+template <>
+struct DTypeOf<int16_t> {
+  static constexpr DType value = DType::i16;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::i32;
+};
+template <>
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::i64;
+};
+template <>
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<uint16_t> {
+  static constexpr DType value = DType::u16;
+};
+template <>
+struct DTypeOf<uint32_t> {
+  static constexpr DType value = DType::u32;
+};
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::boolean;
+};
+
+// bfloat16 and float16 travel as their 16 bits; both conversions round to nearest even.
+float bf16_to_float(uint16_t bits);
+uint16_t float_to_bf16(float value);
+float f16_to_float(uint16_t bits);
+uint16_t float_to_f16(float value);
+
+}  // namespace xlstm

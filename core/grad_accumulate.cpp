@@ -1,0 +1,65 @@
+#include "core/grad_accumulate.h"
+
+namespace xlstm::autograd {
+namespace {
+
+template <class T>
+void add_contiguous(T* to, const T* from, int64_t n) {
+#pragma omp parallel for simd schedule(static) if (n > 65536)
+  for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+}
+
+Tensor contiguous(const Tensor& t) {
+  return t.is_contiguous() ? t : t.clone();
+}
+
+// to += from; `to` must be contiguous.
+void add_to(const Tensor& to, const Tensor& from) {
+  require<ShapeError>(to.shape() == from.shape() && to.dtype() == from.dtype(),
+                      "backward: gradients of one tensor differ in shape or type, got ",
+                      to_string(from.shape()), ", expected ", to_string(to.shape()));
+  const Tensor source = contiguous(from);
+  if (to.dtype() == DType::f32) {
+    add_contiguous(to.data<float>(), source.data<float>(), to.numel());
+  } else if (to.dtype() == DType::f64) {
+    add_contiguous(to.data<double>(), source.data<double>(), to.numel());
+  } else {
+    throw_error<ShapeError>("backward: gradients must be float32 or float64, got ",
+                            name_of(to.dtype()));
+  }
+}
+
+bool owned_alone(const Tensor& t) {
+  return t.shared_impl().use_count() == 1 && t.impl()->storage.use_count() == 1 &&
+         t.is_contiguous();
+}
+
+}  // namespace
+
+void accumulate_into_leaf(Tensor& leaf, const Tensor& grad) {
+  require<ShapeError>(grad.shape() == leaf.shape() && grad.dtype() == leaf.dtype(),
+                      "backward: gradient and tensor differ, got ", to_string(grad.shape()),
+                      ", expected ", to_string(leaf.shape()));
+  if (!leaf.grad().defined()) {
+    // The incoming tensor may also serve as somebody else's gradient, so the leaf gets its own.
+    leaf.set_grad(grad.clone());
+    return;
+  }
+  Tensor target = leaf.grad();
+  if (target.is_contiguous()) {
+    add_to(target, grad);
+    target.bump_version();
+  } else {
+    Tensor sum = target.clone();
+    add_to(sum, grad);
+    target.copy_from(sum);
+  }
+}
+
+Tensor sum_of_gradients(Tensor a, const Tensor& b) {
+  if (!owned_alone(a)) a = a.clone();
+  add_to(a, b);
+  return a;
+}
+
+}  // namespace xlstm::autograd

@@ -1,0 +1,29 @@
+// Optimizer updates over flat memory. Not differentiable: they write into their arguments.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace xlstm::ops {
+
+struct AdamwOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  int64_t step = 1;       // counted from 1, for the bias correction
+  double grad_scale = 1;  // gradients are multiplied by this first (clipping, accumulation)
+};
+
+// Decoupled weight decay (Loshchilov and Hutter 2019): p -= lr * (mhat / (sqrt(vhat) + eps) + wd *
+// p). All tensors are contiguous with one shape; float32 or float64.
+void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor moment2,
+                  const AdamwOptions& options);
+
+struct SgdOptions {
+  double lr = 1e-2, momentum = 0, weight_decay = 0, grad_scale = 1;
+  bool nesterov = false;
+};
+// velocity may be undefined if momentum == 0. Weight decay is added to the gradient, as SGD has it.
+void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const SgdOptions& options);
+
+// Sum of squares in double, in a fixed order. NaN or infinity if any element is.
+double sum_of_squares(const Tensor& x);
+
+}  // namespace xlstm::ops

@@ -1,0 +1,13 @@
+// Dropout.
+#pragma once
+
+#include "core/random.h"
+#include "core/tensor.h"
+
+namespace xlstm::ops {
+
+// y = x * keep / (1 - p), keep drawn with probability 1 - p from the generator. 0 <= p < 1; p == 0
+// returns x and draws nothing. The mask is drawn again in backward, not stored.
+Tensor dropout(const Tensor& x, double p, Generator& generator);
+
+}  // namespace xlstm::ops

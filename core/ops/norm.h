@@ -1,0 +1,23 @@
+// Normalisation over the last dimension. Statistics in float32 or better.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace xlstm::ops {
+
+enum class NormScale {
+  plain,    // y = xhat * w        (architecture B, w starts at 1)
+  one_plus  // y = xhat * (1 + w)  (architecture A, w starts at 0)
+};
+
+// LayerNorm: xhat = (x - mean) / sqrt(var + eps), biased variance. x [..., D], weight [D], bias [D]
+// or undefined.
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps,
+                  NormScale scale);
+// RMSNorm: xhat = x / sqrt(mean x^2 + eps).
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, NormScale scale);
+// LayerNorm over each of H equal groups of the last dimension (a head's features), weight [D].
+Tensor multi_head_norm(const Tensor& x, const Tensor& weight, int64_t n_heads, double eps,
+                       NormScale scale);
+
+}  // namespace xlstm::ops

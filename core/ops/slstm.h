@@ -1,0 +1,32 @@
+// The sLSTM recurrence.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace xlstm::ops {
+
+// All [B, H, D] with D units per head; undefined members mean zeros.
+struct SlstmState {
+  Tensor h, c, n, m;
+};
+
+struct SlstmOptions {
+  double recurrent_clip = 0;   // > 0: elementwise clip of the recurrent part of dh
+  bool recurrent_cut = false;  // no gradient through h_{t-1} (R still gets its own)
+  double forward_clip = 0;     // > 0: h is clamped to +-this; ignored by the gradient
+};
+
+struct SlstmResult {
+  Tensor h;  // [B, T, H, D]
+  SlstmState final_state;
+};
+
+// Gates in the order i, f, z, o. wx [B, T, 4, H, D] pre-activations from the input (any strides
+// with dense D); R [H, D_in, 4, D_out]; bias [H, 4, D] or undefined; reset [B, T] uint8 or
+// undefined: 1 makes the state zero before that step, with no gradient across. Gradients flow to
+// wx, R, bias, and the initial h, c, n, m; the stabiliser m is a constant in every gradient except
+// that the initial m receives <c0, dc0> + <n0, dn0>.
+SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmState& initial,
+                  const Tensor& reset, const SlstmOptions& options = {});
+
+}  // namespace xlstm::ops

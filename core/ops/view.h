@@ -1,0 +1,25 @@
+// Views and copies: the same numbers under another shape. All are differentiable.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace xlstm::ops {
+
+// Same elements in row-major order; one size may be -1. A view where strides allow, else a copy.
+Tensor reshape(const Tensor& x, const Shape& shape);
+// Views.
+Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1);
+Tensor permute(const Tensor& x, const std::vector<int64_t>& dims);
+Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop);  // [start, stop)
+Tensor select(const Tensor& x, int64_t dim, int64_t index);               // drops the dimension
+Tensor unsqueeze(const Tensor& x, int64_t dim);
+Tensor squeeze(const Tensor& x, int64_t dim);
+Tensor expand(const Tensor& x, const Shape& shape);  // broadcasts with stride 0
+Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim);
+// Copies.
+Tensor contiguous(const Tensor& x);  // x itself if it is contiguous
+Tensor concat(const Tensors& xs, int64_t dim);
+Tensor stack(const Tensors& xs, int64_t dim);
+Tensor cast(const Tensor& x, DType dtype);  // x itself if it has the type
+
+}  // namespace xlstm::ops

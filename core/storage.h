@@ -1,0 +1,37 @@
+// Reference-counted bytes, and the counters behind `memory_stats`.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/device.h"
+
+namespace xlstm {
+
+// Memory shared by tensors. `version` counts the writes that autograd must know of.
+struct Storage {
+  void* data = nullptr;
+  int64_t bytes = 0;
+  Device device;
+  uint64_t version = 0;
+
+  Storage(int64_t bytes, Device device);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+};
+
+struct MemoryStats {
+  int64_t in_use_bytes = 0;          // held by live storages
+  int64_t peak_bytes = 0;            // the most ever in use
+  int64_t cached_bytes = 0;          // free, kept for reuse
+  int64_t n_allocations = 0;         // requests served
+  int64_t n_system_allocations = 0;  // of which asked of the system
+};
+
+MemoryStats memory_stats(Device device = kCpu);
+void reset_peak_memory(Device device = kCpu);
+// Gives cached blocks back to the system.
+void release_cached_memory(Device device = kCpu);
+
+}  // namespace xlstm

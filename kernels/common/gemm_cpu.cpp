@@ -1,0 +1,90 @@
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/common/blas_cpu.h"
+
+namespace xlstm::kernels {
+namespace {
+
+constexpr int64_t kBlockRows = 256;
+constexpr int64_t kBlockCols = 512;
+constexpr int64_t kSliceDepth = 1024;  // K per slice when C alone gives too few blocks
+constexpr int64_t kMinBlocks = 8;      // enough for a few threads
+constexpr int64_t kMaxSlices = 16;
+
+struct Plan {
+  int64_t rows, cols, slices, depth;
+};
+
+int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// A function of the shape alone.
+Plan plan_product(int64_t M, int64_t N, int64_t K) {
+  Plan p{ceil_div(M, kBlockRows), ceil_div(N, kBlockCols), 1, K};
+  const int64_t blocks = p.rows * p.cols;
+  if (blocks > 0 && blocks < kMinBlocks && K >= 2 * kSliceDepth) {
+    p.slices = std::min({ceil_div(kMinBlocks, blocks), K / kSliceDepth, kMaxSlices});
+    p.depth = ceil_div(ceil_div(K, p.slices), 64) * 64;
+    p.slices = ceil_div(K, p.depth);
+  }
+  return p;
+}
+
+template <class T>
+void run(Trans trans_a, Trans trans_b, int64_t M, int64_t N, int64_t K, T alpha, const T* A,
+         int64_t lda, const T* B, int64_t ldb, T beta, T* C, int64_t ldc, void* workspace) {
+  const Plan plan = plan_product(M, N, K);
+  // Even block sizes, multiples of 16, so that no thread is left with a sliver.
+  const int64_t block_m = plan.rows > 0 ? ceil_div(ceil_div(M, plan.rows), 16) * 16 : 0;
+  const int64_t block_n = plan.cols > 0 ? ceil_div(ceil_div(N, plan.cols), 16) * 16 : 0;
+  const int64_t tasks = plan.rows * plan.cols * plan.slices;
+  T* partial = static_cast<T*>(workspace);
+#pragma omp parallel for schedule(dynamic, 1) if (M * N * K > 64 * 64 * 64)
+  for (int64_t task = 0; task < tasks; ++task) {
+    const int64_t slice = task / (plan.rows * plan.cols);
+    const int64_t block = task % (plan.rows * plan.cols);
+    const int64_t m0 = block / plan.cols * block_m, n0 = block % plan.cols * block_n;
+    const int64_t m = std::min(block_m, M - m0), n = std::min(block_n, N - n0);
+    if (m <= 0 || n <= 0) continue;
+    const int64_t k0 = slice * plan.depth, k = std::min(plan.depth, K - k0);
+    const T* a = trans_a == Trans::yes ? A + k0 * lda + m0 : A + m0 * lda + k0;
+    const T* b = trans_b == Trans::yes ? B + n0 * ldb + k0 : B + k0 * ldb + n0;
+    if (slice == 0) {
+      gemm_serial(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, C + m0 * ldc + n0, ldc);
+    } else {
+      gemm_serial(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, T(0),
+                  partial + (slice - 1) * M * N + m0 * N + n0, N);
+    }
+  }
+  if (plan.slices == 1) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < M; ++i) {
+    for (int64_t s = 1; s < plan.slices; ++s) {
+      const T* from = partial + (s - 1) * M * N + i * N;
+      T* to = C + i * ldc;
+      for (int64_t j = 0; j < N; ++j) to[j] += from[j];
+    }
+  }
+}
+
+}  // namespace
+
+int64_t gemm_workspace_bytes(int64_t M, int64_t N, int64_t K, int64_t element_bytes) {
+  return (plan_product(M, N, K).slices - 1) * M * N * element_bytes;
+}
+
+void gemm_parallel(Trans trans_a, Trans trans_b, int64_t M, int64_t N, int64_t K, float alpha,
+                   const float* A, int64_t lda, const float* B, int64_t ldb, float beta, float* C,
+                   int64_t ldc, void* workspace) {
+  run(trans_a, trans_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc, workspace);
+}
+
+void gemm_parallel(Trans trans_a, Trans trans_b, int64_t M, int64_t N, int64_t K, double alpha,
+                   const double* A, int64_t lda, const double* B, int64_t ldb, double beta,
+                   double* C, int64_t ldc, void* workspace) {
+  run(trans_a, trans_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc, workspace);
+}
+
+}  // namespace xlstm::kernels

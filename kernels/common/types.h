@@ -1,0 +1,53 @@
+/* Types shared by every kernel of xlstm.cu. Plain C: no CUDA, BLAS or C++ type appears here.
+ *
+ * Contract of every public kernel function
+ *  - one argument struct per op and direction: pointers, int64 sizes and strides, scalars, flags;
+ *  - never allocates, synchronises, prints, throws, exits or keeps state; the caller gives the
+ *    workspace, whose size `<function>_workspace` tells;
+ *  - returns a status; nothing has been written when the status is not XLSTM_OK;
+ *  - results do not depend on the number of threads and are the same bits every time.
+ */
+#ifndef XLSTM_KERNELS_COMMON_TYPES_H_
+#define XLSTM_KERNELS_COMMON_TYPES_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum xlstm_status {
+  XLSTM_OK = 0,
+  XLSTM_NULL_POINTER = 1, /* a required pointer is null */
+  XLSTM_BAD_SIZE = 2,     /* a size is negative, or sizes do not fit each other */
+  XLSTM_BAD_STRIDE = 3,   /* a stride is unusable, e.g. the innermost dimension is not dense */
+  XLSTM_BAD_DTYPE = 4,    /* this backend does not compute in the given element type */
+  XLSTM_BAD_VALUE = 5,    /* a scalar or flag is outside its range */
+  XLSTM_WORKSPACE_TOO_SMALL = 6,
+  XLSTM_NOT_COMPILED = 7, /* the backend is not part of this build */
+  XLSTM_DEVICE_ERROR = 8  /* the device refused; the backend's own last error tells more */
+} xlstm_status;
+
+/* One plain English sentence for a status. Never null, never freed. */
+const char* xlstm_status_string(xlstm_status status);
+
+typedef enum xlstm_dtype {
+  XLSTM_F32 = 0,
+  XLSTM_F64 = 1,
+  XLSTM_BF16 = 2,
+  XLSTM_F16 = 3
+} xlstm_dtype;
+
+/* Where a call runs. On the CPU only the workspace is read. */
+typedef struct xlstm_exec {
+  void* stream;            /* cudaStream_t, or null */
+  void* workspace;         /* 64-byte aligned scratch memory, or null if none is needed */
+  int64_t workspace_bytes; /* its size */
+  void* cublaslt;          /* cublasLtHandle_t, or null to use our own plain product */
+} xlstm_exec;
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* XLSTM_KERNELS_COMMON_TYPES_H_ */

@@ -1,0 +1,92 @@
+#include "core/autograd.h"
+
+#include "tests/catch.h"
+
+namespace xlstm {
+namespace {
+
+// y = a * x * x elementwise, written as an op would be.
+Tensor square_times(const Tensor& x, double a) {
+  Tensor y = Tensor::empty(x.shape(), DType::f64);
+  for (int64_t i = 0; i < x.numel(); ++i)
+    y.data<double>()[i] = a * x.data<double>()[i] * x.data<double>()[i];
+  if (autograd::must_record({x})) {
+    autograd::record("square_times", {x}, {y},
+                     [saved = autograd::Saved(x, "square_times"), a](const Tensors& g) {
+                       const Tensor x0 = saved.get();
+                       Tensor dx = Tensor::empty(x0.shape(), DType::f64);
+                       for (int64_t i = 0; i < x0.numel(); ++i)
+                         dx.data<double>()[i] =
+                             2 * a * x0.data<double>()[i] * g[0].data<double>()[i];
+                       return Tensors{dx};
+                     });
+  }
+  return y;
+}
+
+Tensor leaf(double value) {
+  Tensor x = Tensor::scalar(value, DType::f64);
+  x.set_requires_grad(true);
+  return x;
+}
+
+TEST_CASE("gradients of a chain, of a fork, and of two sweeps add up") {
+  Tensor x = leaf(3);
+  autograd::backward(square_times(square_times(x, 1), 2));  // 2 x^4
+  CHECK(x.grad().item() == Approx(8 * 27));
+  autograd::backward(square_times(x, 1));
+  CHECK(x.grad().item() == Approx(8 * 27 + 6));
+}
+
+TEST_CASE("a saved tensor that was written afterwards is noticed") {
+  Tensor x = leaf(3);
+  const Tensor y = square_times(x, 1);
+  x.fill(4);
+  CHECK_THROWS_AS(autograd::backward(y), AutogradError);
+}
+
+TEST_CASE("NoGrad keeps ops off the tape") {
+  Tensor x = leaf(3);
+  Tensor y;
+  {
+    const autograd::NoGrad no_grad;
+    y = square_times(x, 1);
+  }
+  CHECK_FALSE(y.requires_grad());
+  CHECK_THROWS_AS(autograd::backward(y), AutogradError);
+}
+
+TEST_CASE("the tape is consumed by backward") {
+  Tensor x = leaf(3);
+  const Tensor y = square_times(x, 1);
+  autograd::backward(y);
+  CHECK_THROWS_AS(autograd::backward(y), AutogradError);
+}
+
+TEST_CASE("a tape of a million steps is destroyed without deep recursion") {
+  Tensor y = leaf(1);
+  for (int i = 0; i < 1000000; ++i) y = square_times(y, 1);
+  y = Tensor();
+  SUCCEED();
+}
+
+TEST_CASE("checkpointing gives the same gradients and rewinds the generator") {
+  const auto draw = [](const Tensor& x, Generator& generator) {
+    Tensor r = Tensor::empty({}, DType::f64);
+    fill_uniform(r, 1, 2, generator);
+    return square_times(square_times(x, r.item()), 1);
+  };
+  Tensor plain = leaf(1.5), saved = leaf(1.5);
+  Generator a{7, 0}, b{7, 0};
+  autograd::backward(draw(plain, a));
+  const Tensors out =
+      autograd::checkpoint([&](const Tensors& in) { return Tensors{draw(in[0], b)}; }, {saved}, &b);
+  fill_uniform(Tensor::empty({5}), 0, 1, b);  // the stream moves on before backward
+  const Generator moved = b;
+  autograd::backward(out[0]);
+  CHECK(saved.grad().item() == plain.grad().item());
+  CHECK(b == moved);
+}
+
+}  // namespace
+}  // namespace xlstm

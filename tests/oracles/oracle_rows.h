@@ -1,0 +1,17 @@
+// The groups of oracles, as core/ops/op_rows.h lists the groups of ops.
+#pragma once
+
+#include <initializer_list>
+
+#include "tests/oracles/oracles.h"
+
+namespace xlstm::oracles {
+
+// Declarations, one a line: OracleRows <group>_oracles();
+
+// clang-format off
+inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
+};
+// clang-format on
+
+}  // namespace xlstm::oracles
