@@ -169,7 +169,6 @@ TEST_CASE("every op has a complete row and an oracle") {
       return std::any_of(s.inputs.begin(), s.inputs.end(),
                          [](const Tensor& t) { return t.defined() && t.numel() == 0; });
     }));
-    Generator generator{1, 0};
     for (const OpSample& sample : samples) {
       CHECK(op.flops(sample) >= 0);
       CHECK(op.bytes(sample) >= 0);
@@ -206,6 +205,8 @@ TEST_CASE("composed twins give the same results and gradients") {
     const Gradients fused = run_with_gradients(op, sample);
     const Gradients composed = run_with_gradients(twin, sample);
     check_close(composed.outputs, fused.outputs, 1e-11);
+    // Where a stabiliser is among the outputs, the tape of the twin also differentiates it.
+    if (op.comparable == nullptr) check_close(composed.input_grads, fused.input_grads, 1e-10);
   });
 }
 
