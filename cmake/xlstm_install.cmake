@@ -1,0 +1,32 @@
+# `cmake --install` gives the command, the libraries, the headers under include/xlstm/, and a package
+# that find_package(xlstm COMPONENTS kernels|core|layers|optim|data|train) finds.
+include(CMakePackageConfigHelpers)
+
+foreach(library kernels core layers optim data train)
+  if(TARGET xlstm_${library})
+    list(APPEND installed_targets xlstm_${library})
+  endif()
+endforeach()
+install(
+  TARGETS ${installed_targets}
+  EXPORT xlstm-targets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET xlstm)
+  install(TARGETS xlstm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+foreach(folder kernels core layers optim data tools/train)
+  install(
+    DIRECTORY ${folder}/
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/${folder}
+    FILES_MATCHING
+    PATTERN "*.h")
+endforeach()
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xlstm)
+install(EXPORT xlstm-targets NAMESPACE xlstm:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/xlstm-config.cmake.in ${PROJECT_BINARY_DIR}/xlstm-config.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/xlstm-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/xlstm-config.cmake ${PROJECT_BINARY_DIR}/xlstm-config-version.cmake
+        DESTINATION ${package_dir})
