@@ -40,7 +40,8 @@ class Builder {
 
   bool null() { return add(Json()); }
   bool boolean(bool value) { return add(Json(value)); }
-  bool number_integer(int64_t value) { return add(Json(value)); }
+  // Zero arrives here only as "-0"; as a number with a sign it keeps its meaning.
+  bool number_integer(int64_t value) { return add(value == 0 ? Json(-0.0) : Json(value)); }
   bool number_unsigned(uint64_t value) {
     if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
       fail("integer outside int64, got " + std::to_string(value));
@@ -90,6 +91,8 @@ class Builder {
                              path.empty() ? "" : ", in " + excerpt(path, 200));
   }
   bool add(Json value) {
+    if (++n_values_ > limits_.max_values)
+      fail("too many values, expected at most " + std::to_string(limits_.max_values));
     if (stack_.empty())
       root_ = std::move(value);
     else if (Level& level = stack_.back(); level.value.is_array())
@@ -114,6 +117,7 @@ class Builder {
   const JsonLimits& limits_;
   const char* begin_;
   const char* furthest_;
+  int64_t n_values_ = 0;
   std::vector<Level> stack_;
   Json root_;
 };
@@ -302,6 +306,10 @@ Json parse_json(std::string_view text, const std::string& source, const JsonLimi
   require<FormatError>(static_cast<int64_t>(text.size()) <= limits.max_bytes, source,
                        ": JSON text too large, got ", text.size(), " bytes, expected at most ",
                        limits.max_bytes);
+  // The parser takes a NUL byte for the end of the text and would ignore what follows.
+  const size_t nul = text.find('\0');
+  require<FormatError>(nul == std::string_view::npos, source, ": byte ", nul,
+                       ": not valid JSON, got a NUL byte");
   Builder builder(text, source, limits);
   CountingIterator last = builder.first();
   last.at += text.size();

@@ -78,7 +78,8 @@ std::string describe(const Json& value);
 
 struct JsonLimits {
   int64_t max_bytes = int64_t{256} << 20;
-  int64_t max_depth = 64;  // nested arrays and objects
+  int64_t max_depth = 64;                 // nested arrays and objects
+  int64_t max_values = int64_t{1} << 26;  // each takes about 40 bytes of memory
 };
 
 // `source` is what error messages call the text, normally the file's path.

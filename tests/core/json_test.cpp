@@ -87,6 +87,8 @@ TEST_CASE("whatever strict JSON forbids is an error with its offset") {
     CHECK(contains(error, "test.json: byte "));
   }
   CHECK(contains(error_of("[1, 2, x]"), "byte 8"));
+  CHECK(contains(error_of("[1]\0[2]"sv), "byte 3"));
+  CHECK(contains(error_of("[1]\0"sv), "byte 3"));
 }
 
 TEST_CASE("an error names the key it stands under") {
@@ -104,8 +106,14 @@ TEST_CASE("depth and size are capped") {
   CHECK(error_of(nested(64)).empty());
   CHECK(contains(error_of(nested(65)), "nested too deeply"));
   CHECK(contains(error_of(std::string(3000000, '[')), "nested too deeply"));
-  CHECK(contains(error_of("[[1]]", {.max_bytes = 100, .max_depth = 1}), "nested too deeply"));
-  CHECK(contains(error_of("[1, 2]", {.max_bytes = 5, .max_depth = 9}), "too large"));
+  CHECK(contains(error_of("[[1]]", {.max_bytes = 100, .max_depth = 1, .max_values = 9}),
+                 "nested too deeply"));
+  CHECK(
+      contains(error_of("[1, 2]", {.max_bytes = 5, .max_depth = 9, .max_values = 9}), "too large"));
+  CHECK(contains(error_of("[1, 2]", {.max_bytes = 100, .max_depth = 9, .max_values = 2}),
+                 "too many values"));
+  CHECK(std::signbit(parse("-0").as_double()));
+  CHECK_THROWS_AS(parse("-0").as_int(), FormatError);
 }
 
 TEST_CASE("doubles are written so that they read back to the same bits") {
