@@ -1,0 +1,237 @@
+#include "layers/mlstm.h"
+
+#include <cmath>
+
+#include "core/ops/activation.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/matmul.h"
+#include "core/ops/view.h"
+
+namespace xlstm::layers {
+
+namespace {
+
+// One step needs no chunks.
+ops::MlstmOptions cell_options(int64_t T, int64_t chunk_size, double soft_cap, double eps) {
+  return {.form = T == 1 ? ops::MlstmForm::recurrent : ops::MlstmForm::chunkwise,
+          .chunk_size = chunk_size,
+          .soft_cap = soft_cap,
+          .eps = eps};
+}
+
+ops::MlstmState zero_cell(int64_t B, int64_t H, int64_t K, int64_t V, DType dtype) {
+  return {Tensor::zeros({B, H, K, V}, dtype), Tensor::zeros({B, H, K}, dtype),
+          Tensor::zeros({B, H}, dtype)};
+}
+
+// [B, T, H*X] -> [B, T, H, X]
+Tensor by_head(const Tensor& x, int64_t H) {
+  return ops::reshape(x, {x.size(0), x.size(1), H, x.size(2) / H});
+}
+
+Tensor join_heads(const Tensor& x) {
+  return ops::reshape(x, {x.size(0), x.size(1), x.size(2) * x.size(3)});
+}
+
+// A step is a sequence of length one.
+template <class Layer>
+Outcome<MlstmLayerState> step_of(const Layer& layer, const Tensor& x,
+                                 const MlstmLayerState& state) {
+  auto result = layer.forward(ops::unsqueeze(x, 1), state);
+  result.y = ops::squeeze(result.y, 1);
+  return result;
+}
+
+}  // namespace
+
+// ---- architecture A ----
+
+int64_t MlstmConfig::inner_width(int64_t embedding_dim) const {
+  return projected_width("mlstm", embedding_dim, proj_factor, round_proj_up_to_multiple_of,
+                         round_proj_up_dim_up);
+}
+
+void MlstmConfig::validate(int64_t embedding_dim) const {
+  const int64_t E = inner_width(embedding_dim);
+  require<ConfigError>(num_heads > 0 && E % num_heads == 0,
+                       "mlstm.num_heads: does not divide the inner width, got ", num_heads,
+                       " heads for inner width ", E, ", expected a divisor");
+  require<ConfigError>(qkv_proj_blocksize > 0 && E % qkv_proj_blocksize == 0,
+                       "mlstm.qkv_proj_blocksize: does not divide the inner width, got ",
+                       qkv_proj_blocksize, " for inner width ", E, ", expected a divisor");
+  require<ConfigError>(conv1d_kernel_size >= 1 && conv1d_kernel_size <= 1024,
+                       "mlstm.conv1d_kernel_size: got ", conv1d_kernel_size,
+                       ", expected 1 to 1024");
+  require<ConfigError>(chunk_size >= 1 && chunk_size <= 4096, "mlstm.chunk_size: got ", chunk_size,
+                       ", expected 1 to 4096");
+}
+
+MlstmLayer::MlstmLayer(const BlockPlace& place, const MlstmConfig& config,
+                       ParameterFactory& factory)
+    : config_(config), dropout_(place.dropout) {
+  config.validate(place.embedding_dim);
+  const int64_t D = place.embedding_dim;
+  H_ = config.num_heads;
+  E_ = config.inner_width(D);
+  const auto small = init::small(D), zeros = init::constant(0);
+
+  learnable_skip_ = factory.create({E_}, init::constant(1));
+  register_parameter("learnable_skip", learnable_skip_);
+  proj_up_.emplace(LinearConfig{D, 2 * E_, place.bias}, small, factory);
+  register_module("proj_up", *proj_up_);
+  const HeadwiseLinearConfig headwise{E_, E_ / config.qkv_proj_blocksize, place.bias};
+  q_proj_.emplace(headwise, small, factory);
+  register_module("q_proj", *q_proj_);
+  k_proj_.emplace(headwise, small, factory);
+  register_module("k_proj", *k_proj_);
+  v_proj_.emplace(headwise, small, factory);
+  register_module("v_proj", *v_proj_);
+  conv1d_.emplace(CausalConv1dConfig{.width = E_, .kernel_size = config.conv1d_kernel_size},
+                  factory);
+  register_module("conv1d", *conv1d_);
+  const LinearConfig gate{3 * E_, H_, true};
+  input_gate_.emplace(gate, zeros, factory, init::normal(0, 0.1));
+  register_module("mlstm_cell.igate", *input_gate_);
+  forget_gate_.emplace(gate, zeros, factory, init::linspace(3, 6));
+  register_module("mlstm_cell.fgate", *forget_gate_);
+  outnorm_.emplace(NormConfig{.kind = NormKind::multi_head, .width = E_, .num_heads = H_}, factory);
+  register_module("mlstm_cell.outnorm", *outnorm_);
+  proj_down_.emplace(LinearConfig{E_, D, place.bias}, init::wang(D, place.num_blocks), factory);
+  register_module("proj_down", *proj_down_);
+}
+
+Tensor MlstmLayer::gates(const Tensor& q, const Tensor& k, const Tensor& v) const {
+  // W [q; k; v] as a sum of three products: the concatenation is never built. Both gates share
+  // each product.
+  const Tensor W = ops::concat({input_gate_->weight(), forget_gate_->weight()}, 0);
+  const Tensor bias = ops::concat({input_gate_->bias(), forget_gate_->bias()}, 0);
+  const Tensors parts = ops::split(W, {E_, E_, E_}, 1);
+  const Tensor from_q = ops::linear(q, parts[0], bias);
+  return ops::add(ops::add(from_q, ops::linear(k, parts[1])), ops::linear(v, parts[2]));
+}
+
+Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerState& state,
+                                             const Tensor& reset,
+                                             const ForwardContext& context) const {
+  const Tensors halves = ops::split(proj_up_->forward(x), {E_, E_}, 2);
+  const Tensor &inner = halves[0], &gate = halves[1];
+  const auto conv = conv1d_->forward(inner, state.conv, reset);
+  const Tensor q = q_proj_->forward(conv.y), k = k_proj_->forward(conv.y);
+  const Tensor v = v_proj_->forward(inner);
+  const Tensors i_f = ops::split(gates(q, k, v), {H_, H_}, 2);
+  const auto cell =
+      ops::mlstm(by_head(q, H_), by_head(k, H_), by_head(v, H_), i_f[0], i_f[1], state.cell, reset,
+                 cell_options(x.size(1), config_.chunk_size, 0, 1e-6));
+  const Tensor normed = outnorm_->forward(join_heads(cell.h));
+  const Tensor skipped = ops::add(normed, ops::mul(conv.y, learnable_skip_));
+  const Tensor y = proj_down_->forward(ops::gated(gate, skipped, ops::Activation::silu));
+  return {dropout(y, dropout_, context), {conv.state, cell.final_state}};
+}
+
+Outcome<MlstmLayerState> MlstmLayer::step(const Tensor& x, const MlstmLayerState& state) const {
+  return step_of(*this, x, state);
+}
+
+MlstmLayerState MlstmLayer::init_state(int64_t batch) const {
+  const int64_t K = E_ / H_;
+  return {conv1d_->init_state(batch), zero_cell(batch, H_, K, K, learnable_skip_.dtype())};
+}
+
+// ---- architecture B ----
+
+namespace {
+
+int64_t truncated_width(const char* key, int64_t width, double factor) {
+  require<ConfigError>(std::isfinite(factor) && factor > 0 && factor <= 1024, key, ": got ", factor,
+                       ", expected a number in (0, 1024]");
+  return static_cast<int64_t>(static_cast<double>(width) * factor);
+}
+
+}  // namespace
+
+int64_t MlstmLargeConfig::qk_width() const {
+  return truncated_width("qk_dim_factor", embedding_dim, qk_dim_factor);
+}
+
+int64_t MlstmLargeConfig::v_width() const {
+  return truncated_width("v_dim_factor", embedding_dim, v_dim_factor);
+}
+
+void MlstmLargeConfig::validate() const {
+  require<ConfigError>(embedding_dim > 0, "embedding_dim: got ", embedding_dim,
+                       ", expected a positive number");
+  require<ConfigError>(num_heads > 0, "num_heads: got ", num_heads, ", expected a positive number");
+  const auto divides = [&](const char* what, int64_t width) {
+    require<ConfigError>(width > 0 && width % num_heads == 0, "num_heads: does not divide the ",
+                         what, " width, got ", num_heads, " heads for width ", width,
+                         ", expected a divisor");
+  };
+  divides("query and key", qk_width());
+  divides("value", v_width());
+  require<ConfigError>(chunk_size >= 1 && chunk_size <= 4096, "chunk_size: got ", chunk_size,
+                       ", expected 1 to 4096");
+  require<ConfigError>(eps > 0 && norm_eps > 0, "eps, norm_eps: got ", eps, " and ", norm_eps,
+                       ", expected positive numbers");
+  require<ConfigError>(std::isfinite(gate_soft_cap) && gate_soft_cap >= 0, "gate_soft_cap: got ",
+                       gate_soft_cap, ", expected a positive number, or 0 for none");
+}
+
+MlstmLargeLayer::MlstmLargeLayer(const MlstmLargeConfig& config, ParameterFactory& factory)
+    : config_(config), H_(config.num_heads) {
+  config.validate();
+  const int64_t D = config.embedding_dim;
+  const auto small = init::small(D), zeros = init::constant(0);
+  const LinearConfig to_qk{D, config.qk_width(), config.use_bias};
+  const LinearConfig to_v{D, config.v_width(), config.use_bias}, to_gate{D, H_, true};
+  q_.emplace(to_qk, small, factory);
+  register_module("q", *q_);
+  k_.emplace(to_qk, small, factory);
+  register_module("k", *k_);
+  v_.emplace(to_v, small, factory);
+  register_module("v", *v_);
+  output_gate_.emplace(to_v, zeros, factory);
+  register_module("ogate_preact", *output_gate_);
+  input_gate_.emplace(to_gate, zeros, factory, init::constant(-10));
+  register_module("igate_preact", *input_gate_);
+  forget_gate_.emplace(to_gate, zeros, factory, init::linspace(3, 6));
+  register_module("fgate_preact", *forget_gate_);
+  multihead_norm_.emplace(NormConfig{.kind = NormKind::multi_head,
+                                     .width = config.v_width(),
+                                     .num_heads = H_,
+                                     .eps = config.norm_eps,
+                                     .scale = ops::NormScale::plain,
+                                     .bias = config.use_bias},
+                          factory);
+  register_module("multihead_norm", *multihead_norm_);
+  out_proj_.emplace(LinearConfig{config.v_width(), D, config.use_bias},
+                    init::wang(D, config.num_blocks), factory);
+  register_module("out_proj", *out_proj_);
+}
+
+Outcome<MlstmLayerState> MlstmLargeLayer::forward(const Tensor& x, const MlstmLayerState& state,
+                                                  const Tensor& reset,
+                                                  const ForwardContext&) const {
+  const Tensor q = q_->forward(x), k = k_->forward(x), v = v_->forward(x);
+  // Both gates in one product: their weights are small.
+  const Tensor W = ops::concat({input_gate_->weight(), forget_gate_->weight()}, 0);
+  const Tensor bias = ops::concat({input_gate_->bias(), forget_gate_->bias()}, 0);
+  const Tensors i_f = ops::split(ops::linear(x, W, bias), {H_, H_}, 2);
+  const auto cell =
+      ops::mlstm(by_head(q, H_), by_head(k, H_), by_head(v, H_), i_f[0], i_f[1], state.cell, reset,
+                 cell_options(x.size(1), config_.chunk_size, config_.gate_soft_cap, config_.eps));
+  const Tensor normed = multihead_norm_->forward(join_heads(cell.h));
+  const Tensor gated = ops::gated(output_gate_->forward(x), normed, ops::Activation::sigmoid);
+  return {out_proj_->forward(gated), {Tensor{}, cell.final_state}};
+}
+
+Outcome<MlstmLayerState> MlstmLargeLayer::step(const Tensor& x,
+                                               const MlstmLayerState& state) const {
+  return step_of(*this, x, state);
+}
+
+MlstmLayerState MlstmLargeLayer::init_state(int64_t batch) const {
+  return {Tensor{}, zero_cell(batch, H_, config_.qk_width() / H_, config_.v_width() / H_,
+                              input_gate_->weight().dtype())};
+}
+
+}  // namespace xlstm::layers

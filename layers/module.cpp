@@ -1,0 +1,141 @@
+#include "layers/module.h"
+
+#include <cstring>
+#include <unordered_set>
+
+#include "core/checked_size.h"
+#include "core/ops/dropout.h"
+
+namespace xlstm::layers {
+
+Tensor dropout(const Tensor& x, double p, const ForwardContext& context) {
+  if (!context.training || p == 0) return x;
+  require<ConfigError>(context.generator != nullptr,
+                       "dropout: no generator in the forward context, got p = ", p,
+                       ", expected a generator (training with dropout draws random numbers)");
+  return ops::dropout(x, p, *context.generator);
+}
+
+ParameterFactory::ParameterFactory(Generator generator, DType dtype)
+    : generator_(generator), dtype_(dtype) {
+  require<ConfigError>(dtype == DType::f32 || dtype == DType::f64, "parameters: element type, got ",
+                       name_of(dtype), ", expected float32 or float64");
+}
+
+ParameterFactory ParameterFactory::shapes_only() {
+  ParameterFactory factory(Generator{});
+  factory.shapes_only_ = true;
+  return factory;
+}
+
+Tensor ParameterFactory::create(const Shape& shape, const init::Initializer& initializer) {
+  if (shapes_only_) {
+    element_count(shape);  // the same errors as for real memory
+    Tensor one = Tensor::zeros({1}, dtype_);
+    return one.strided_view(shape, Shape(shape.size(), 0)).set_requires_grad(true);
+  }
+  Tensor parameter = Tensor::empty(shape, dtype_);
+  initializer(parameter, generator_);
+  return parameter.set_requires_grad(true);
+}
+
+void Module::register_parameter(std::string name, const Tensor& parameter) {
+  members_.push_back({std::move(name), parameter, nullptr});
+}
+
+void Module::register_module(std::string name, Module& module) {
+  members_.push_back({std::move(name), Tensor{}, &module});
+}
+
+void Module::collect(const std::string& prefix, NamedTensors& out) const {
+  for (const Member& member : members_) {
+    if (member.module != nullptr) {
+      member.module->collect(prefix + member.name + ".", out);
+    } else {
+      out.emplace_back(prefix + member.name, member.parameter);
+    }
+  }
+}
+
+NamedTensors Module::named_parameters_and_aliases() const {
+  NamedTensors all;
+  collect("", all);
+  return all;
+}
+
+NamedTensors Module::named_parameters() const {
+  NamedTensors unique;
+  std::unordered_set<const TensorImpl*> seen;
+  for (auto& named : named_parameters_and_aliases())
+    if (seen.insert(named.second.impl()).second) unique.push_back(std::move(named));
+  return unique;
+}
+
+Tensors Module::parameters() const {
+  Tensors all;
+  for (auto& [name, parameter] : named_parameters()) all.push_back(parameter);
+  return all;
+}
+
+int64_t Module::n_parameters() const {
+  int64_t n = 0;
+  for (const Tensor& parameter : parameters())
+    n = checked_add(n, parameter.numel(), "number of parameters");
+  return n;
+}
+
+namespace {
+
+bool owns_its_memory(const Tensor& t) {
+  return t.impl()->storage->bytes == t.numel() * size_of(t.dtype());
+}
+
+}  // namespace
+
+void Module::zero_grad() {
+  for (Tensor& parameter : parameters()) {
+    Tensor grad = parameter.grad();
+    if (!grad.defined()) continue;
+    if (owns_its_memory(grad)) {
+      parameter.set_grad({});
+    } else {
+      grad.fill(0);
+    }
+  }
+}
+
+ParameterArena::ParameterArena(const Module& module) {
+  constexpr int64_t kAlignBytes = 64;
+  const NamedTensors parameters = module.named_parameters();
+  const DType dtype = parameters.empty() ? DType::f32 : parameters.front().second.dtype();
+  const int64_t align = kAlignBytes / size_of(dtype);
+  int64_t n = 0;
+  for (const auto& [name, parameter] : parameters) {
+    require<ShapeError>(parameter.dtype() == dtype, "parameter arena: ", name,
+                        " has another element type, got ", name_of(parameter.dtype()),
+                        ", expected ", name_of(dtype));
+    entries_.push_back({name, parameter, n, parameter.numel()});
+    n = checked_add(n, (parameter.numel() + align - 1) / align * align, "parameter arena");
+  }
+  weights_ = Tensor::zeros({n}, dtype);
+  gradients_ = Tensor::zeros({n}, dtype);
+  for (Entry& entry : entries_) {
+    const Shape& shape = entry.parameter.shape();
+    const Shape strides = contiguous_strides(shape);
+    Tensor weight = weights_.strided_view(shape, strides, entry.offset);
+    Tensor gradient = gradients_.strided_view(shape, strides, entry.offset);
+    weight.copy_from(entry.parameter);
+    if (entry.parameter.grad().defined()) gradient.copy_from(entry.parameter.grad());
+    entry.parameter.rebind(weight);
+    entry.parameter.set_grad(gradient);
+  }
+}
+
+void ParameterArena::zero_grad() {
+  if (gradients_.numel() > 0)
+    std::memset(gradients_.raw(), 0,
+                static_cast<size_t>(gradients_.numel() * size_of(gradients_.dtype())));
+  gradients_.bump_version();
+}
+
+}  // namespace xlstm::layers

@@ -1,0 +1,103 @@
+// Module: a tree of named parameters. ParameterFactory makes them; ParameterArena packs them flat.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/random.h"
+#include "core/tensor.h"
+#include "layers/init.h"
+
+namespace xlstm::layers {
+
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+// What a forward pass needs to know beyond its inputs. The default is inference.
+struct ForwardContext {
+  bool training = false;                  // dropout acts only if true
+  Generator* generator = nullptr;         // required if dropout acts
+  bool activation_checkpointing = false;  // keep only block inputs, recompute blocks in backward
+};
+
+// Dropout at probability p if the context is training; else x. ConfigError without a generator.
+Tensor dropout(const Tensor& x, double p, const ForwardContext& context);
+
+// Makes parameters: draws their start values in the order of the calls, so a seed fixes a model.
+class ParameterFactory {
+ public:
+  explicit ParameterFactory(Generator generator, DType dtype = DType::f32);
+  explicit ParameterFactory(uint64_t seed, DType dtype = DType::f32)
+      : ParameterFactory(Generator{seed, 0}, dtype) {}
+  // Parameters have shapes but share one element of memory: for counting and listing a model that
+  // would not fit. Such a model must not be run.
+  static ParameterFactory shapes_only();
+
+  Tensor create(const Shape& shape, const init::Initializer& initializer);
+  const Generator& generator() const { return generator_; }
+  DType dtype() const { return dtype_; }
+
+ private:
+  Generator generator_;
+  DType dtype_;
+  bool shapes_only_ = false;
+};
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  // In order of registration, names joined by dots. A tensor registered twice (a tied weight)
+  // appears once, under its first name.
+  NamedTensors named_parameters() const;
+  // The same, with tied weights under each of their names.
+  NamedTensors named_parameters_and_aliases() const;
+  Tensors parameters() const;
+  int64_t n_parameters() const;
+  // Zeroes gradients that live in an arena, drops the others.
+  void zero_grad();
+
+ protected:
+  // Names may contain dots. Submodules must live as long as this module, at one address.
+  void register_parameter(std::string name, const Tensor& parameter);
+  void register_module(std::string name, Module& module);
+
+ private:
+  struct Member {
+    std::string name;
+    Tensor parameter;          // defined for a parameter,
+    Module* module = nullptr;  // set for a submodule
+  };
+  void collect(const std::string& prefix, NamedTensors& out) const;
+  std::vector<Member> members_;
+};
+
+// All parameters of a module in one flat tensor and all gradients in another, so that clipping,
+// reduction and the optimizer run over flat memory. Parameters keep their handles and their values.
+// Every parameter starts at a multiple of 64 bytes; the gaps stay zero.
+class ParameterArena {
+ public:
+  // ShapeError if the parameters do not share one dtype.
+  explicit ParameterArena(const Module& module);
+
+  struct Entry {
+    std::string name;
+    Tensor parameter;
+    int64_t offset = 0;  // elements
+    int64_t numel = 0;
+  };
+  const std::vector<Entry>& entries() const { return entries_; }
+  const Tensor& weights() const { return weights_; }      // [n]
+  const Tensor& gradients() const { return gradients_; }  // [n]
+  void zero_grad();
+
+ private:
+  std::vector<Entry> entries_;
+  Tensor weights_, gradients_;
+};
+
+}  // namespace xlstm::layers

@@ -1,0 +1,39 @@
+// Normalisation layers of both architectures.
+#pragma once
+
+#include "core/ops/norm.h"
+#include "layers/module.h"
+
+namespace xlstm::layers {
+
+enum class NormKind {
+  layer,      // over the last dimension
+  rms,        // the same without the mean
+  multi_head  // LayerNorm over each head's share of the last dimension
+};
+
+struct NormConfig {
+  NormKind kind = NormKind::layer;
+  int64_t width = 0;
+  int64_t num_heads = 1;  // multi_head only
+  double eps = 1e-5;
+  // Architecture A stores w with an effective scale of 1 + w; B stores the scale itself. Either
+  // way the scale starts at 1.
+  ops::NormScale scale = ops::NormScale::one_plus;
+  bool weight = true;  // false: no scale at all
+  bool bias = false;
+  void validate() const;  // ConfigError
+};
+
+// Parameters: weight [width], bias [width].
+class Norm : public Module {
+ public:
+  Norm(const NormConfig& config, ParameterFactory& factory);
+  Tensor forward(const Tensor& x) const;  // [..., width] -> [..., width]
+
+ private:
+  NormConfig config_;
+  Tensor weight_, bias_;
+};
+
+}  // namespace xlstm::layers
