@@ -1,0 +1,88 @@
+// The configuration of a run: plain structs with defaults. Keys, ranges and documentation stand in
+// the field tables of config_fields.cpp; docs/configuration.md is made from them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layers/make_model.h"
+#include "tools/train/generation.h"
+
+namespace xlstm::train {
+
+// A number of batches (an integer in the file) or a fraction of an epoch (a number with a point).
+struct Interval {
+  double value = 1.0;
+  bool is_fraction = true;
+  // In optimizer steps, at least 1.
+  int64_t steps(int64_t steps_per_epoch, int64_t accumulate) const;
+};
+
+struct TrainerConfig {
+  int64_t max_steps = -1;   // optimizer steps; -1: no limit
+  int64_t max_epochs = -1;  // -1: no limit (1000 if nothing else limits the run)
+  double max_time = -1;     // seconds of training in this process; "DD:HH:MM:SS" in files
+  Interval val_check_interval;
+  int64_t limit_val_batches = -1;  // -1: all
+  int64_t log_every_n_steps = 10;
+  int64_t accumulate_grad_batches = 1;
+  double gradient_clip_val = 1.0;     // global norm; 0: off
+  std::string precision = "32-true";  // or 64-true
+  std::string default_root_dir = "runs";
+  std::string name = "xlstm";
+  bool enable_progress_bar = true;
+  int64_t checkpoint_every_n_steps = 0;  // 0: at every validation and at the end
+  int64_t keep_checkpoints = 2;          // newest ones kept; the best one is kept besides
+  bool activation_checkpointing = false;
+  int64_t devices = 1;
+  std::string accelerator = "auto";  // or cpu
+  int64_t max_non_finite = 3;        // skipped steps in a row that end the run
+  int64_t num_threads = 0;           // 0: all
+};
+
+struct DataConfig {
+  std::string root = "stories";     // folder with train.txt and valid.txt, or the bundled stories
+  std::string tokenizer = "train";  // folder or tokenizer.json, or train one on the corpus
+  int64_t vocab_size = 4096;        // of a tokenizer that is trained here
+  int64_t max_length = 256;         // tokens per sequence
+  int64_t batch_size = 16;          // sequences per step and accumulation
+  int64_t n_stories = 22000;        // of the bundled corpus
+  bool document_reset = false;      // the state is zero at the start of every document
+  std::string cache_dir;            // token files; empty: <default_root_dir>/cache
+};
+
+struct OptimizerConfig {
+  std::string name = "adamw";  // or sgd
+  double lr = 1e-3;
+  std::vector<double> betas = {0.9, 0.95};
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  double momentum = 0.9;  // sgd
+};
+
+struct SchedulerConfig {
+  std::string name = "cosine";  // or constant, linear, exponential
+  int64_t warmup_steps = 0;
+  double min_lr = 0;
+  int64_t cooldown_steps = 0;
+  int64_t total_steps = 0;  // 0: the trainer's
+};
+
+struct SampleConfig {
+  std::vector<std::string> prompts = {"Once upon a time"};
+  GenerationOptions options{.max_new_tokens = 200, .temperature = 0.8, .top_k = 50};
+};
+
+struct RunConfig {
+  int64_t seed_everything = 42;
+  TrainerConfig trainer;
+  layers::ModelConfig model = layers::XlstmModelConfig{};  // model.arch chooses
+  DataConfig data;
+  OptimizerConfig optimizer;
+  SchedulerConfig lr_scheduler;
+  SampleConfig sample;  // texts shown at each validation, and the defaults of `generate`
+};
+
+}  // namespace xlstm::train
