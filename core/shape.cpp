@@ -7,6 +7,8 @@
 namespace xlstm {
 
 int64_t element_count(const Shape& shape) {
+  require<ShapeError>(shape.size() <= kMaxRank, "shape: too many dimensions, got ", shape.size(),
+                      ", expected at most ", kMaxRank);
   int64_t n = 1;
   // A zero must not hide an overflowing or negative neighbour, so every size is looked at.
   bool empty = false;

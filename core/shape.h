@@ -9,7 +9,10 @@ namespace xlstm {
 
 using Shape = std::vector<int64_t>;
 
-// Number of elements; 1 for a scalar (empty shape). ShapeError if negative or overflowing.
+inline constexpr size_t kMaxRank = 8;  // dimensions of a tensor
+
+// Number of elements; 1 for a scalar (empty shape). ShapeError if a size is negative, the product
+// overflows, or there are too many dimensions.
 int64_t element_count(const Shape& shape);
 Shape contiguous_strides(const Shape& shape);
 std::string to_string(const Shape& shape);  // "[2, 3]"

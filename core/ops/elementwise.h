@@ -1,4 +1,5 @@
-// Elementwise arithmetic with broadcasting, on float32 and float64.
+// Elementwise arithmetic on float32 and float64. Two-argument functions broadcast (sizes equal or
+// 1, aligned at the right) and want one element type. Results are contiguous. Errors: ShapeError.
 #pragma once
 
 #include "core/tensor.h"
@@ -17,7 +18,7 @@ Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
 Tensor sqrt(const Tensor& x);
 Tensor square(const Tensor& x);
-Tensor abs(const Tensor& x);
+Tensor abs(const Tensor& x);  // slope 0 at 0
 Tensor tanh(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
 Tensor log_sigmoid(const Tensor& x);

@@ -1,5 +1,9 @@
-// Views and copies: the same numbers under another shape. All are differentiable.
+// Views and copies: the same numbers under another shape. All are differentiable, and all take any
+// element type (gradients flow through floating ones). Negative dimensions count from the end.
+// Errors: ShapeError.
 #pragma once
+
+#include <optional>
 
 #include "core/tensor.h"
 
@@ -13,13 +17,27 @@ Tensor permute(const Tensor& x, const std::vector<int64_t>& dims);
 Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop);  // [start, stop)
 Tensor select(const Tensor& x, int64_t dim, int64_t index);               // drops the dimension
 Tensor unsqueeze(const Tensor& x, int64_t dim);
-Tensor squeeze(const Tensor& x, int64_t dim);
+Tensor squeeze(const Tensor& x, int64_t dim);        // the dimension must have size 1
 Tensor expand(const Tensor& x, const Shape& shape);  // broadcasts with stride 0
+// One view per size; the sizes add up to the dimension. One node on the tape for all of them, whose
+// gradient is written in one pass (or none, if the pieces' gradients already lie side by side).
 Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim);
 // Copies.
 Tensor contiguous(const Tensor& x);  // x itself if it is contiguous
 Tensor concat(const Tensors& xs, int64_t dim);
 Tensor stack(const Tensors& xs, int64_t dim);
 Tensor cast(const Tensor& x, DType dtype);  // x itself if it has the type
+
+// ---- for writing ops: outside the tape ----
+
+// The strides under which memory of (shape, strides) reads as `new_shape` in row-major order, if
+// there are any. Both shapes have the same number of elements.
+std::optional<Shape> strides_for_reshape(const Shape& shape, const Shape& strides,
+                                         const Shape& new_shape);
+// x as a matrix [numel / last, last] whose rows are dense, one row stride apart: a view where
+// strides allow, else a copy. x has at least one dimension. An empty x gives [0 or rows, last].
+Tensor as_rows(const Tensor& x);
+// x itself if it is contiguous, else a copy.
+Tensor dense(const Tensor& x);
 
 }  // namespace xlstm::ops
