@@ -1,4 +1,5 @@
-// Matrix products.
+// Matrix products on float32 and float64. Transposed views are read in place, not copied. Errors:
+// ShapeError.
 #pragma once
 
 #include "core/tensor.h"

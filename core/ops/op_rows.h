@@ -10,12 +10,14 @@ namespace xlstm {
 
 // Declarations, one a line: std::vector<OpInfo> <group>_rows();
 std::vector<OpInfo> elementwise_rows();
+std::vector<OpInfo> matmul_rows();
 std::vector<OpInfo> reduce_rows();
 std::vector<OpInfo> view_rows();
 
 // clang-format off
 inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     elementwise_rows,
+    matmul_rows,
     reduce_rows,
     view_rows,
 };

@@ -9,12 +9,14 @@ namespace xlstm::oracles {
 
 // Declarations, one a line: OracleRows <group>_oracles();
 OracleRows elementwise_oracles();
+OracleRows matmul_oracles();
 OracleRows reduce_oracles();
 OracleRows view_oracles();
 
 // clang-format off
 inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
     elementwise_oracles,
+    matmul_oracles,
     reduce_oracles,
     view_oracles,
 };

@@ -1,0 +1,195 @@
+#include "core/ops/matmul.h"
+
+#include <algorithm>
+
+#include "core/autograd.h"
+#include "core/ops/reduce.h"
+#include "core/ops/view.h"
+#include "kernels/common/blas_cpu.h"
+
+namespace xlstm::ops {
+namespace {
+
+using autograd::must_record;
+using autograd::record;
+using autograd::Saved;
+using kernels::Trans;
+
+// A batch of products this small each is spread over the threads whole; larger ones one by one.
+constexpr int64_t kSmallProduct = 256 * 256 * 256;
+
+void require_pair(const Tensor& a, const Tensor& b, const char* op) {
+  require<ShapeError>(a.dtype() == DType::f32 || a.dtype() == DType::f64, op,
+                      ": element type must be float32 or float64, got ", name_of(a.dtype()));
+  require<ShapeError>(a.dtype() == b.dtype(), op, ": element types differ, got ",
+                      name_of(a.dtype()), " and ", name_of(b.dtype()), " (cast one of them)");
+}
+
+// How BLAS reads the last two dimensions of a tensor.
+struct Layout {
+  Trans trans = Trans::no;
+  int64_t ld = 0;
+  bool usable = true;
+};
+
+Layout layout_of(const Tensor& x) {
+  const int64_t rows = x.size(-2), cols = x.size(-1), s0 = x.stride(-2), s1 = x.stride(-1);
+  if (x.numel() == 0) return {Trans::no, std::max<int64_t>(1, cols), true};
+  // The stride of a dimension of size 1 says nothing.
+  if ((s1 == 1 || cols == 1) && (s0 >= cols || rows == 1))
+    return {Trans::no, rows == 1 ? cols : s0, true};
+  if ((s0 == 1 || rows == 1) && (s1 >= rows || cols == 1))
+    return {Trans::yes, cols == 1 ? rows : s1, true};
+  return {Trans::no, cols, false};
+}
+
+Tensor readable(const Tensor& x) {
+  return layout_of(x).usable ? x : x.clone();
+}
+
+Tensor transposed(const Tensor& x) {
+  Shape shape = x.shape(), strides = x.strides();
+  std::swap(shape.end()[-1], shape.end()[-2]);
+  std::swap(strides.end()[-1], strides.end()[-2]);
+  return x.strided_view(shape, strides);
+}
+
+// Offsets of the matrices of x, broadcast to the leading dimensions `batch`.
+std::vector<int64_t> matrix_offsets(const Tensor& x, const Shape& batch) {
+  std::vector<int64_t> offsets{0};
+  const size_t lead = batch.size() - (x.shape().size() - 2);
+  for (size_t d = 0; d < batch.size(); ++d) {
+    const bool repeats = d < lead || x.shape()[d - lead] == 1;
+    const int64_t stride = repeats ? 0 : x.strides()[d - lead];
+    std::vector<int64_t> next;
+    for (const int64_t offset : offsets)
+      for (int64_t i = 0; i < batch[d]; ++i) next.push_back(offset + i * stride);
+    offsets = std::move(next);
+  }
+  return offsets;
+}
+
+// y = a b + beta y for every matrix of the batch; y is contiguous.
+template <class T>
+void multiply(const Tensor& a, const Tensor& b, T beta, const Tensor& y) {
+  const int64_t M = y.size(-2), N = y.size(-1), K = a.size(-1);
+  const Layout la = layout_of(a), lb = layout_of(b);
+  const Shape batch(y.shape().begin(), y.shape().end() - 2);
+  const std::vector<int64_t> at_a = matrix_offsets(a, batch), at_b = matrix_offsets(b, batch);
+  const auto n = static_cast<int64_t>(at_a.size());
+  const T *pa = a.data<T>(), *pb = b.data<T>();
+  T* py = y.data<T>();
+  if (n > 1 && M * N * K <= kSmallProduct) {
+#pragma omp parallel for schedule(static) if (n * M * N * K > 64 * 64 * 64)
+    for (int64_t i = 0; i < n; ++i) {
+      const auto at = static_cast<size_t>(i);
+      kernels::gemm_serial(la.trans, lb.trans, M, N, K, T(1), pa + at_a[at], la.ld, pb + at_b[at],
+                           lb.ld, beta, py + i * M * N, N);
+    }
+    return;
+  }
+  const Tensor workspace =
+      Tensor::empty({kernels::gemm_workspace_bytes(M, N, K, size_of(y.dtype()))}, DType::u8);
+  for (int64_t i = 0; i < n; ++i) {
+    const auto at = static_cast<size_t>(i);
+    kernels::gemm_parallel(la.trans, lb.trans, M, N, K, T(1), pa + at_a[at], la.ld, pb + at_b[at],
+                           lb.ld, beta, py + i * M * N, N, workspace.raw());
+  }
+}
+
+void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
+  const Tensor x = readable(a), z = readable(b);
+  if (y.dtype() == DType::f32) {
+    multiply<float>(x, z, static_cast<float>(beta), y);
+  } else {
+    multiply<double>(x, z, beta, y);
+  }
+}
+
+// a b outside the tape; leading dimensions broadcast.
+Tensor product(const Tensor& a, const Tensor& b) {
+  Shape shape = broadcast_shapes(Shape(a.shape().begin(), a.shape().end() - 2),
+                                 Shape(b.shape().begin(), b.shape().end() - 2), "matmul");
+  const bool one_matrix = b.dim() == 2 && a.dim() > 2;
+  shape.push_back(a.size(-2));
+  shape.push_back(b.size(-1));
+  const Tensor y = Tensor::empty(shape, a.dtype());
+  if (one_matrix) {  // all rows of the batch at once
+    multiply_into(as_rows(a), b, 0, as_rows(y));
+  } else {
+    multiply_into(a, b, 0, y);
+  }
+  return y;
+}
+
+// The gradient of a matrix product with respect to its right side, summed over repeated matrices.
+Tensor right_gradient(const Tensor& a, const Tensor& dy, const Shape& b_shape) {
+  if (b_shape.size() == 2 && a.dim() > 2) return product(transposed(as_rows(a)), as_rows(dy));
+  return sum_to(product(transposed(a), dy), b_shape);
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  require_pair(a, b, "matmul");
+  require<ShapeError>(a.dim() >= 2 && b.dim() >= 2 && a.size(-1) == b.size(-2),
+                      "matmul: shapes do not fit, got ", to_string(a.shape()), " and ",
+                      to_string(b.shape()), ", expected [..., M, K] and [..., K, N]");
+  const Tensor y = product(a, b);
+  if (must_record({a, b})) {
+    const Saved saved_a(b.requires_grad() ? a : Tensor{}, "matmul");
+    const Saved saved_b(a.requires_grad() ? b : Tensor{}, "matmul");
+    record("matmul", {a, b}, {y},
+           [saved_a, saved_b, a_shape = a.shape(), b_shape = b.shape()](const Tensors& g) {
+             Tensors grads(2);
+             const Tensor a0 = saved_a.get(), b0 = saved_b.get();
+             if (!g[0].defined()) return grads;
+             if (b0.defined()) grads[0] = sum_to(product(g[0], transposed(b0)), a_shape);
+             if (a0.defined()) grads[1] = right_gradient(a0, g[0], b_shape);
+             return grads;
+           });
+  }
+  return y;
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  require_pair(x, weight, "linear");
+  require<ShapeError>(x.dim() >= 1 && weight.dim() == 2 && x.size(-1) == weight.size(1),
+                      "linear: shapes do not fit, got ", to_string(x.shape()), " and weight ",
+                      to_string(weight.shape()), ", expected [..., I] and [O, I]");
+  Shape shape = x.shape();
+  shape.back() = weight.size(0);
+  const Tensor y = Tensor::empty(shape, x.dtype());
+  if (bias.defined()) {
+    require_pair(x, bias, "linear");
+    require<ShapeError>(bias.shape() == Shape{weight.size(0)}, "linear: bias does not fit, got ",
+                        to_string(bias.shape()), ", expected [", weight.size(0), "]");
+    Tensor rows = y.detach();
+    const autograd::NoGrad no_grad;
+    rows.copy_from(expand(bias, shape));
+  }
+  multiply_into(as_rows(x), transposed(weight), bias.defined() ? 1 : 0, as_rows(y));
+  const Tensors inputs{x, weight, bias};
+  if (must_record(inputs)) {
+    const Saved saved_x(weight.requires_grad() ? x : Tensor{}, "linear");
+    const Saved saved_w(x.requires_grad() ? weight : Tensor{}, "linear");
+    record("linear", inputs, {y},
+           [saved_x, saved_w, x_shape = x.shape(),
+            wants_bias = bias.requires_grad()](const Tensors& g) {
+             Tensors grads(3);
+             const Tensor x0 = saved_x.get(), w0 = saved_w.get();
+             if (!g[0].defined()) return grads;
+             const Tensor dy = as_rows(g[0]);
+             if (w0.defined()) {
+               grads[0] = Tensor::empty(x_shape, dy.dtype());
+               multiply_into(dy, w0, 0, as_rows(grads[0]));
+             }
+             if (x0.defined()) grads[1] = product(transposed(dy), as_rows(x0));
+             if (wants_bias) grads[2] = sum_to(dy, {dy.size(1)});
+             return grads;
+           });
+  }
+  return y;
+}
+
+}  // namespace xlstm::ops
