@@ -11,10 +11,12 @@
 namespace xlstm::data {
 namespace {
 
-constexpr size_t kCachedBytes = 15;           // longer pretokens are rare
+constexpr size_t kCachedBytes = 15;               // longer pretokens are rare
 constexpr size_t kWorthACache = size_t{1} << 14;  // bytes of text
 
-bool never_in_utf8(int byte) { return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5; }
+bool never_in_utf8(int byte) {
+  return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
+}
 
 uint64_t fingerprint_of(const TokenizerDefinition& definition) {
   ContentHash hash;
@@ -133,8 +135,7 @@ void Tokenizer::make_matchers() {
         });
 }
 
-const AddedToken* Tokenizer::match(const Matcher& matcher, std::string_view text,
-                                   size_t at) const {
+const AddedToken* Tokenizer::match(const Matcher& matcher, std::string_view text, size_t at) const {
   for (const int32_t index : matcher.by_first[static_cast<uint8_t>(text[at])]) {
     const AddedToken& token = definition_.added[static_cast<size_t>(index)];
     if (text.substr(at).starts_with(token.content)) return &token;
@@ -186,8 +187,10 @@ void Tokenizer::encode_plain(std::string_view piece, std::vector<int32_t>& ids,
   if (piece.empty()) return;
   if (!unknown_bytes_.empty()) {
     const size_t at = piece.find_first_of(unknown_bytes_);
-    require<FormatError>(at == piece.npos, "tokenizer: the text is not UTF-8, and this vocabulary "
-                         "has no token for byte ", at == piece.npos ? 0 : piece[at] & 0xFF);
+    require<FormatError>(at == piece.npos,
+                         "tokenizer: the text is not UTF-8, and this vocabulary "
+                         "has no token for byte ",
+                         at == piece.npos ? 0 : piece[at] & 0xFF);
   }
   std::string prefixed;
   if (definition_.add_prefix_space && piece[0] != ' ') {

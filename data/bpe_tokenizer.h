@@ -1,8 +1,9 @@
 // Byte-level BPE as in GPT-2, equal to Hugging Face `tokenizers` in its ids (docs/tokenizer.md).
 //
-// Any bytes can be encoded and decode(encode(bytes)) == bytes. (Only vocabularies without tokens for
-// the 13 bytes that never occur in UTF-8 refuse text with such bytes, by a FormatError.) A Tokenizer does not change after it
-// is made, so all its functions may be called from several threads.
+// Any bytes can be encoded and decode(encode(bytes)) == bytes. (Only vocabularies without tokens
+// for the 13 bytes that never occur in UTF-8 refuse text with such bytes, by a FormatError.) A
+// Tokenizer does not change after it is made, so all its functions may be called from several
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,7 @@ struct AddedToken {
 
 // What tokenizer.json says, checked by Tokenizer's constructor.
 struct TokenizerDefinition {
-  std::vector<std::string> vocab;  // token texts by id, in the byte-level alphabet
+  std::vector<std::string> vocab;                   // token texts by id, in the byte-level alphabet
   std::vector<std::pair<int32_t, int32_t>> merges;  // pairs of ids, the lowest rank first
   std::vector<AddedToken> added;  // with ids of the vocabulary (same text) or following on it
   bool add_prefix_space = false;  // put a space before a piece that does not begin with one
@@ -59,8 +60,8 @@ class PretokenCache {
 
 class Tokenizer {
  public:
-  // FormatError (beginning with `source`) if a byte of UTF-8 has no token, a merge makes an unknown token,
-  // two tokens are equal, or the added tokens do not fit.
+  // FormatError (beginning with `source`) if a byte of UTF-8 has no token, a merge makes an unknown
+  // token, two tokens are equal, or the added tokens do not fit.
   explicit Tokenizer(TokenizerDefinition definition, const std::string& source = "tokenizer");
 
   // A file tokenizer.json, or a folder with tokenizer.json or with vocab.json and merges.txt.

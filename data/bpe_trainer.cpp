@@ -14,8 +14,8 @@ using Pair = std::pair<int32_t, int32_t>;
 
 struct PairHash {
   size_t operator()(const Pair& pair) const {
-    uint64_t key = uint64_t{static_cast<uint32_t>(pair.first)} << 32 |
-                   static_cast<uint32_t>(pair.second);
+    uint64_t key =
+        uint64_t{static_cast<uint32_t>(pair.first)} << 32 | static_cast<uint32_t>(pair.second);
     key *= 0x9E3779B97F4A7C15u;
     return key ^ key >> 32;
   }
@@ -118,8 +118,7 @@ class Merging {
 
   void push_touched() {
     for (auto& [pair, words] : touched_)
-      if (const int64_t count = counts_.at(pair); count > 0)
-        push({count, pair, std::move(words)});
+      if (const int64_t count = counts_.at(pair); count > 0) push({count, pair, std::move(words)});
     touched_.clear();
   }
 
@@ -156,8 +155,10 @@ BpeTrainer::BpeTrainer(BpeTrainerConfig config) : config_(std::move(config)) {
     const auto bytes = text_to_bytes(specials[i]);
     const bool good = !specials[i].empty() && (!bytes || bytes->size() > 1) &&
                       (i == 0 || specials[i - 1] != specials[i]);
-    require<ConfigError>(good, "BPE trainer: special tokens must differ and have more than one "
-                         "character, got ", excerpt(specials[i]));
+    require<ConfigError>(good,
+                         "BPE trainer: special tokens must differ and have more than one "
+                         "character, got ",
+                         excerpt(specials[i]));
   }
 }
 
@@ -195,8 +196,8 @@ Tokenizer BpeTrainer::train() const {
     for (const char c : text) word.ids.push_back(id_of_byte[static_cast<uint8_t>(c)]);
     words.push_back(std::move(word));
   }
-  definition.merges = Merging(definition.vocab, std::move(words))
-                          .run(config_.n_vocab, config_.min_frequency);
+  definition.merges =
+      Merging(definition.vocab, std::move(words)).run(config_.n_vocab, config_.min_frequency);
   return Tokenizer(std::move(definition), "trained tokenizer");
 }
 

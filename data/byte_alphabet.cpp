@@ -31,7 +31,9 @@ constexpr Alphabet kAlphabet = make_alphabet();
 
 }  // namespace
 
-uint32_t byte_to_code(uint8_t byte) { return kAlphabet.code_of_byte[byte]; }
+uint32_t byte_to_code(uint8_t byte) {
+  return kAlphabet.code_of_byte[byte];
+}
 
 std::string bytes_to_text(std::string_view bytes) {
   std::string text;

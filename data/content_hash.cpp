@@ -14,7 +14,9 @@ struct ContentHash::State {
   XXH3_state_t xxh;
 };
 
-ContentHash::ContentHash() : state_(std::make_unique<State>()) { XXH3_64bits_reset(&state_->xxh); }
+ContentHash::ContentHash() : state_(std::make_unique<State>()) {
+  XXH3_64bits_reset(&state_->xxh);
+}
 ContentHash::~ContentHash() = default;
 
 void ContentHash::add(std::span<const std::byte> bytes) {
@@ -26,9 +28,13 @@ void ContentHash::add(std::string_view text) {
   add(std::as_bytes(std::span(text)));
 }
 
-void ContentHash::add(int64_t value) { add(std::as_bytes(std::span(&value, 1))); }
+void ContentHash::add(int64_t value) {
+  add(std::as_bytes(std::span(&value, 1)));
+}
 
-uint64_t ContentHash::value() const { return XXH3_64bits_digest(&state_->xxh); }
+uint64_t ContentHash::value() const {
+  return XXH3_64bits_digest(&state_->xxh);
+}
 
 uint64_t content_hash(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());

@@ -43,8 +43,7 @@ Ids ids_of(const std::vector<std::string>& vocab) {
 
 int32_t merge_part(const Ids& ids, std::string_view text, const std::string& where) {
   const auto found = ids.find(text);
-  require<FormatError>(found != ids.end(), where, ": ", excerpt(text),
-                       " is not in the vocabulary");
+  require<FormatError>(found != ids.end(), where, ": ", excerpt(text), " is not in the vocabulary");
   return found->second;
 }
 
@@ -52,9 +51,9 @@ int32_t merge_part(const Ids& ids, std::string_view text, const std::string& whe
 std::pair<int32_t, int32_t> merge_of_line(const Ids& ids, std::string_view line,
                                           const std::string& where) {
   const size_t space = line.find(' ');
-  require<FormatError>(
-      space != line.npos && line.find(' ', space + 1) == line.npos, where, ": got ", excerpt(line),
-      ", expected two tokens with one space between them");
+  require<FormatError>(space != line.npos && line.find(' ', space + 1) == line.npos, where,
+                       ": got ", excerpt(line),
+                       ", expected two tokens with one space between them");
   return {merge_part(ids, line.substr(0, space), where),
           merge_part(ids, line.substr(space + 1), where)};
 }
@@ -177,8 +176,8 @@ Json model_json(const TokenizerDefinition& definition) {
 Tokenizer Tokenizer::from_json(std::string_view text, const std::string& source) {
   const Json json = parse_json(text, source);
   const JsonField root(json, source);
-  root.only_keys({"version", "truncation", "padding", "added_tokens", "normalizer",
-                  "pre_tokenizer", "post_processor", "decoder", "model"});
+  root.only_keys({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
+                  "post_processor", "decoder", "model"});
   if (root.has("version") && root.at("version").as_string() != "1.0") refuse(root.at("version"));
   want_null(root, "truncation");
   want_null(root, "padding");

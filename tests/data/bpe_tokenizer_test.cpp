@@ -17,9 +17,13 @@ std::string golden(const char* name) {
   return real_file_system().read_file(std::string(XLSTM_SOURCE_DIR) + "/tests/data/golden/" + name);
 }
 
-Json golden_tokenizer() { return parse_json(golden("bpe_tokenizer.json"), "bpe_tokenizer.json"); }
+Json golden_tokenizer() {
+  return parse_json(golden("bpe_tokenizer.json"), "bpe_tokenizer.json");
+}
 
-Tokenizer load(const Json& json) { return Tokenizer::from_json(to_text(json), "t.json"); }
+Tokenizer load(const Json& json) {
+  return Tokenizer::from_json(to_text(json), "t.json");
+}
 
 std::vector<int32_t> ids_of(const Json& array) {
   std::vector<int32_t> ids;
@@ -109,7 +113,7 @@ TEST_CASE("special tokens are text unless they are allowed") {
 TEST_CASE("of several added tokens the longest at the leftmost place wins") {
   TokenizerDefinition definition = load(golden_tokenizer()).definition();
   auto add = [&definition, next = static_cast<int32_t>(definition.vocab.size())](
-                       const char* text, bool special, bool normalized) mutable {
+                 const char* text, bool special, bool normalized) mutable {
     definition.added.push_back({text, next++, special, normalized});
   };
   add("<x>", true, false);
@@ -176,10 +180,9 @@ TEST_CASE("fields that change ids and are not implemented are refused by name") 
   CHECK_THAT(error_of({"model", "byte_fallback"}, true), Contains("model.byte_fallback"));
   CHECK_THAT(error_of({"model", "ignore_merges"}, true), Contains("model.ignore_merges"));
   for (const char* key : {"single_word", "lstrip", "rstrip"})
-    CHECK_THAT(error_after([key](Json& json) {
-                 json.find("added_tokens")->as_array()[0].set(key, true);
-               }),
-               Contains(key));
+    CHECK_THAT(
+        error_after([key](Json& json) { json.find("added_tokens")->as_array()[0].set(key, true); }),
+        Contains(key));
 }
 
 TEST_CASE("a damaged or hostile tokenizer.json is a FormatError") {
@@ -195,8 +198,8 @@ TEST_CASE("a damaged or hostile tokenizer.json is a FormatError") {
   for (const Json& merge :
        {Json(3), Json("ab"), Json("a b c"), Json("a nosuchtoken"), Json(Json::Array{"a"}),
         Json(Json::Array{"a", 1}), Json(Json::Array{"a", "b", "c"}), Json("é Ġz")})
-    CHECK_THAT(error_of({"model", "merges"}, Json(Json::Array{merge})), Contains("model.merges[0]") ||
-               Contains("merge 0 makes"));
+    CHECK_THAT(error_of({"model", "merges"}, Json(Json::Array{merge})),
+               Contains("model.merges[0]") || Contains("merge 0 makes"));
   CHECK_THAT(error_of({"model"}, Json::object()), Contains("vocab"));
   CHECK_THAT(error_of({"added_tokens"}, 1), Contains("added_tokens"));
   const auto added_error = [](const char* content, const Json& id) {

@@ -38,9 +38,10 @@ TEST_CASE("the GPT-2 pattern, alternative by alternative") {
   CHECK(cut("a\n\nb") == Parts{"a", "\n", "\n", "b"});
   CHECK(cut("a  ") == Parts{"a", "  "});
   CHECK(cut(" ") == Parts{" "});
-  CHECK(cut("\xC2\xA0x") == Parts{"\xC2\xA0", "x"});                         // U+00A0 is white space
-  CHECK(cut("a\xE3\x80\x80 b") == Parts{"a", "\xE3\x80\x80", " b"});         // so is U+3000
-  CHECK(cut("a\xE2\x80\x8B" "b") == Parts{"a", "\xE2\x80\x8B", "b"});        // U+200B is not
+  CHECK(cut("\xC2\xA0x") == Parts{"\xC2\xA0", "x"});                  // U+00A0 is white space
+  CHECK(cut("a\xE3\x80\x80 b") == Parts{"a", "\xE3\x80\x80", " b"});  // so is U+3000
+  CHECK(cut("a\xE2\x80\x8B"
+            "b") == Parts{"a", "\xE2\x80\x8B", "b"});  // U+200B is not
   CHECK(cut(" \xC3\xA9t\xC3\xA9\xC2\xB2") == Parts{" \xC3\xA9t\xC3\xA9", "\xC2\xB2"});
 }
 

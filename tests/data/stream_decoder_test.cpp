@@ -17,7 +17,9 @@ const Tokenizer& bytes_only() {
   return tokenizer;
 }
 
-int64_t id_of_byte(char c) { return bytes_only().id_of(bytes_to_text({&c, 1})); }
+int64_t id_of_byte(char c) {
+  return bytes_only().id_of(bytes_to_text({&c, 1}));
+}
 
 TEST_CASE("every emoji fed byte by byte appears whole with its last byte") {
   StreamDecoder decoder(bytes_only());
@@ -32,8 +34,8 @@ TEST_CASE("every emoji fed byte by byte appears whole with its last byte") {
 
 TEST_CASE("pieces are whole characters and add up to the lossy decoding") {
   std::mt19937 random(9);
-  const std::string parts[] = {"a", "\xC3", "\xA9", "\xE2\x82", "\xAC", "\xF0\x9F\x98\x80", "\xFF",
-                               "\xED", "\xA0", "\xF4\x90", "\xC0\xAF", "z"};
+  const std::string parts[] = {"a",    "\xC3", "\xA9", "\xE2\x82", "\xAC",     "\xF0\x9F\x98\x80",
+                               "\xFF", "\xED", "\xA0", "\xF4\x90", "\xC0\xAF", "z"};
   for (int i = 0; i < 3000; ++i) {
     std::string bytes, pieces;
     for (int n = 0; n < 6; ++n) bytes += parts[random() % std::size(parts)];
@@ -51,10 +53,15 @@ TEST_CASE("pieces are whole characters and add up to the lossy decoding") {
 // Unicode 16, section 3.9, "U+FFFD substitution of maximal subparts", tables 3-8 to 3-11.
 TEST_CASE("one replacement for each maximal ill-formed part") {
   const std::string r = "\xEF\xBF\xBD";
-  CHECK(lossy_utf8("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82" "A") == r + r + r + r + r + r + r + r + "A");
-  CHECK(lossy_utf8("\xED\xA0\x80\xED\xBF\xBF\xED\xAF" "A") == r + r + r + r + r + r + r + r + "A");
-  CHECK(lossy_utf8("\xF4\x91\x92\x93\xFF" "A\x80\xBF" "B") == r + r + r + r + r + "A" + r + r + "B");
-  CHECK(lossy_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF" "A") == r + r + r + r + "A");
+  CHECK(lossy_utf8("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82"
+                   "A") == r + r + r + r + r + r + r + r + "A");
+  CHECK(lossy_utf8("\xED\xA0\x80\xED\xBF\xBF\xED\xAF"
+                   "A") == r + r + r + r + r + r + r + r + "A");
+  CHECK(lossy_utf8("\xF4\x91\x92\x93\xFF"
+                   "A\x80\xBF"
+                   "B") == r + r + r + r + r + "A" + r + r + "B");
+  CHECK(lossy_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF"
+                   "A") == r + r + r + r + "A");
   CHECK(lossy_utf8("x\xF0\x9F\x98") == "x" + r);
 }
 
