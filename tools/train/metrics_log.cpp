@@ -1,6 +1,6 @@
 #include "tools/train/metrics_log.h"
 
-#include <iostream>
+#include "core/log.h"
 
 namespace xlstm::train {
 
@@ -32,7 +32,7 @@ void MetricsLog::append(const Json& row) {
   out_ << to_text(row) << '\n' << std::flush;
   if (!out_ && !warned_) {
     warned_ = true;
-    std::cerr << "warning: cannot write " << path_ << "; metrics are lost from here on\n";
+    log_warning("cannot write ", path_, "; metrics are lost from here on");
   }
   out_.clear();
 }

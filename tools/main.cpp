@@ -1,0 +1,89 @@
+// The `xlstm` command.
+#include <iostream>
+#include <new>
+
+#include "core/error.h"
+#include "tools/commands.h"
+
+namespace xlstm::cli {
+
+std::vector<std::pair<std::string, std::string>> parse_overrides(
+    const std::vector<std::string>& arguments) {
+  std::vector<std::pair<std::string, std::string>> overrides;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    require<ConfigError>(argument.starts_with("--") && argument.size() > 2,
+                         "arguments: got \"", argument, "\", expected --key value (see --help)");
+    const std::string body = argument.substr(2);
+    if (const size_t equals = body.find('='); equals != std::string::npos) {
+      overrides.emplace_back(body.substr(0, equals), body.substr(equals + 1));
+    } else {
+      require<ConfigError>(i + 1 < arguments.size(), "arguments: no value after ", argument,
+                           ", expected ", argument, " VALUE");
+      overrides.emplace_back(body, arguments[++i]);
+    }
+  }
+  return overrides;
+}
+
+int exit_code_of_current_exception(std::string& message) {
+  try {
+    throw;
+  } catch (const ConfigError& e) {
+    message = e.what();
+    return 2;
+  } catch (const DeviceError& e) {
+    message = e.what();
+    return 2;
+  } catch (const NonFiniteError& e) {
+    message = e.what();
+    return 4;
+  } catch (const OutOfMemory& e) {
+    message = e.what();
+    return 5;
+  } catch (const std::bad_alloc&) {
+    message = "out of memory on cpu (use a smaller batch or model)";
+    return 5;
+  } catch (const CommError& e) {
+    message = e.what();
+    return 6;
+  } catch (const FormatError& e) {
+    message = e.what();
+    return 7;
+  } catch (const FileError& e) {
+    message = e.what();
+    return 7;
+  } catch (const std::exception& e) {
+    message = std::string("internal error: ") + e.what() + " (please report this)";
+    return 70;
+  }
+}
+
+}  // namespace xlstm::cli
+
+int main(int argc, char** argv) {
+  using namespace xlstm::cli;
+  CLI::App app("xlstm: train and run xLSTM language models");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", XLSTM_VERSION);
+  Action action;
+  add_fit(app, action);
+  add_validate(app, action);
+  add_generate(app, action);
+  add_tokenize(app, action);
+  add_inspect(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    // --help and --version arrive here too, with code 0.
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  try {
+    return action();
+  } catch (...) {
+    std::string message;
+    const int code = exit_code_of_current_exception(message);
+    std::cerr << "xlstm: error: " << message << "\n";
+    return code;
+  }
+}

@@ -1,0 +1,38 @@
+#include "tools/train/evaluation.h"
+
+#include <cmath>
+
+#include "core/autograd.h"
+#include "core/ops/cross_entropy.h"
+#include "core/ops/view.h"
+
+namespace xlstm::train {
+
+BatchLoss batch_loss(const layers::LanguageModel& model, const Batch& batch,
+                     const layers::ForwardContext& context) {
+  const int64_t T = batch.tokens.size(1) - 1;
+  const Tensor inputs = ops::contiguous(ops::slice(batch.tokens, 1, 0, T));
+  const Tensor targets = ops::contiguous(ops::slice(batch.tokens, 1, 1, T + 1));
+  const Tensor hidden = model.forward_hidden(inputs, {}, batch.reset, context).hidden;
+  // The loss applies the soft cap itself, in the pass that reads the logits anyway.
+  const ops::CrossEntropyResult result =
+      ops::cross_entropy(model.raw_logits(hidden), targets, model.soft_cap());
+  return {result.loss, result.n_targets};
+}
+
+Evaluation evaluate(const layers::LanguageModel& model,
+                    const std::function<std::optional<Batch>()>& next) {
+  const autograd::NoGrad no_grad;
+  Evaluation result;
+  double sum = 0;
+  while (const std::optional<Batch> batch = next()) {
+    const BatchLoss loss = batch_loss(model, *batch, {});
+    sum += loss.loss.item() * static_cast<double>(loss.n_tokens);
+    result.n_tokens += loss.n_tokens;
+  }
+  result.loss = result.n_tokens > 0 ? sum / static_cast<double>(result.n_tokens) : 0;
+  result.perplexity = std::exp(result.loss);
+  return result;
+}
+
+}  // namespace xlstm::train

@@ -1,0 +1,37 @@
+// The loss of a model over a stream of tokens.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "core/tensor.h"
+#include "layers/language_model.h"
+
+namespace xlstm::train {
+
+// Sequences of T + 1 tokens: the model reads the first T and is asked for the last T.
+struct Batch {
+  Tensor tokens;  // int64 [B, T + 1]
+  Tensor reset;   // uint8 [B, T] or undefined: 1 where a document starts
+};
+
+struct Evaluation {
+  double loss = 0;        // mean cross-entropy in nats per token
+  double perplexity = 0;  // e^loss
+  int64_t n_tokens = 0;
+};
+
+// Inputs and targets are views on the batch. The loss is differentiable.
+struct BatchLoss {
+  Tensor loss;
+  int64_t n_tokens = 0;
+};
+BatchLoss batch_loss(const layers::LanguageModel& model, const Batch& batch,
+                     const layers::ForwardContext& context);
+
+// Every token counts the same, whatever batch it came in. `next` gives batches until it gives none.
+Evaluation evaluate(const layers::LanguageModel& model,
+                    const std::function<std::optional<Batch>()>& next);
+
+}  // namespace xlstm::train
