@@ -92,7 +92,7 @@ const std::vector<NounList>& story_nouns() {
        "ball, doll, teddy bear, toy car, toy train, toy boat, toy dragon, robot, puppet, yo-yo, "
        "drum, toy truck, toy rabbit, toy plane, toy elephant, spinning top, toy horse, toy duck"},
       {"keepsake", "<OBJECT>", "n", "red, blue, green, yellow, orange, purple, pink, white, gray",
-       "scarf, hat, cap, sweater, coat, jacket, shawl, vest"},
+       "scarf, hat, cap, coat, jacket, poncho"},
       {"windy", "<OBJECT>", "n", "red, blue, green, yellow, orange, purple, pink, white, striped",
        "scarf, hat, cap, shawl, ribbon"},
       {"cloak", "<OBJECT>", "n", "red, blue, green, golden, orange, purple, silver, white",
@@ -110,7 +110,7 @@ const std::vector<NounList>& story_nouns() {
       {"cake", "<OBJECT>", "n", "big, warm, sweet, round",
        "apple pie, carrot cake, lemon cake, banana bread, chocolate cake, plum pie, honey cake, "
        "cherry pie, pumpkin pie, orange cake"},
-      {"fruit", "<OBJECT>", "n", "red, ripe, sweet, juicy, big",
+      {"fruit", "<OBJECT>", "n", "ripe, sweet, juicy, big, fine",
        "apple, pear, peach, plum, melon, orange, mango, banana"},
       {"treat", "<OBJECT>", "n", "big, sweet, warm, tasty",
        "cookie, muffin, pancake, cupcake, bun, waffle, sandwich, pretzel"},

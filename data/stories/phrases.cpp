@@ -11,7 +11,7 @@ const std::vector<SharedRule>& story_phrases() {
 was a [little|young|curious|gentle|lively] {hero.boy} [who lived {@home}.|with
 [curly|short|long|dark| messy] hair [and a big smile|and bright eyes|].|who liked to
 [laugh|sing|ask questions|tell jokes| dream].]|In a [small|quiet|busy|sunny] town lived a
-{hero.boy} named {hero}.|{hero} lived {@home} with {his} family.|This is the story of [a
+{hero.boy} named {hero}.|{hero} and {his} family lived {@home}.|This is the story of [a
 {hero.boy} named {hero}|{hero}, a {hero.boy} who lived {@home}].|Not far from here, there lived
 a [little|small|clever] {hero.boy} called {hero}.])T"},
       {"home", R"T([in a [small|little|yellow|white|narrow|brick] house|in a house
@@ -38,18 +38,18 @@ morning,|One winter day, when the air was crisp,])T"},
       {"evening", R"T([One evening,|One night,|On a quiet night,|One night, after a
 story and a kiss,|One evening, when the moon was up,])T"},
 
-      // Whole sentences of feeling.
+      // Whole sentences of feeling. Half of the stories show it in other ways.
       {"sad",
-       R"T([{hero} felt [very|so|a little] sad.|{hero}'s eyes filled with
+       R"T([? {hero} felt [very|so|a little] sad.|{hero}'s eyes filled with
 tears.|A tear rolled down {hero}'s cheek.|{hero} wanted to cry.|{hero} looked down at {his} feet
 and said nothing.| {hero} felt a lump in {his} throat.])T"},
-      {"happy", R"T([{hero} was so happy that {he} [clapped {his} hands|jumped up and
-down|danced around|laughed out loud].|{hero} smiled from ear to ear.|{hero} felt warm and happy
-inside.|A big smile spread over {hero}'s face.|{hero} had never been so happy.])T"},
-      {"proud", R"T([{hero} felt [very|so] proud.|{hero} stood up tall and
+      {"happy", R"T([? {hero} was so happy that {he} [clapped {his} hands|jumped up
+and down|danced around|laughed out loud].|{hero} smiled from ear to ear.|{hero} felt warm and
+happy inside.|A big smile spread over {hero}'s face.|{hero} had never been so happy.])T"},
+      {"proud", R"T([? {hero} felt [very|so] proud.|{hero} stood up tall and
 smiled.|{hero} felt as tall as a tree.|{hero}'s cheeks turned pink, because {he} was so
 proud.|{hero} could not stop smiling.])T"},
-      {"scared", R"T([{hero}'s heart went thump, thump, thump.|{hero} was [very|a
+      {"scared", R"T([? {hero}'s heart went thump, thump, thump.|{hero} was [very|a
 little|so] scared.|{hero} felt {his} knees shake.|{hero} held {his} breath.|{hero}'s mouth went
 dry.|{hero} could hear {his} own heart.])T"},
       {"think", R"T([{hero} sat down to think.|{hero} thought and thought.|{hero}
@@ -64,16 +64,17 @@ who was afraid of mice|hen who drove a bus])T"},
 
       // The same for heroes with feathers or fins, who have no hands and knees.
       {"sad_wild",
-       R"T([{hero} felt [very|so|a little] sad.|{hero} wanted to cry.|{hero}
-felt a lump in {his} throat.|{hero} let out a long, low sigh.|{hero} felt very small.])T"},
-      {"happy_wild", R"T([{hero} was so happy that {he} [danced around|laughed out
+       R"T([? {hero} felt [very|so|a little] sad.|{hero} wanted to
+cry.|{hero} felt a lump in {his} throat.|{hero} let out a long, low sigh.|{hero} felt very
+small.])T"},
+      {"happy_wild", R"T([? {hero} was so happy that {he} [danced around|laughed out
 loud|turned in circles|sang].|{hero} felt warm and happy inside.|{hero} had never been so
 happy.])T"},
       {"scared_wild",
-       R"T([{hero}'s heart went thump, thump, thump.|{hero} was [very|so]
+       R"T([? {hero}'s heart went thump, thump, thump.|{hero} was [very|so]
 scared.|{hero} held {his} breath.|{hero} shook all over.])T"},
       {"proud_wild",
-       R"T([{hero} felt [very|so] proud.|{hero} could not stop
+       R"T([? {hero} felt [very|so] proud.|{hero} could not stop
 smiling.|{hero} held {his} head up high.])T"},
 
       // Last sentences.

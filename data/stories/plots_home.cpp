@@ -35,10 +35,11 @@ head finds more than a worried one].|{@bedtime}])T"},
 {@intro} {hero} was [brave in the daytime|not afraid of dogs or big slides|happy all day long], but
 at night {he} was [afraid of the dark|scared of the dark].
 
-{@evening} {parent} turned off the light. [The room was as black as ink.|It was very dark.|The room
-looked strange and still.] {hero} saw [a tall shape in the corner|a big shape by the door|something
-with long arms near the window]. {@scared} ["{parent}! Come quickly!" {he} called.|"{parent}! There
-is a monster in my room!" {he} shouted.|"Help!" {he} called in a small voice.]
+{@evening} {parent} turned off the light. [? The room was as black as ink.|It was very dark.|The
+room looked strange and still.] {hero} saw [a tall shape in the corner|a big shape by the
+door|something with long arms near the window]. {@scared} ["{parent}! Come quickly!" {he}
+called.|"{parent}! There is a monster in my room!" {he} shouted.|"Help!" {he} called in a small
+voice.]
 
 {parent} came [right away|in with soft steps|and sat on the bed]. ["Tell me what you see," {parent}
 said.|"Where is it?" asked {parent}.] {hero} pointed with [a shaking|one small] finger. ["Let us
@@ -49,7 +50,7 @@ door]!|{his} own chair with a heap of clothes on it!| {his} {toy}, sitting on to
 well," said {parent}.|"The dark only hides things," said {parent}. "It does not change them."|"The
 room is the same at night," said {parent}. "It is just sleeping too."]
 
-[Then {parent} gave {hero} [a tiny night light|a small flashlight] to keep by the bed.|Then
+[? Then {parent} gave {hero} [a tiny night light|a small flashlight] to keep by the bed.|Then
 {parent} opened the curtain a little, so that the moon could look in.|Then {hero} took the
 {toy.full} into bed and held it tight.] ["Good night, room," said {hero}. "Good night, coat.
 Good night, chair."|"Good night, dark," said {hero}. "You can stay."|"I am not scared now,"
@@ -84,11 +85,11 @@ mistake can still end well.|{hero} had learned that a cake does not have to be p
 good.] [{@forever}|])T"},
 
       {"broken_vase", "hero=child thing=breakable ball=toy owner=family", R"T(
-{@intro} In {his} house there was {thing.a} that belonged to {owner}. [It was very old.|{owner}
+{@intro} In {his} house there was {thing.a} that belonged to {owner}. [? It was very old.|{owner}
 loved it very much.|"Please be careful with it," {owner} always said.|It stood on a shelf by the
 window.]
 
-{@rainy} {hero} was playing with {his} {ball.full} inside. [{He} knew it was not allowed.|"Just
+{@rainy} {hero} was playing with {his} {ball.full} inside. [? {He} knew it was not allowed.|"Just
 once," {he} thought.|{He} ran and jumped and laughed.] [Bump! The|Then the] {ball} hit the shelf,
 and the {thing} fell down. Crash! [It broke into many pieces.|It lay on the floor in five
 pieces.|Now there were only pieces on the floor.] {@scared}
@@ -100,21 +101,21 @@ went to {owner}. ["I have to tell you something," {he} said [in a very small voi
 floor]. "I broke your {thing}. I am sorry."|"I was playing inside, and I broke your {thing}," {he}
 said. "I am so sorry."]
 
-{owner} was quiet for a moment. [Then {owner} took {his} hand.|Then {owner} gave {hero} a hug.|Then
-{owner} sat down next to {hero}.] ["I am sad about the {thing}," said {owner}. "But I am glad that
-you told me the truth."|"Thank you for being honest," said {owner}. "A {thing} can break, but I can
-trust you."|"That was brave," said {owner}. "It is not easy to tell the truth."] [Together they
-picked up the pieces and glued them, one by one.|They got the glue and put the pieces together like
-a puzzle.|{owner} swept the floor, and {hero} held the bag.] [The {thing} had lines all over it now,
-but {owner} said that it was [even prettier|more special] than before.|In the end, it did not look
-new, but it stood on the shelf again.]
+{owner} was quiet for a moment. [? Then {owner} took {his} hand.|Then {owner} gave {hero} a
+hug.|Then {owner} sat down next to {hero}.] ["I am sad about the {thing}," said {owner}. "But I am
+glad that you told me the truth."|"Thank you for being honest," said {owner}. "A {thing} can break,
+but I can trust you."|"That was brave," said {owner}. "It is not easy to tell the truth."] [Together
+they picked up the pieces and glued them, one by one.|They got the glue and put the pieces together
+like a puzzle.|{owner} swept the floor, and {hero} held the bag.] [The {thing} had lines all over it
+now, but {owner} said that it was [even prettier|more special] than before.|In the end, it did not
+look new, but it stood on the shelf again.]
 
 [After that, {hero} played with the {ball} outside.|From then on, the {ball} stayed
 outside.|{hero} felt light again, because the truth was out.|And {hero} learned that the truth
 is the best way, even when it is hard.])T"},
 
       {"tidying", "hero=child toy=toy keepsake=keepsake parent=parent friend=child", R"T(
-{@intro} {His} room was [a big mess|never tidy|full of things on the floor]. [There were blocks on
+{@intro} {His} room was [a big mess|never tidy|full of things on the floor]. [? There were blocks on
 the bed and socks on the lamp.|There were books on the floor and crumbs on the chair.|You could not
 see the floor at all.]
 
@@ -122,7 +123,7 @@ see the floor at all.]
 ["Later," said {hero}.|"I do not want to," said {hero}.|"It is not that messy," said {hero}.] Just
 then {friend} came to the door. ["Come and play outside! Bring your {toy}!" said {friend}.|"Can you
 come out with your {toy}?" asked {friend}.] {hero} [looked for {his} {toy.full}|ran to get {his}
-{toy.full}], but {he} could not find it [in the mess|under all those things]. [{He} stepped on a
+{toy.full}], but {he} could not find it [in the mess|under all those things]. [? {He} stepped on a
 block. "Ouch!"|{He} looked here and there. [{He} only found a banana peel.|{He} only found one
 sock.]|{He} dug like a dog in the sand, but it was no use.] {@sad}
 
@@ -133,27 +134,27 @@ threw the dirty socks in the basket.|{hero} swept the floor, and {friend} held t
 found {his} {keepsake.full}, which had been lost for weeks.|Behind the bed, they found {his}
 {keepsake.full}.|] And at the very bottom [of the pile|of the heap], there was the {toy}!
 
-["Hooray!" they shouted.|"Found it!" said {hero}.|{@happy}] {parent} came in and [could not
-believe {parent.his} eyes|clapped]. ["What a lovely room!" said {parent}.|"I can see the floor!"
-said {parent}. "Hello, floor!"] [Then {hero} and {friend} ran outside with the {toy}.|Then the
-two friends went out to play until dinner.] [Now {hero} tidies a little every day. That way, it
-is never too much.|{hero} learned that when each thing has a place, nothing gets lost.|From then
-on, {hero} put {his} things away before bed.])T"},
+[? "Hooray!" they shouted.|"Found it!" said {hero}.|{@happy}] {parent} came in and [could not
+believe {parent.his} eyes|clapped]. [? "What a lovely room!" said {parent}.|"I can see the
+floor!" said {parent}. "Hello, floor!"] [Then {hero} and {friend} ran outside with the
+{toy}.|Then the two friends went out to play until dinner.] [Now {hero} tidies a little every
+day. That way, it is never too much.|{hero} learned that when each thing has a place, nothing
+gets lost.|From then on, {hero} put {his} things away before bed.])T"},
 
       {"moving_house", "hero=child toy=toy parent=parent friend=child", R"T(
 {@intro} {@oneday} {parent} said, ["We are going to move to a new house."|"Soon we will live in a
 new house, in a new town."] {@sad} ["I do not want to go," {he} said. "I like it here."|"But I like
 my old room," said {hero}.|"Who will play with me there?" asked {hero}.]
 
-They put all their things in boxes. {hero} held {his} {toy.full} and did not let go. [A big truck
-came and took the chairs, the beds and the table.|The big truck was full, right up to the roof.]
-[{hero} waved to {his} old window.|"Good-bye, house," {hero} said.|{hero} walked through the empty
+They put all their things in boxes. {hero} held {his} {toy.full} and did not let go. [? A big truck
+came and took the chairs, the beds and the table.|The big truck was full, right up to the roof.] [?
+{hero} waved to {his} old window.|"Good-bye, house," {hero} said.|{hero} walked through the empty
 rooms one last time.] [Then they drove for a long, long time.|The drive was long, and it rained.|]
 
-The new house was [big and quiet|cold and strange|tall and full of echoes]. [{His} new room had bare
-walls.|The stairs went creak.|Nothing smelled like home.] {hero} sat on a box and hugged the {toy}.
-["I do not like it here," {he} whispered to the {toy}.|"Do you miss our old room too?" {he} asked
-the {toy}.] Then there was a knock at the door. [A {friend.boy} stood outside.|Outside stood a
+The new house was [big and quiet|cold and strange|tall and full of echoes]. [? {His} new room had
+bare walls.|The stairs went creak.|Nothing smelled like home.] {hero} sat on a box and hugged the
+{toy}. ["I do not like it here," {he} whispered to the {toy}.|"Do you miss our old room too?" {he}
+asked the {toy}.] Then there was a knock at the door. [A {friend.boy} stood outside.|Outside stood a
 {friend.boy} with [a plate of cookies|muddy boots|a big smile].] "Hello! I am {friend}," {friend.he}
 said. "I live [next door|across the street|in the house with the red door]. [Do you want to see my
 tree house?|Do you want to play?|There is a very good hill behind your house.]"
@@ -162,8 +163,8 @@ tree house?|Do you want to play?|There is a very good hill behind your house.]"
 course!" said {friend}.|"I have {toy.a}," said {hero}. "Then we can all play together!" said
 {friend}.] They [rolled down the hill|climbed the old tree|ran around the new garden] until the
 sun went down. [When {hero} came home, {parent} had put {his} bed by the window.|That evening,
-{hero} and {parent} put [pictures|paper stars] on the bare walls.] ["You know," said {hero}, "I
-think this house likes us."|"It is starting to feel like home," said {hero}.|"I like it here
+{hero} and {parent} put [pictures|paper stars] on the bare walls.] [? "You know," said {hero},
+"I think this house likes us."|"It is starting to feel like home," said {hero}.|"I like it here
 now," said {hero}.] {@bedtime} [A new place is only strange until you have a friend there.|])T"},
 
       {"night_noises", "hero=child pet=pet parent=parent", R"T(
@@ -171,13 +172,13 @@ now," said {hero}.] {@bedtime} [A new place is only strange until you have a fri
 
 {@evening} {hero} heard a noise. [Scratch, scratch!|Thump, thump!|Tap, tap, tap!|Creak, creak!]
 ["What is that?" whispered {hero}.|{hero} sat up in bed.|{hero} pulled the blanket up to {his}
-nose.] {@scared} [The noise came again, a little louder.|Then it was quiet. Then it came again.]
-[Maybe it was a bear! Maybe it was a giant!|"It must be a ghost," thought {hero}.|"Is it a robber?"
-{hero} wondered.]
+nose.] {@scared} [? The noise came again, a little louder.|Then it was quiet. Then it came again.]
+[? Maybe it was a bear! Maybe it was a giant!|"It must be a ghost," thought {hero}.|"Is it a
+robber?" {hero} wondered.]
 
 {hero} [went to wake {parent}|tiptoed to {parent}'s room|called {parent}]. ["There is something in
 the house," {he} said.|"Something is making a noise," {he} said.] {parent} [rubbed {parent.his} eyes
-and took a flashlight|took {his} hand]. "Let us find out together," said {parent}. [Step by step,
+and took a flashlight|took {his} hand]. "Let us find out together," said {parent}. [? Step by step,
 they went down the dark stairs.|They walked along the hallway on their toes.|They went slowly, hand
 in hand.] [2& They looked behind the door. Nothing.|They looked under the table. Nothing.|They
 looked out of the window. There was only the moon.|They looked in the closet. There were only
@@ -185,14 +186,14 @@ coats.] The noise [grew louder and louder|was very near now]. It came from the k
 
 {parent} turned on the light, and there was {pet}! [The {pet.kind} had {pet.his} head stuck in a
 paper bag.|{pet} was pushing {pet.his} empty bowl across the floor.|{pet} was playing with a
-{pet.treat} under the chair.|{pet} was trying to open the cookie jar.] ["{pet}! It was you!"
+{pet.treat} under the chair.|{pet} was trying to open the cookie jar.] [? "{pet}! It was you!"
 {hero} laughed.|{hero} laughed so hard that {he} had to sit down.] {pet} looked up and said,
-"{pet.Sound}?" ["[Your ghost has a tail|That is a very small bear]," said {parent}.|"[Somebody
-was hungry|Somebody wanted a snack]," said {parent}.] [{hero} gave {pet} a hug and carried
-{pet.him} upstairs.|{hero} gave {pet} [a little snack|some water] and a pat on the head.] [That
-night, {pet} slept at the end of {hero}'s bed, and there were no more noises.|After that, when
-{hero} heard a noise at night, {he} only said, "Good night, {pet}!"|{hero} learned that many
-scary things are funny when you turn on the light.])T"},
+"{pet.Sound}?" [? "[Our night monster has a tail|That is a very small monster]," said
+{parent}.|"[Somebody was hungry|Somebody wanted a snack]," said {parent}.] [{hero} gave {pet} a
+hug and carried {pet.him} upstairs.|{hero} gave {pet} [a little snack|some water] and a pat on
+the head.] [That night, {pet} slept at the end of {hero}'s bed, and there were no more
+noises.|After that, when {hero} heard a noise at night, {he} only said, "Good night,
+{pet}!"|{hero} learned that many scary things are funny when you turn on the light.])T"},
 
       {"soup_for_the_sick", "hero=child sick=elder soup=soup parent=parent gift=treasure", R"T(
 {@intro} {He} [went to see {sick} every Sunday|loved to visit {sick}, who lived nearby].
@@ -205,15 +206,15 @@ a cold|, with a red nose and a cough|]. "[Achoo!|Oh dear.] I cannot play with yo
 {hero} [ran home to|went to ask] {parent}. ["When I was sick, you made me soup," {he} said. "Can we
 make some for {sick}?"|"What makes a sick person feel better?" {he} asked. "{soup.A}," said
 {parent}, "and a kind heart."] So they made {soup.a}. [2& {hero} washed the vegetables.|{hero} put
-in a little salt.|{hero} stirred the big pot.|{parent} cut everything into small pieces.] [It
+in a little salt.|{hero} stirred the big pot.|{parent} cut everything into small pieces.] [? It
 smelled wonderful.| Soon the whole house smelled good.] {parent} put the soup in a jar, and {hero}
-carried it with both hands. [{He} walked very slowly, so that not one drop was lost.|On the way,
+carried it with both hands. [? {He} walked very slowly, so that not one drop was lost.|On the way,
 {he} found {gift.a}, and {he} put it in {his} pocket for {sick}.]
 
 {sick} ate [one spoon, then two, then the whole bowl|every drop]. ["Mmm," said {sick}. "That goes
 right down to my toes."|"This is the best {soup} I ever had," said {sick}.] [{hero} sat by the bed
 and told {sick} a story about a {@silly_animal}.|{hero} sang [{sick}'s favorite song|a funny song]
-until {sick} smiled.|{hero} drew a picture of the two of them in the sun.] [Little by little, the
+until {sick} smiled.|{hero} drew a picture of the two of them in the sun.] [? Little by little, the
 color came back to {sick}'s cheeks.|Soon {sick} was laughing again.]
 
 [In a few days|Three days later|By the end of the week], {sick} was [up and well|dancing in the
@@ -222,13 +223,13 @@ and it was you."|"You are the best doctor in town," {sick} told {hero}.] {@proud
 can be the best medicine.|{hero} learned that you are never too small to help.|])T"},
 
       {"lost_tooth", "hero=child fruit=fruit friend=child parent=family box=treasure", R"T(
-{@intro} {hero} had a loose tooth. [It went wiggle, wiggle, wiggle.|{He} could push it with {his}
+{@intro} {hero} had a loose tooth. [? It went wiggle, wiggle, wiggle.|{He} could push it with {his}
 tongue.|It had been loose for a whole week.] All {his} friends had lost a tooth, and {hero} wanted
-to lose one too. [But {he} was also a little afraid.|"Will it hurt?" {he} asked {friend}. "Only a
+to lose one too. [? But {he} was also a little afraid.|"Will it hurt?" {he} asked {friend}. "Only a
 tiny bit," said {friend}.|"When will it come out?" {he} asked every day.]
 
 {@oneday} {parent} gave {him} {fruit.a}. {hero} took a big bite. [Crunch!|Pop!] {He} felt something
-hard. [{hero} looked at the {fruit}, and there was the tooth!|The tooth was out!] ["My tooth! My
+hard. [{hero} looked at the {fruit}, and there was the tooth!|The tooth was out!] [? "My tooth! My
 tooth!" {he} shouted.|{@happy}] {He} showed it to {friend}, and {friend} said, ["Now you look like a
 pirate!"|"Now you can whistle!"|"You have a window in your smile!"]
 
@@ -236,7 +237,7 @@ But on the way home {hero} ran and jumped, and the tooth fell [into the tall gra
 leaves|in the sand]. [{He} looked and looked, but it was so small and white.|{He} got down on {his}
 knees and looked, but it was gone.] {@sad} ["We will find it," said {friend}.|{friend} got down to
 look too.] They looked [behind every stone|under every leaf]. [They found {box.a}, but no
-tooth.|They found two ants and {box.a}, but no tooth.] ["It is too small," said {hero}.|"I will
+tooth.|They found two ants and {box.a}, but no tooth.] [? "It is too small," said {hero}.|"I will
 never find it," said {hero}.]
 
 {parent} had an idea. ["Write a letter and say what happened," said {parent}.|"Let us put the
@@ -248,21 +249,21 @@ Love, T. F."|"Thank you for telling me. Keep smiling!"] {hero} ran to the mirror
 biggest smile with the biggest gap|as wide as {he} could].)T"},
 
       {"new_baby", "hero=child toy=toy parent=parent", R"T(
-{@intro} {hero} had a new baby sister. [Everybody came to see the baby.|Everybody brought gifts for
-the baby.|The house was full of baby things.] ["What a sweet baby!" they all said.|"Look at her tiny
-hands!" they all said.] Nobody looked at {hero}. [When {he} wanted to play, {parent} said, "Not now.
-The baby is sleeping."|When {he} sang, {parent} said, "Hush, the baby is asleep."|"Will you read to
-me?" {he} asked. "In a little while," said {parent}.] {@sad}
+{@intro} {hero} had a new baby sister. [? Everybody came to see the baby.|Everybody brought gifts
+for the baby.|The house was full of baby things.] ["What a sweet baby!" they all said.|"Look at her
+tiny hands!" they all said.] Nobody looked at {hero}. [When {he} wanted to play, {parent} said, "Not
+now. The baby is sleeping."|When {he} sang, {parent} said, "Hush, the baby is asleep."|"Will you
+read to me?" {he} asked. "In a little while," said {parent}.] {@sad}
 
-{@oneday} the baby began to cry. [She cried and cried.|"Waa, waa, waa!" she cried.|Her face turned
-red like a tomato.] {parent} [rocked her|sang to her|gave her a bottle], but she did not stop.
-[{hero} put {his} hands over {his} ears.|{hero} wished that the baby would go back where she came
+{@oneday} the baby began to cry. [? She cried and cried.|"Waa, waa, waa!" she cried.|Her face turned
+red like a tomato.] {parent} [rocked her|sang to her|gave her a bottle], but she did not stop. [?
+{hero} put {his} hands over {his} ears.|{hero} wished that the baby would go back where she came
 from.|"She is so loud," thought {hero}.] Then {he} looked at her little wet face. ["Maybe she is
 lonely too," {he} thought.|Maybe she felt sad, just like {him}.]
 
 {hero} got {his} {toy.full}[, the one that nobody else could touch|]. {He} made it [dance|hop|fly]
 in front of the baby. ["Look, baby! This is my {toy}," {he} said.|"Do not cry. Here is my {toy},"
-{he} said.] [The baby stopped crying.|The crying grew softer, and then it stopped.] She looked at
+{he} said.] [? The baby stopped crying.|The crying grew softer, and then it stopped.] She looked at
 the {toy}. Then she looked at {hero}, and she [smiled her very first smile|laughed her very first
 laugh]!
 
@@ -281,22 +282,22 @@ not come to play.|{hero} saw {friend} on the street, but {friend} ran away.|{her
 {friend}, but {friend} said, "I am busy today."] {@sad} "They forgot," {he} [thought|said to
 {himself}].
 
-{hero} went [for a walk|to sit under a tree|out to the swing] all alone. [{He} kicked a little stone
-along the path.|{He} watched the clouds go by.|{He} sang the birthday song to {himself}, very
+{hero} went [for a walk|to sit under a tree|out to the swing] all alone. [? {He} kicked a little
+stone along the path.|{He} watched the clouds go by.|{He} sang the birthday song to {himself}, very
 softly.] [After a while|Then], {parent} called, ["{hero}, come home now, please!"|"{hero}! Can you
-help me carry something?"] {hero} [walked slowly home|went back with {his} head down]. [The house
+help me carry something?"] {hero} [walked slowly home|went back with {his} head down]. [? The house
 was dark and quiet.| All the curtains were closed.|It was strangely quiet inside.] {He} opened the
 door.
 
 "Surprise!" [The light went on, and all {his} friends were there!|Everybody jumped up from behind
-the sofa!|Ten friends in paper hats jumped out!] [There were balloons on every chair.|There were
+the sofa!|Ten friends in paper hats jumped out!] [? There were balloons on every chair.|There were
 paper stars on all the walls.] On the table stood {cake.a} with candles on top. ["You did not
 forget!" said {hero}.| {hero} could not say a word.] ["Forget you? Never!" said {parent}.|"It was so
-hard not to tell you!" said {friend}.|"I had to run away, or I would have told you," said {friend}.]
+hard not to tell you!" said {friend}.|"I almost told you ten times," said {friend}.]
 
 {hero} closed {his} eyes, made a wish and blew out the candles. [Whoosh!|Puff!|] Then {friend}
-gave {him} a box with a bow. Inside was {gift.a}. [It was just what {he} had wished for.|"I
-picked it myself," said {friend}.] {@happy} [They ate the {cake} until only crumbs were
+gave {him} a box with a bow. Inside was {gift.a}. [? It was just what {he} had wished for.|"I
+picked it myself," said {friend}.] {@happy} [? They ate the {cake} until only crumbs were
 left.|They played games until the stars came out.|They danced and sang until it was late.]
 ["This is the best birthday ever," said {hero}.|And {hero} knew that good friends do not
 forget.|{@forever}])T"},
@@ -308,19 +309,19 @@ do|were stuck inside]. ["I am bored," said {sibling}.|"There is nothing to do," 
 fort!"
 
 [They put a big blanket over two chairs.|They took all the pillows from the sofa.|They pulled the
-table to the wall and hung a sheet over it.] [It was [dark and cozy|warm and soft] inside.|It looked
-like a real castle.] But then they began to fight. ["I am the {hero.king}!" said {hero}.|"This is my
-side," said {sibling}.|"You take up too much room," said {sibling}.] ["No, I am the {sibling.king}!"
-said {sibling}.|"No, it was my idea," said {hero}.] {sibling} pulled the blanket on one side, and
-{hero} pulled on the other. [Rip!|Crash!|Whoosh!] [Down came the whole fort|The fort fell down on
-their heads].
+table to the wall and hung a sheet over it.] [? It was [dark and cozy|warm and soft] inside.|It
+looked like a real castle.] But then they began to fight. ["I am the {hero.king}!" said
+{hero}.|"This is my side," said {sibling}.|"You take up too much room," said {sibling}.] ["No, I am
+the {sibling.king}!" said {sibling}.|"No, it was my idea," said {hero}.] {sibling} pulled the
+blanket on one side, and {hero} pulled on the other. [Rip!|Crash!|Whoosh!] [Down came the whole
+fort|The fort fell down on their heads].
 
-[They sat in the mess and did not speak.|For a long time, nobody said a word.] [{hero} heard a small
-sound. {sibling} was crying.|Only the rain went tap, tap, tap.] Then {hero} said, ["I am sorry. It
-is no fun to be {hero.king} alone."|"I am sorry. Let us build it again, for two."] ["I am sorry
-too," said {sibling}.|{sibling} wiped {sibling.his} nose. "Me too," {sibling.he} said.] So they
-built it again, and this time they helped each other. [{hero} held the blanket, and {sibling} put
-books on the corners.| {sibling} made a roof, and {hero} made a door.] [It was twice as big as
+[? They sat in the mess and did not speak.|For a long time, nobody said a word.] [{hero} heard a
+small sound. {sibling} was crying.|Only the rain went tap, tap, tap.] Then {hero} said, ["I am
+sorry. It is no fun to be {hero.king} alone."|"I am sorry. Let us build it again, for two."] ["I am
+sorry too," said {sibling}.|{sibling} wiped {sibling.his} nose. "Me too," {sibling.he} said.] So
+they built it again, and this time they helped each other. [? {hero} held the blanket, and {sibling}
+put books on the corners.| {sibling} made a roof, and {hero} made a door.] [? It was twice as big as
 before.|It was even better than the first one.] They put the {toy.full} in front [to guard the
 door|as a guard].
 
@@ -331,7 +332,7 @@ and listened to the rain. [A fort needs more than one pair of hands.|It was the 
 ever.|{hero} thought that [sharing|being together] was the best part.])T"},
 
       {"last_cookie", "hero=child treat=treat pet=pet parent=family", R"T(
-{@intro} {@oneday} {parent} made [twelve|ten|six] [big|warm|sweet] {treat.s}. [They smelled so
+{@intro} {@oneday} {parent} made [twelve|ten|six] [big|warm|sweet] {treat.s}. [? They smelled so
 good!| The smell went all through the house.] ["Please do not eat them yet," said {parent}. "They
 are for tonight."|"They are for the party," said {parent}. "Please wait."] {hero} [nodded|said yes].
 But when {he} was alone in the kitchen, {he} [took just one|ate one. Then {he} ate one more|could
@@ -340,31 +341,32 @@ not stop looking, and then {he} could not stop eating].
 [Soon|Later], {parent} came back and counted. ["Somebody ate some of my {treat.s}," said {parent}.
 "Who was it?"|"Some of my {treat.s} are gone," said {parent}. "{hero}, do you know where they
 went?"] {hero}'s face turned [hot|red]. "It was {pet}," {he} said. {pet} was {his} {pet.kind}. ["Bad
-{pet}!" said {parent}. "You must go outside."|{parent} looked at the {pet.kind}. "Then no treat for
-you today," said {parent}.] {pet} looked at {hero} with [big|sad|round] eyes [and said,
-"{pet.Sound}."|and hung {pet.his} head.]
+{pet}!" said {parent}. "You must go outside."|{parent} looked at the {pet.kind}. "Out with you,"
+said {parent}.] {pet} looked at {hero} with [big|sad|round] eyes [and said, "{pet.Sound}."|and hung
+{pet.his} head.]
 
-{hero} [could not play|sat on the stairs]. [{He} looked through the window at {pet}, sitting all
+{hero} [could not play|sat on the stairs]. [? {He} looked through the window at {pet}, sitting all
 alone.|{His} tummy hurt, and it was not because of the {treat.s}.|All {he} could think of was poor
-{pet}.] ["{pet} did nothing wrong," {he} thought.|It was not fair.] {@think} [{He} went to {parent}
-and said,|{He} pulled at {parent}'s sleeve and said,] ["It was not {pet}. It was me. I am sorry."|"I
-told a lie. I ate the {treat.s}, and {pet} did nothing."]
+{pet}.] [? "{pet} did nothing wrong," {he} thought.|It was not fair.] {@think} [{He} went to
+{parent} and said,|{He} pulled at {parent}'s sleeve and said,] ["It was not {pet}. It was me. I am
+sorry."|"I told a lie. I ate the {treat.s}, and {pet} did nothing."]
 
-[{parent} sat down so that their eyes met.|{parent} was quiet for a while.] ["Thank you for
+[? {parent} sat down so that their eyes met.|{parent} was quiet for a while.] ["Thank you for
 telling me," said {parent}. "What should we do now?"|"That was hard to say," said {parent}. "I
 am glad you said it."] ["First I will say sorry to {pet}," said {hero}, "and then I will help
 you make more."|"I will give {pet} a {pet.treat}," said {hero}. "And I will help you bake."] [So
 that is what {he} did.|And so {he} did.] {pet} licked {his} nose, because {pet} was not angry at
-all. [That night, {hero} did not eat a single {treat}, and {he} did not mind.|The new {treat.s}
-were even better than the old ones.] [A lie makes a small thing big, and the truth makes it
-small again.|{hero} never let {pet} take the blame again.|It feels good to set things right.])T"},
+all. [? That night, {hero} did not eat a single {treat}, and {he} did not mind.|The new
+{treat.s} were even better than the old ones.] [A lie makes a small thing big, and the truth
+makes it small again.|{hero} never let {pet} take the blame again.|It feels good to set things
+right.])T"},
 
       {"bath_time", "hero=child toy=toy parent=parent", R"T(
 {@intro} {hero} liked mud, [sand and paint|leaves and grass], but {he} did not like baths. ["Water
 is wet," {he} always said.|"I will be dirty again tomorrow," {he} always said.]
 
 {@oneday} {hero} [fell into a big puddle|rolled down a muddy hill|made mud pies all day]. {He} was
-brown from head to toe. [There was mud in {his} ears.|There was mud in {his} hair, and a leaf
+brown from head to toe. [? There was mud in {his} ears.|There was mud in {his} hair, and a leaf
 too.|Even {his} {toy.full} was covered in mud.] ["It is time for a bath," said {parent}.|"Into the
 bath with you!" said {parent}.] "No!" said {hero}, and {he} ran [up the stairs|under the bed|around
 the table]. {He} left [brown feet all over the floor|a muddy hand on every door].
@@ -385,7 +387,7 @@ was clean, and the {toy} was clean, and they both smelled like [soap|flowers|lem
 
       {"letter", "hero=child elder=elder toy=toy neighbor=neighbor", R"T(
 {@intro} {His} {elder.role} lived [far away|on the other side of the sea|many hours away], and
-{hero} missed {elder.him} very much. [{elder} told the best stories.|{elder} gave the best
+{hero} missed {elder.him} very much. [? {elder} told the best stories.|{elder} gave the best
 hugs.|{elder} knew every bird by its song.]
 
 {@oneday} {hero} decided to send {elder} a letter. [{He} could not write many words yet|{He} only
@@ -395,20 +397,20 @@ holding hands.|{He} drew a rainbow over the hill.] At the bottom, {he} wrote "I 
 crooked|blue] letters. Then {he} [ran|skipped|walked] to the mailbox. But a strong wind [came around
 the corner|began to blow]. Whoosh! It pulled the letter out of {his} hand!
 
-["Come back!" cried {hero}.|"Stop, letter!" shouted {hero}.] {He} ran after it. The letter flew over
-[a fence|a hedge] and [under a parked car|across the street], and then it was gone. {@sad} {hero}
-went home slowly. [All that work was lost.|{He} did not even want dinner.|"Now {elder} will never
-see it," {he} said.]
+[? "Come back!" cried {hero}.|"Stop, letter!" shouted {hero}.] {He} ran after it. The letter flew
+over [a fence|a hedge] and [under a parked car|across the street], and then it was gone. {@sad}
+{hero} went home slowly. [? All that work was lost.|{He} did not even want dinner.|"Now {elder} will
+never see it," {he} said.]
 
-But {neighbor} found the letter [in the rose bush|in {neighbor.his} garden|on the doorstep].
-[{neighbor} looked at the picture and smiled.|There was no stamp on it, but {elder}'s name was
-on the back.] {neighbor} [put it in a clean envelope|wiped off the mud], put a stamp on it, and
+But {neighbor} found the letter [in the rose bush|in {neighbor.his} garden|on the doorstep]. [?
+{neighbor} looked at the picture and smiled.|There was no stamp on it, but {elder}'s name was on
+the back.] {neighbor} [put it in a clean envelope|wiped off the mud], put a stamp on it, and
 sent it away. {hero} did not know. [A week|Five days|Many days] later, there was a knock at the
 door. It was {elder}, with a bag in one hand and the picture in the other! ["I got your letter,"
 said {elder}, "and I missed you so much that I came."|"A letter like this needs an answer," said
 {elder}. "I am the answer!"] {@happy} ["But how did it find you?" asked {hero}.|"But the wind
 took it!" said {hero}.] Outside, {neighbor} [just smiled|waved from the garden] and said
-nothing. [A kind deed does not need a name.|And they all had cake together.|{@bedtime}])T"},
+nothing. [? A kind deed does not need a name.|And they all had cake together.|{@bedtime}])T"},
   };
   return plots;
 }

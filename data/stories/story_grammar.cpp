@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "data/stories/prose.h"
 
 namespace xlstm::data {
 namespace {
@@ -11,23 +12,6 @@ namespace {
 // A mistake in the grammar itself; the test that tells every plot finds it.
 [[noreturn]] void fail(std::string_view what, std::string_view got) {
   throw_error<FormatError>("stories: ", what, ", got '", got, "'");
-}
-
-// ASCII only, so that no locale can change a story.
-bool is_space(char c) {
-  return c == ' ' || c == '\n';
-}
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-char upper(char c) {
-  return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-}
-bool is_letter(char c) {
-  return lower(c) >= 'a' && lower(c) <= 'z';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
 }
 
 std::string_view trim(std::string_view s) {
@@ -45,12 +29,6 @@ std::vector<std::string_view> split(std::string_view s, char separator) {
     begin = end + 1;
   }
   return parts;
-}
-
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = lower(c);
-  return out;
 }
 
 struct GenderedWord {
@@ -73,25 +51,6 @@ const GenderedWord* find_gendered(std::string_view form) {
   for (const GenderedWord& word : kGendered)
     if (word.form == form) return &word;
   return nullptr;
-}
-
-std::string plural(const std::string& noun) {
-  const auto ends = [&](std::string_view tail) {
-    return noun.size() > tail.size() && noun.ends_with(tail);
-  };
-  if (ends("s") || ends("x") || ends("ch") || ends("sh")) return noun + "es";
-  const bool vowel_before_y =
-      noun.size() > 1 && std::string_view("aeiou").find(noun[noun.size() - 2]) < 5;
-  if (ends("y") && !vowel_before_y) return noun.substr(0, noun.size() - 1) + "ies";
-  return noun + "s";
-}
-
-// "an" goes before a vowel sound. The grammar's words need no more exceptions than these.
-bool takes_an(std::string_view word) {
-  const std::string w = lower(word);
-  if (w.starts_with("hour") || w.starts_with("honest")) return true;
-  if (w.starts_with("one") || w.starts_with("use") || w.starts_with("uni")) return false;
-  return !w.empty() && std::string_view("aeiou").find(w[0]) != std::string_view::npos;
 }
 
 // Where the bracket opened just before `begin` closes.
@@ -120,33 +79,9 @@ std::vector<std::string_view> split_alternatives(std::string_view body) {
   return parts;
 }
 
-// Blank lines become this before expansion, so that chosen pieces cannot make new ones.
-constexpr char kParagraph = '\f';
-
 std::string mark_paragraphs(std::string_view text) {
   std::string out(text);
   for (size_t i = 0; (i = out.find("\n\n", i)) != std::string::npos;) out[i] = kParagraph;
-  return out;
-}
-
-// Single spaces, newlines only between paragraphs, nothing before , . ! ?
-std::string collapse_space(std::string_view raw) {
-  std::string out;
-  out.reserve(raw.size());
-  bool space = false;
-  bool paragraph = false;
-  for (const char c : raw) {
-    if (c == kParagraph) paragraph = true;
-    if (is_space(c) || c == kParagraph) {
-      space = true;
-      continue;
-    }
-    const bool closes = c == ',' || c == '.' || c == '!' || c == '?';
-    if (space && !out.empty() && !closes) out += paragraph ? '\n' : ' ';
-    space = false;
-    paragraph = false;
-    out += c;
-  }
   return out;
 }
 
@@ -165,40 +100,6 @@ StoryRandom::StoryRandom(uint64_t seed, uint64_t stream)
 uint64_t StoryRandom::below(uint64_t n) {
   state_ += 0x9E3779B97F4A7C15ULL;
   return ((mix_bits(state_) >> 32) * n) >> 32;
-}
-
-std::string tidy_prose(std::string_view raw) {
-  const std::string text = collapse_space(raw);
-  std::string out;
-  out.reserve(text.size() + 16);
-  bool sentence_start = true;
-  for (size_t i = 0; i < text.size();) {
-    if (!is_letter(text[i])) {
-      const char c = text[i++];
-      out += c;
-      const bool after_space = out.size() < 2 || out[out.size() - 2] == ' ' || c == '\n';
-      if (c == '\n') sentence_start = true;
-      if (c == ' ' && out.size() > 1) {
-        const char last = out[out.size() - 2];
-        const bool spoken_stop = out.ends_with(".\" ");
-        sentence_start = last == '.' || last == '!' || last == '?' || spoken_stop;
-      }
-      if (c == '"' && !after_space) sentence_start = false;
-      continue;
-    }
-    size_t end = i;
-    while (end < text.size() && (is_letter(text[end]) || text[end] == '\'')) ++end;
-    std::string word = text.substr(i, end - i);
-    if ((word == "a" || word == "A" || word == "an" || word == "An") && end + 1 < text.size() &&
-        text[end] == ' ') {
-      word = word.substr(0, 1) + (takes_an(std::string_view(text).substr(end + 1, 8)) ? "n" : "");
-    }
-    if (sentence_start) word[0] = upper(word[0]);
-    sentence_start = false;
-    out += word;
-    i = end;
-  }
-  return out;
 }
 
 struct StoryGrammar::Telling {
@@ -336,6 +237,10 @@ void StoryGrammar::expand_choice(std::string_view body, Telling& telling) const 
       telling.emit(" ");
       expand(parts[k], telling);
     }
+    return;
+  }
+  if (mark == '?' && label.empty()) {
+    if (telling.random.below(2) == 0) expand_choice(trim(body.substr(1)), telling);
     return;
   }
   const bool labelled = mark == ':' && !label.empty();

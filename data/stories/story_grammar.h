@@ -9,6 +9,7 @@
 //   {He} {toy.The} a capital first letter in the form gives a capital first letter in the text
 //   {@sunny}       a shared rule (phrases.cpp)
 //   [a|b|c]        one of the alternatives; an empty one makes the rest optional; nests
+//   [? a|b|c]      the same, or nothing at all, each in half of the stories
 //   [w: a|b|c]     the same, but every choice labelled `w` in a story takes the same position
 //   [2& a|b|c]     two different parts in random order ([& a|b] takes them all)
 // A blank line separates paragraphs; other white space is one space. Spaces before , . ! ? vanish,
@@ -45,7 +46,7 @@ struct Plot {
   std::string_view name, cast, text;
 };
 
-// xorshift-free splitmix64: state is the counter, so a story needs no warm-up.
+// splitmix64: the state is the counter, so a story needs no warm-up.
 class StoryRandom {
  public:
   StoryRandom(uint64_t seed, uint64_t stream);
@@ -95,8 +96,5 @@ class StoryGrammar {
   std::unordered_map<std::string, std::string_view> rules_;
   std::unordered_map<std::string, std::string> plain_masks_;  // "garden" -> "<PLACE>"
 };
-
-// White space, capital letters and articles, as described above.
-std::string tidy_prose(std::string_view raw);
 
 }  // namespace xlstm::data
