@@ -77,16 +77,6 @@ xlstm_dtype kernel_dtype(DType dtype) {
   }
 }
 
-float bf16_to_float(uint16_t bits) {
-  return std::bit_cast<float>(uint32_t{bits} << 16);
-}
-
-uint16_t float_to_bf16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (value != value) return static_cast<uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-}
-
 float f16_to_float(uint16_t bits) {
   return static_cast<float>(std::bit_cast<_Float16>(bits));
 }

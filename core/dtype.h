@@ -1,6 +1,7 @@
 // Element types of tensors.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "kernels/common/types.h"
@@ -58,8 +59,15 @@ struct DTypeOf<bool> {
 };
 
 // bfloat16 and float16 travel as their 16 bits; both conversions round to nearest even.
-float bf16_to_float(uint16_t bits);
-uint16_t float_to_bf16(float value);
+inline float bf16_to_float(uint16_t bits) {
+  return std::bit_cast<float>(uint32_t{bits} << 16);
+}
+inline uint16_t float_to_bf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  // Rounding up could turn a NaN into an infinity, so NaN keeps its upper bits and becomes quiet.
+  return static_cast<uint16_t>(value != value ? (bits >> 16) | 0x40u : rounded);
+}
 float f16_to_float(uint16_t bits);
 uint16_t float_to_f16(float value);
 

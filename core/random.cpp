@@ -14,18 +14,37 @@ double uniform_53(uint32_t high, uint32_t low) {
   return static_cast<double>(bits) * 0x1.0p-53;
 }
 
-// f(i) gives element i.
+struct Pair {
+  double first, second;
+};
+
+// Element 2c and 2c + 1 are f(four words of counter first_counter + c).
+template <class T, class F>
+void fill_dense(const Tensor& tensor, uint64_t seed, uint64_t first_counter, F f) {
+  T* out = tensor.data<T>();
+  const int64_t n = tensor.numel();
+#pragma omp parallel for schedule(static) if (n > 16384)
+  for (int64_t c = 0; c < (n + 1) / 2; ++c) {
+    const Pair pair = f(kernels::philox(seed, first_counter + static_cast<uint64_t>(c), 0));
+    out[2 * c] = static_cast<T>(pair.first);
+    if (2 * c + 1 < n) out[2 * c + 1] = static_cast<T>(pair.second);
+  }
+}
+
 template <class F>
-void fill_with(const Tensor& tensor, const char* what, F f) {
+void fill_pairs(const Tensor& tensor, Generator& generator, const char* what, F f) {
   require<ShapeError>(is_floating(tensor.dtype()), what, ": expected a floating tensor, got ",
                       name_of(tensor.dtype()));
-  Tensor values = Tensor::empty(tensor.shape(), DType::f64);
-  double* out = values.data<double>();
-  const int64_t n = values.numel();
-#pragma omp parallel for schedule(static) if (n > 65536)
-  for (int64_t i = 0; i < n; ++i) out[i] = f(i);
+  const uint64_t first = generator.reserve(2 * tensor.numel());
   Tensor target = tensor;
-  target.copy_from(values);
+  if (tensor.dtype() == DType::f32 && tensor.is_contiguous()) {
+    fill_dense<float>(tensor, generator.seed, first, f);
+    target.bump_version();
+  } else {
+    const Tensor values = Tensor::empty(tensor.shape(), DType::f64);
+    fill_dense<double>(values, generator.seed, first, f);
+    target.copy_from(values);
+  }
 }
 
 }  // namespace
@@ -37,22 +56,18 @@ uint64_t Generator::reserve(int64_t n_numbers) {
 }
 
 void fill_uniform(Tensor tensor, double low, double high, Generator& generator) {
-  const uint64_t first = generator.reserve(4 * tensor.numel());
-  const uint64_t seed = generator.seed;
-  fill_with(tensor, "fill_uniform", [=](int64_t i) {
-    const auto r = kernels::philox(seed, first + static_cast<uint64_t>(i), 0);
-    return low + (high - low) * uniform_53(r.x[0], r.x[1]);
+  fill_pairs(tensor, generator, "fill_uniform", [=](const kernels::Philox4& r) {
+    return Pair{low + (high - low) * uniform_53(r.x[0], r.x[1]),
+                low + (high - low) * uniform_53(r.x[2], r.x[3])};
   });
 }
 
 void fill_normal(Tensor tensor, double mean, double std, Generator& generator) {
-  const uint64_t first = generator.reserve(4 * tensor.numel());
-  const uint64_t seed = generator.seed;
-  fill_with(tensor, "fill_normal", [=](int64_t i) {
-    const auto r = kernels::philox(seed, first + static_cast<uint64_t>(i), 0);
+  fill_pairs(tensor, generator, "fill_normal", [=](const kernels::Philox4& r) {
     // Box and Muller; 1 - u keeps the logarithm finite.
-    const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform_53(r.x[0], r.x[1])));
-    return mean + std * radius * std::cos(2.0 * std::numbers::pi * uniform_53(r.x[2], r.x[3]));
+    const double radius = std * std::sqrt(-2.0 * std::log(1.0 - uniform_53(r.x[0], r.x[1])));
+    const double angle = 2.0 * std::numbers::pi * uniform_53(r.x[2], r.x[3]);
+    return Pair{mean + radius * std::cos(angle), mean + radius * std::sin(angle)};
   });
 }
 

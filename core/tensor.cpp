@@ -4,101 +4,17 @@
 
 #include "core/autograd.h"
 #include "core/checked_size.h"
+#include "core/element_copy.h"
 
 namespace xlstm {
 namespace {
 
-// Calls f(typed pointer) for the element type of memory.
-template <class F>
-void with_type(DType dtype, F f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::i8:
-      return f(int8_t{});
-    case DType::i16:
-      return f(int16_t{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::i64:
-      return f(int64_t{});
-    case DType::u8:
-    case DType::boolean:
-      return f(uint8_t{});
-    case DType::u16:
-      return f(uint16_t{});
-    case DType::u32:
-      return f(uint32_t{});
-    case DType::bf16:
-    case DType::f16:
-      break;
-  }
-  throw_error<ShapeError>("tensor: no plain C++ type for ", name_of(dtype));
+Elements elements_of(const Tensor& t) {
+  return {t.raw(), t.dtype(), &t.strides()};
 }
 
-double load(const void* p, DType dtype, int64_t i) {
-  if (dtype == DType::bf16) return bf16_to_float(static_cast<const uint16_t*>(p)[i]);
-  if (dtype == DType::f16) return f16_to_float(static_cast<const uint16_t*>(p)[i]);
-  double value = 0;
-  with_type(dtype, [&](auto zero) {
-    value = static_cast<double>(static_cast<const decltype(zero)*>(p)[i]);
-  });
-  return value;
-}
-
-void store(void* p, DType dtype, int64_t i, double value) {
-  if (dtype == DType::bf16) {
-    static_cast<uint16_t*>(p)[i] = float_to_bf16(static_cast<float>(value));
-  } else if (dtype == DType::f16) {
-    static_cast<uint16_t*>(p)[i] = float_to_f16(static_cast<float>(value));
-  } else if (dtype == DType::boolean) {
-    static_cast<uint8_t*>(p)[i] = value != 0;
-  } else {
-    with_type(dtype, [&](auto zero) {
-      static_cast<decltype(zero)*>(p)[i] = static_cast<decltype(zero)>(value);
-    });
-  }
-}
-
-// Calls f(offset_a, offset_b) for every element in row-major order.
-template <class F>
-void for_each_pair(const Shape& shape, const Shape& sa, const Shape& sb, F f) {
-  const int64_t n = element_count(shape);
-  Shape index(shape.size(), 0);
-  int64_t a = 0, b = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    f(a, b);
-    for (size_t d = shape.size(); d-- > 0;) {
-      a += sa[d];
-      b += sb[d];
-      if (++index[d] < shape[d]) break;
-      a -= sa[d] * shape[d];
-      b -= sb[d] * shape[d];
-      index[d] = 0;
-    }
-  }
-}
-
-// Integers beyond 2^53 would not survive a detour over double, so equal types copy directly.
 void copy_elements(const Tensor& from, const Tensor& to) {
-  const char* src = static_cast<const char*>(from.raw());
-  char* dst = static_cast<char*>(to.raw());
-  if (from.dtype() == to.dtype()) {
-    const int64_t size = size_of(from.dtype());
-    if (from.is_contiguous() && to.is_contiguous()) {
-      if (from.numel() > 0) std::memmove(dst, src, static_cast<size_t>(from.numel() * size));
-      return;
-    }
-    for_each_pair(from.shape(), from.strides(), to.strides(), [&](int64_t a, int64_t b) {
-      std::memcpy(dst + b * size, src + a * size, static_cast<size_t>(size));
-    });
-    return;
-  }
-  for_each_pair(from.shape(), from.strides(), to.strides(), [&](int64_t a, int64_t b) {
-    store(dst, to.dtype(), b, load(src, from.dtype(), a));
-  });
+  xlstm::copy_elements(to.shape(), elements_of(from), elements_of(to));
 }
 
 }  // namespace
@@ -120,7 +36,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor t = empty(shape, dtype, device);
-  if (t.numel() > 0) std::memset(t.raw(), 0, static_cast<size_t>(t.impl()->storage->bytes));
+  fill_elements(shape, elements_of(t), 0);
   return t;
 }
 
@@ -195,7 +111,7 @@ void Tensor::check_dtype(DType expected) const {
 double Tensor::item() const {
   require<ShapeError>(numel() == 1, "item: expected a tensor with one element, got ",
                       to_string(shape()));
-  return load(raw(), dtype(), 0);
+  return load_element(raw(), dtype(), 0);
 }
 
 template <class T>
@@ -254,9 +170,7 @@ void Tensor::copy_from(const Tensor& source) {
 }
 
 void Tensor::fill(double value) {
-  const Shape zero(shape().size(), 0);
-  for_each_pair(shape(), strides(), zero,
-                [&](int64_t a, int64_t) { store(raw(), dtype(), a, value); });
+  fill_elements(shape(), elements_of(*this), value);
   bump_version();
 }
 
