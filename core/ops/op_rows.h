@@ -13,6 +13,9 @@ std::vector<OpInfo> elementwise_rows();
 std::vector<OpInfo> matmul_rows();
 std::vector<OpInfo> reduce_rows();
 std::vector<OpInfo> view_rows();
+std::vector<OpInfo> causal_conv1d_rows();
+std::vector<OpInfo> headwise_linear_rows();
+std::vector<OpInfo> slstm_rows();
 
 // clang-format off
 inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
@@ -20,6 +23,9 @@ inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     matmul_rows,
     reduce_rows,
     view_rows,
+    causal_conv1d_rows,
+    headwise_linear_rows,
+    slstm_rows,
 };
 // clang-format on
 

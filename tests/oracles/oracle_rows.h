@@ -12,6 +12,9 @@ OracleRows elementwise_oracles();
 OracleRows matmul_oracles();
 OracleRows reduce_oracles();
 OracleRows view_oracles();
+OracleRows causal_conv1d_oracles();
+OracleRows headwise_linear_oracles();
+OracleRows slstm_oracles();
 
 // clang-format off
 inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
@@ -19,6 +22,9 @@ inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
     matmul_oracles,
     reduce_oracles,
     view_oracles,
+    causal_conv1d_oracles,
+    headwise_linear_oracles,
+    slstm_oracles,
 };
 // clang-format on
 

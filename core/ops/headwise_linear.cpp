@@ -1,0 +1,131 @@
+#include "core/ops/headwise_linear.h"
+
+#include "core/autograd.h"
+#include "core/ops/kernel_call.h"
+#include "kernels/headwise_linear/headwise_linear.h"
+
+namespace xlstm::ops {
+namespace {
+
+using kernel_call::dense;
+using kernel_call::raw_or_null;
+using kernel_call::require_like;
+
+constexpr const char* kOp = "headwise_linear";
+
+struct Sizes {
+  int64_t N, H, I, O;
+};
+
+Sizes check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  require<ShapeError>(x.defined() && weight.defined(), kOp, ": x and weight are required");
+  require<ShapeError>(weight.dim() == 3, kOp, ": wrong shape of weight, got ",
+                      to_string(weight.shape()), ", expected [H, O, I]");
+  const int64_t H = weight.size(0), O = weight.size(1), I = weight.size(2);
+  require<ShapeError>(x.dim() >= 1 && x.size(-1) == H * I, kOp, ": wrong shape of x, got ",
+                      to_string(x.shape()), ", expected [..., ", H * I, "] for ", H,
+                      " heads of width ", I);
+  require_like(weight, weight.shape(), x.dtype(), kOp, "weight");
+  require_like(bias, {H * O}, x.dtype(), kOp, "bias");
+  const Shape rows(x.shape().begin(), x.shape().end() - 1);
+  return {element_count(rows), H, I, O};
+}
+
+// x itself if its rows are dense and equally far apart, else a copy; and that distance.
+struct Rows {
+  Tensor tensor;
+  int64_t stride;
+};
+
+Rows rows_of(const Tensor& x) {
+  const int64_t width = x.size(-1);
+  int64_t stride = 0, rows = 1;  // of the dimensions looked at so far
+  bool equal = width <= 1 || x.stride(-1) == 1;
+  for (int64_t d = x.dim() - 2; d >= 0 && equal; --d) {
+    if (x.size(d) == 1) continue;
+    if (rows == 1) {
+      stride = x.stride(d);
+    } else {
+      equal = x.stride(d) == stride * rows;
+    }
+    rows *= x.size(d);
+  }
+  if (equal && (rows <= 1 || stride >= width)) return {x, rows <= 1 ? width : stride};
+  return {x.clone(), width};
+}
+
+struct Kept {
+  Sizes s;
+  xlstm_dtype dtype;
+  Shape x_shape;
+  autograd::Saved x, weight;
+  bool want_x, want_weight, want_bias;
+};
+
+Tensors backward(const Kept& k, const Tensors& grads) {
+  if (!grads[0].defined()) return {{}, {}, {}};
+  const Tensor x = k.x.get(), weight = k.weight.get();
+  const Rows dy = rows_of(grads[0]);
+  const DType dtype = grads[0].dtype();
+  Tensor dx, dW, dbias;
+  if (k.want_x) dx = Tensor::empty(k.x_shape, dtype);
+  if (k.want_weight) dW = Tensor::empty(weight.shape(), dtype);
+  if (k.want_bias) dbias = Tensor::empty({k.s.H * k.s.O}, dtype);
+  xlstm_headwise_linear_bwd_args a{};
+  a.dtype = k.dtype;
+  a.N = k.s.N, a.H = k.s.H, a.I = k.s.I, a.O = k.s.O;
+  if (k.want_weight) {
+    const Rows rows = rows_of(x);
+    a.x = rows.tensor.raw();
+    a.x_stride_n = rows.stride;
+  }
+  a.W = weight.raw();
+  a.dy = dy.tensor.raw();
+  a.dy_stride_n = dy.stride;
+  a.dx = raw_or_null(dx);
+  a.dx_stride_n = k.s.H * k.s.I;
+  a.dW = raw_or_null(dW);
+  a.dbias = raw_or_null(dbias);
+  const kernel_call::Workspace workspace(xlstm_headwise_linear_bwd_workspace_cpu(&a));
+  check_status(xlstm_headwise_linear_bwd_cpu(&a, workspace.exec()), kOp);
+  return {dx, dW, dbias};
+}
+
+}  // namespace
+
+Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Sizes s = check(x, weight, bias);
+  const xlstm_dtype dtype = kernel_dtype(x.dtype());
+  const Rows rows = rows_of(x);
+  const Tensor w = dense(weight), b = dense(bias);
+  Shape shape = x.shape();
+  shape.back() = s.H * s.O;
+  const Tensor y = Tensor::empty(shape, x.dtype());
+  xlstm_headwise_linear_fwd_args a{};
+  a.dtype = dtype;
+  a.N = s.N, a.H = s.H, a.I = s.I, a.O = s.O;
+  a.x = rows.tensor.raw();
+  a.x_stride_n = rows.stride;
+  a.W = w.raw();
+  a.bias = raw_or_null(b);
+  a.y = y.raw();
+  a.y_stride_n = s.H * s.O;
+  const kernel_call::Workspace workspace(xlstm_headwise_linear_fwd_workspace_cpu(&a));
+  check_status(xlstm_headwise_linear_fwd_cpu(&a, workspace.exec()), kOp);
+  if (autograd::must_record({x, weight, bias})) {
+    const bool want_weight = weight.requires_grad();
+    const Kept kept{s,
+                    dtype,
+                    x.shape(),
+                    autograd::Saved(want_weight ? rows.tensor : Tensor{}, kOp),
+                    autograd::Saved(w, kOp),
+                    x.requires_grad(),
+                    want_weight,
+                    bias.requires_grad()};
+    autograd::record(kOp, {x, weight, bias}, {y},
+                     [kept](const Tensors& grads) { return backward(kept, grads); });
+  }
+  return y;
+}
+
+}  // namespace xlstm::ops

@@ -1,0 +1,68 @@
+#include "core/ops/headwise_linear.h"
+#include "core/ops/op_rows.h"
+
+namespace xlstm {
+namespace {
+
+// Inputs: x, weight, bias.
+Tensors run_headwise_linear(const Tensors& in, const OpAttributes&) {
+  return {ops::headwise_linear(in[0], in[1], in[2])};
+}
+
+struct Case {
+  const char* label;
+  Shape leading;
+  int64_t H, I, O;
+  bool bias;
+};
+
+std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
+  const std::vector<Case> check{{"blocks of 4", {3, 2}, 5, 4, 4, true},
+                                {"blocks of 4, whole registers", {9}, 8, 4, 4, false},
+                                {"blocks of 2", {5}, 3, 2, 2, true},
+                                {"blocks of 8", {2, 1}, 3, 8, 8, true},
+                                {"blocks of 3 x 5", {4}, 2, 3, 5, true},
+                                {"one row of one block", {}, 1, 7, 7, true},
+                                {"one unit per head", {3}, 4, 1, 1, false},
+                                {"no rows", {2, 0}, 2, 4, 4, true},
+                                {"no rows, products", {0}, 2, 3, 4, true}};
+  const std::vector<Case> bench{{"B8 T256 E1024, blocks of 4", {8, 256}, 256, 4, 4, false},
+                                {"B8 T256 D256, 4 heads", {8, 256}, 4, 64, 64, false},
+                                {"B8 T256 D768, 4 heads", {8, 256}, 4, 192, 192, false},
+                                {"one token, E1024, blocks of 4", {1, 1}, 256, 4, 4, false}};
+  std::vector<OpSample> out;
+  for (const Case& k : size == SampleSize::check ? check : bench) {
+    OpSample sample;
+    sample.label = k.label;
+    Shape shape = k.leading;
+    shape.push_back(k.H * k.I);
+    sample.inputs = {random_tensor(shape, dtype, g), random_tensor({k.H, k.O, k.I}, dtype, g),
+                     k.bias ? random_tensor({k.H * k.O}, dtype, g) : Tensor{}};
+    out.push_back(sample);
+  }
+  return out;
+}
+
+double output_numel(const OpSample& sample) {
+  const Tensor &x = sample.inputs[0], &w = sample.inputs[1];
+  return static_cast<double>(x.numel()) / static_cast<double>(w.size(2)) *
+         static_cast<double>(w.size(1));
+}
+
+double flops(const OpSample& sample) {
+  return 2 * output_numel(sample) * static_cast<double>(sample.inputs[1].size(2));
+}
+
+double bytes(const OpSample& sample) {
+  return bytes_of(sample.inputs) +
+         output_numel(sample) * static_cast<double>(size_of(sample.inputs[0].dtype()));
+}
+
+}  // namespace
+
+std::vector<OpInfo> headwise_linear_rows() {
+  return {{"headwise_linear", "headwise_linear", "Block-diagonal linear map, one weight per head",
+           run_headwise_linear, nullptr, samples, flops, bytes}};
+}
+
+}  // namespace xlstm

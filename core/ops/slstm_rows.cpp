@@ -1,0 +1,124 @@
+#include <cmath>
+
+#include "core/ops/op_rows.h"
+#include "core/ops/slstm.h"
+
+namespace xlstm {
+namespace {
+
+// Inputs: wx, R, bias, h, c, n, m, reset. Outputs: h, final h, c, n, m.
+enum Input : size_t { kWx, kR, kBias, kH, kC, kN, kM, kReset };
+
+Tensors run_slstm(const Tensors& in, const OpAttributes& attributes) {
+  ops::SlstmOptions options;
+  options.forward_clip = attributes.get("forward_clip");
+  const ops::SlstmResult out =
+      ops::slstm(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], options);
+  return {out.h, out.final_state.h, out.final_state.c, out.final_state.n, out.final_state.m};
+}
+
+struct Case {
+  const char* label;
+  int64_t B, T, H, D;
+  bool bias, state, reset, strided;
+  double forward_clip = 0;
+};
+
+// Marks the start of a document at (b + 3 t) % 5 == 2.
+Tensor some_resets(int64_t B, int64_t T) {
+  Tensor reset = Tensor::zeros({B, T}, DType::u8);
+  for (int64_t b = 0; b < B; ++b)
+    for (int64_t t = 0; t < T; ++t) reset.data<uint8_t>()[b * T + t] = (b + 3 * t) % 5 == 2;
+  return reset;
+}
+
+OpSample make_sample(const Case& k, DType dtype, Generator& g) {
+  OpSample sample;
+  sample.label = k.label;
+  // Strided: gates outermost, as a layer that computes them one after the other has them.
+  Tensor wx = k.strided ? random_tensor({4, k.B, k.T, k.H, k.D}, dtype, g)
+                        : random_tensor({k.B, k.T, 4, k.H, k.D}, dtype, g);
+  if (k.strided) {
+    const Shape s = wx.strides();
+    wx = wx.strided_view({k.B, k.T, 4, k.H, k.D}, {s[1], s[2], s[0], s[3], s[4]});
+  }
+  const double r = k.D > 0 ? 1 / std::sqrt(static_cast<double>(k.D)) : 0;
+  const Tensor R = random_tensor({k.H, k.D, 4, k.D}, dtype, g, 0, r);
+  const Tensor bias = k.bias ? random_tensor({k.H, 4, k.D}, dtype, g) : Tensor{};
+  Tensor h, c, n, m;
+  if (k.state) {
+    const Shape shape{k.B, k.H, k.D};
+    h = random_tensor(shape, dtype, g, 0, 0.4);
+    c = random_tensor(shape, dtype, g, 0, 0.4);
+    n = Tensor::empty(shape, dtype);
+    fill_uniform(n, 1, 2, g);
+    m = random_tensor(shape, dtype, g);
+  }
+  sample.inputs = {wx, R, bias, h, c, n, m, k.reset ? some_resets(k.B, k.T) : Tensor{}};
+  if (k.forward_clip > 0) {
+    sample.attributes = OpAttributes{{"forward_clip", k.forward_clip}};
+    sample.differentiable = {};
+  }
+  return sample;
+}
+
+std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
+  std::vector<OpSample> out;
+  if (size == SampleSize::bench) {
+    for (const Case& k : {Case{"B8 T256 H4 D64", 8, 256, 4, 64, true, false, false, false},
+                          Case{"B8 T256 H4 D96", 8, 256, 4, 96, true, false, false, false},
+                          Case{"B8 T256 H4 D32", 8, 256, 4, 32, true, false, false, false},
+                          Case{"B16 T512 H4 D192", 16, 512, 4, 192, true, false, false, false},
+                          Case{"B1 T1 H4 D64, a step", 1, 1, 4, 64, true, true, false, false}})
+      out.push_back(make_sample(k, dtype, g));
+    return out;
+  }
+  for (const Case& k : {Case{"B2 T5 H2 D3", 2, 5, 2, 3, true, false, false, false},
+                        Case{"no bias", 1, 4, 1, 2, false, false, false, false},
+                        Case{"one unit, one step", 1, 1, 1, 1, true, true, false, false},
+                        Case{"initial state", 2, 4, 1, 3, true, true, false, false},
+                        Case{"resets", 3, 6, 1, 2, true, true, true, false},
+                        Case{"gates outermost", 2, 3, 2, 3, true, false, false, true},
+                        Case{"odd sizes, resets", 9, 2, 1, 2, true, false, true, true},
+                        Case{"wider than a register", 1, 2, 1, 17, false, true, false, false},
+                        Case{"empty batch", 0, 3, 2, 2, true, false, false, false},
+                        Case{"no steps", 2, 0, 2, 2, true, true, false, false}})
+    out.push_back(make_sample(k, dtype, g));
+  return out;
+}
+
+// c and n mean something only together with m: brings them to the scale of the other m.
+Tensors comparable(const Tensors& outputs, const Tensors& unperturbed) {
+  Tensors out = outputs;
+  const std::vector<double> m = outputs[4].to_vector<double>(),
+                            to = unperturbed[4].to_vector<double>();
+  for (const size_t which : {size_t{2}, size_t{3}}) {
+    std::vector<double> values = outputs[which].to_vector<double>();
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= std::exp(m[i] - to[i]);
+    out[which] = Tensor::from(values, outputs[which].shape());
+  }
+  out[4] = unperturbed[4];
+  return out;
+}
+
+double flops(const OpSample& sample) {
+  const Tensor& wx = sample.inputs[kWx];
+  const double units = static_cast<double>(wx.numel()) / 4;
+  return units * (8 * static_cast<double>(wx.size(4)) + 40);
+}
+
+double bytes(const OpSample& sample) {
+  const Tensor& wx = sample.inputs[kWx];
+  return bytes_of(sample.inputs) +
+         static_cast<double>(wx.numel() / 4 * size_of(wx.dtype()));  // h is written
+}
+
+}  // namespace
+
+std::vector<OpInfo> slstm_rows() {
+  return {{"slstm", "slstm",
+           "sLSTM recurrence: exponential input gate, sigmoid forget gate, stabilised state",
+           run_slstm, nullptr, samples, flops, bytes, true, comparable, 2e-5}};
+}
+
+}  // namespace xlstm

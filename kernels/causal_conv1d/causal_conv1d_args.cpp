@@ -1,0 +1,44 @@
+#include <initializer_list>
+
+#include "kernels/causal_conv1d/causal_conv1d.h"
+
+namespace {
+
+// 64 covers the factors that the workspaces put on top.
+bool bad_sizes(int64_t B, int64_t T, int64_t C, int64_t KS) {
+  if (B < 0 || T < 0 || C < 0 || KS < 1) return true;
+  int64_t inputs = 0, elements = 0;
+  if (__builtin_add_overflow(T, KS, &inputs)) return true;
+  elements = 64;
+  for (const int64_t size : {inputs, B, C})
+    if (size > 0 && __builtin_mul_overflow(elements, size, &elements)) return true;
+  return false;
+}
+
+bool rows_overlap(int64_t C, int64_t B, int64_t stride_b, int64_t T, int64_t stride_t) {
+  const auto length = [](int64_t stride) { return stride < 0 ? -stride : stride; };
+  return (B > 1 && length(stride_b) < C) || (T > 1 && length(stride_t) < C);
+}
+
+}  // namespace
+
+xlstm_status xlstm_causal_conv1d_fwd_check(const xlstm_causal_conv1d_fwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_sizes(a->B, a->T, a->C, a->KS)) return XLSTM_BAD_SIZE;
+  if (rows_overlap(a->C, a->B, a->y_stride_b, a->T, a->y_stride_t)) return XLSTM_BAD_STRIDE;
+  if (a->silu != 0 && a->silu != 1) return XLSTM_BAD_VALUE;
+  if (a->C > 0 && a->weight == nullptr) return XLSTM_NULL_POINTER;
+  if (a->B * a->T * a->C > 0 && (a->x == nullptr || a->y == nullptr)) return XLSTM_NULL_POINTER;
+  return XLSTM_OK;
+}
+
+xlstm_status xlstm_causal_conv1d_bwd_check(const xlstm_causal_conv1d_bwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_sizes(a->B, a->T, a->C, a->KS)) return XLSTM_BAD_SIZE;
+  if (a->dx != nullptr && rows_overlap(a->C, a->B, a->dx_stride_b, a->T, a->dx_stride_t))
+    return XLSTM_BAD_STRIDE;
+  if (a->silu != 0 && a->silu != 1) return XLSTM_BAD_VALUE;
+  if (a->C > 0 && a->weight == nullptr) return XLSTM_NULL_POINTER;
+  if (a->B * a->T * a->C > 0 && a->x == nullptr) return XLSTM_NULL_POINTER;
+  return XLSTM_OK;
+}

@@ -1,0 +1,66 @@
+/* A block-diagonal linear map: every head has its own weight.
+ *
+ *   y[n, h, o] = bias[h, o] + sum_i W[h, o, i] x[n, h, i]
+ *
+ * Sums are in the element type of the call: XLSTM_F32 or XLSTM_F64 on the CPU. Rows of x hold H I
+ * dense elements, rows of y H O; the strides between rows are in elements. Outputs must not overlap
+ * each other or any input. Any N, H, I, O >= 0.
+ * Status: a negative size or overflowing product: XLSTM_BAD_SIZE; a stride shorter than its row:
+ * XLSTM_BAD_STRIDE; a null required pointer of an array with elements: XLSTM_NULL_POINTER.
+ *
+ * Forward: 2 N H O I FLOP, reads x and writes y once. On the CPU blocks with I == O of 2, 4 or 8
+ * run over channels in registers (bound by memory); others are matrix products per head and block
+ * of rows. dW and dbias are summed over fixed blocks of rows, block after block.
+ */
+#ifndef XLSTM_KERNELS_HEADWISE_LINEAR_HEADWISE_LINEAR_H_
+#define XLSTM_KERNELS_HEADWISE_LINEAR_HEADWISE_LINEAR_H_
+
+#include "kernels/common/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct xlstm_headwise_linear_fwd_args {
+  xlstm_dtype dtype;
+  int64_t N, H, I, O;
+  const void* x; /* [N, H, I] */
+  int64_t x_stride_n;
+  const void* W;    /* [H, O, I] contiguous */
+  const void* bias; /* [H, O] contiguous, or null: zeros */
+  void* y;          /* [N, H, O] */
+  int64_t y_stride_n;
+} xlstm_headwise_linear_fwd_args;
+
+typedef struct xlstm_headwise_linear_bwd_args {
+  xlstm_dtype dtype;
+  int64_t N, H, I, O;
+  const void* x; /* as in the forward; may be null if dW is */
+  int64_t x_stride_n;
+  const void* W;  /* as in the forward; may be null if dx is */
+  const void* dy; /* [N, H, O] */
+  int64_t dy_stride_n;
+  /* Overwritten; each may be null: not wanted. */
+  void* dx; /* [N, H, I] */
+  int64_t dx_stride_n;
+  void* dW;    /* [H, O, I] contiguous */
+  void* dbias; /* [H, O] contiguous */
+} xlstm_headwise_linear_bwd_args;
+
+/* 0 for arguments that the call itself would refuse. */
+int64_t xlstm_headwise_linear_fwd_workspace_cpu(const xlstm_headwise_linear_fwd_args* args);
+int64_t xlstm_headwise_linear_bwd_workspace_cpu(const xlstm_headwise_linear_bwd_args* args);
+
+xlstm_status xlstm_headwise_linear_fwd_cpu(const xlstm_headwise_linear_fwd_args* args,
+                                           xlstm_exec exec);
+xlstm_status xlstm_headwise_linear_bwd_cpu(const xlstm_headwise_linear_bwd_args* args,
+                                           xlstm_exec exec);
+
+/* The checks every backend makes first: all of the above except the element type. */
+xlstm_status xlstm_headwise_linear_fwd_check(const xlstm_headwise_linear_fwd_args* args);
+xlstm_status xlstm_headwise_linear_bwd_check(const xlstm_headwise_linear_bwd_args* args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* XLSTM_KERNELS_HEADWISE_LINEAR_HEADWISE_LINEAR_H_ */

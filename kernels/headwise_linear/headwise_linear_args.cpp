@@ -1,0 +1,50 @@
+#include <initializer_list>
+
+#include "kernels/headwise_linear/headwise_linear.h"
+
+namespace {
+
+// 128 covers the factors that the workspaces put on top.
+bool bad_sizes(std::initializer_list<int64_t> sizes) {
+  int64_t product = 128;
+  for (const int64_t size : sizes) {
+    if (size < 0) return true;
+    if (size > 0 && __builtin_mul_overflow(product, size, &product)) return true;
+  }
+  return false;
+}
+
+bool too_short(int64_t N, int64_t stride, int64_t row) {
+  return N > 1 && stride < row;
+}
+
+}  // namespace
+
+xlstm_status xlstm_headwise_linear_fwd_check(const xlstm_headwise_linear_fwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_sizes({a->N, a->H, a->I}) || bad_sizes({a->N, a->H, a->O}) ||
+      bad_sizes({a->H, a->I, a->O}))
+    return XLSTM_BAD_SIZE;
+  if (too_short(a->N, a->x_stride_n, a->H * a->I) || too_short(a->N, a->y_stride_n, a->H * a->O))
+    return XLSTM_BAD_STRIDE;
+  if (a->N * a->H * a->O == 0) return XLSTM_OK;
+  if (a->y == nullptr || (a->I > 0 && (a->x == nullptr || a->W == nullptr)))
+    return XLSTM_NULL_POINTER;
+  return XLSTM_OK;
+}
+
+xlstm_status xlstm_headwise_linear_bwd_check(const xlstm_headwise_linear_bwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_sizes({a->N, a->H, a->I}) || bad_sizes({a->N, a->H, a->O}) ||
+      bad_sizes({a->H, a->I, a->O}))
+    return XLSTM_BAD_SIZE;
+  if ((a->dW != nullptr && too_short(a->N, a->x_stride_n, a->H * a->I)) ||
+      (a->dx != nullptr && too_short(a->N, a->dx_stride_n, a->H * a->I)) ||
+      too_short(a->N, a->dy_stride_n, a->H * a->O))
+    return XLSTM_BAD_STRIDE;
+  if (a->N * a->H * a->O * a->I == 0) return XLSTM_OK;
+  if (a->dy == nullptr || (a->dW != nullptr && a->x == nullptr) ||
+      (a->dx != nullptr && a->W == nullptr))
+    return XLSTM_NULL_POINTER;
+  return XLSTM_OK;
+}

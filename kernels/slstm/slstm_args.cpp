@@ -1,0 +1,67 @@
+#include <initializer_list>
+
+#include "kernels/slstm/slstm.h"
+
+namespace {
+
+// True if the product of the sizes overflows or one is negative. 64 covers the factors that the
+// workspaces and saved arrays put on top.
+bool bad_sizes(std::initializer_list<int64_t> sizes) {
+  int64_t product = 64;
+  for (const int64_t size : sizes) {
+    if (size < 0) return true;
+    if (size > 0 && __builtin_mul_overflow(product, size, &product)) return true;
+  }
+  return false;
+}
+
+struct Dimension {
+  int64_t size, stride;
+};
+
+// An output's rows of D elements must not overlap.
+bool rows_overlap(int64_t D, std::initializer_list<Dimension> dimensions) {
+  for (const Dimension& a : dimensions) {
+    const int64_t step = a.stride < 0 ? -a.stride : a.stride;
+    if (a.size > 1 && step < D) return true;
+  }
+  return false;
+}
+
+bool bad_clip(double clip) {
+  return !(clip >= 0);
+}
+
+}  // namespace
+
+xlstm_status xlstm_slstm_fwd_check(const xlstm_slstm_fwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_sizes({a->B, a->T, a->H, a->D}) || bad_sizes({a->H, a->D, a->D}) ||
+      bad_sizes({a->B, a->H, a->D, a->D}))
+    return XLSTM_BAD_SIZE;
+  if (rows_overlap(a->D, {{a->B, a->h_stride_b}, {a->T, a->h_stride_t}, {a->H, a->h_stride_h}}))
+    return XLSTM_BAD_STRIDE;
+  if (bad_clip(a->forward_clip)) return XLSTM_BAD_VALUE;
+  const int64_t parameters = a->H * a->D, elements = a->B * a->T * parameters;
+  if (parameters > 0 && a->R == nullptr) return XLSTM_NULL_POINTER;
+  if (elements > 0 && (a->wx == nullptr || a->h == nullptr)) return XLSTM_NULL_POINTER;
+  return XLSTM_OK;
+}
+
+xlstm_status xlstm_slstm_bwd_check(const xlstm_slstm_bwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_sizes({a->B, a->T, a->H, a->D}) || bad_sizes({a->H, a->D, a->D}) ||
+      bad_sizes({a->B, a->H, a->D, a->D}))
+    return XLSTM_BAD_SIZE;
+  if (a->dwx != nullptr && rows_overlap(a->D, {{a->B, a->dwx_stride_b},
+                                               {a->T, a->dwx_stride_t},
+                                               {4, a->dwx_stride_g},
+                                               {a->H, a->dwx_stride_h}}))
+    return XLSTM_BAD_STRIDE;
+  if (bad_clip(a->recurrent_clip) || (a->recurrent_cut != 0 && a->recurrent_cut != 1))
+    return XLSTM_BAD_VALUE;
+  const int64_t parameters = a->H * a->D, elements = a->B * a->T * parameters;
+  if (parameters > 0 && a->R == nullptr) return XLSTM_NULL_POINTER;
+  if (elements > 0 && (a->h == nullptr || a->saved == nullptr)) return XLSTM_NULL_POINTER;
+  return XLSTM_OK;
+}

@@ -1,0 +1,64 @@
+#include <cmath>
+
+#include "tests/oracles/oracles.h"
+
+namespace xlstm::oracles {
+namespace {
+
+double log_of_sigmoid(double x) {
+  return -(std::max(-x, 0.0) + std::log1p(std::exp(-std::abs(x))));
+}
+
+// Inputs: wx, R, bias, h, c, n, m, reset. One unit after the other, straight from the recurrence.
+Tensors slstm_oracle(const Tensors& in, const OpAttributes& attributes) {
+  const Tensor& wx = in[0];
+  const int64_t B = wx.size(0), T = wx.size(1), H = wx.size(3), D = wx.size(4);
+  const double clip = attributes.get("forward_clip");
+  const double* R = in[1].data<double>();
+  const auto state_of = [&](size_t which) {
+    return in[which].defined() ? in[which].clone() : Tensor::zeros({B, H, D}, DType::f64);
+  };
+  const Tensor hs = state_of(3), cs = state_of(4), ns = state_of(5), ms = state_of(6);
+  const Tensor out = Tensor::zeros({B, T, H, D}, DType::f64);
+  for (int64_t b = 0; b < B; ++b) {
+    for (int64_t t = 0; t < T; ++t) {
+      const bool reset = in[7].defined() && in[7].data<uint8_t>()[b * T + t] != 0;
+      for (int64_t head = 0; head < H; ++head) {
+        const int64_t at = (b * H + head) * D;
+        double *h = hs.data<double>() + at, *c = cs.data<double>() + at,
+               *n = ns.data<double>() + at, *m = ms.data<double>() + at;
+        std::vector<double> before(h, h + D);
+        if (reset) std::fill(before.begin(), before.end(), 0.0);
+        for (int64_t j = 0; j < D; ++j) {
+          if (reset) c[j] = n[j] = m[j] = 0;
+          double g[4];
+          for (int64_t gate = 0; gate < 4; ++gate) {
+            g[gate] = wx.data<double>()[(((b * T + t) * 4 + gate) * H + head) * D + j];
+            if (in[2].defined()) g[gate] += in[2].data<double>()[(head * 4 + gate) * D + j];
+            for (int64_t k = 0; k < D; ++k)
+              g[gate] += before[static_cast<size_t>(k)] * R[((head * D + k) * 4 + gate) * D + j];
+          }
+          const double l = m[j] + log_of_sigmoid(g[1]);
+          const double m_new = n[j] == 0 ? g[0] : std::max(g[0], l);
+          const double i = std::min(1.0, std::exp(g[0] - m_new));
+          const double f = std::min(1.0, std::exp(l - m_new));
+          c[j] = f * c[j] + i * std::tanh(g[2]);
+          n[j] = f * n[j] + i;
+          m[j] = m_new;
+          h[j] = c[j] / n[j] / (1 + std::exp(-g[3]));
+          if (clip > 0) h[j] = std::min(clip, std::max(-clip, h[j]));
+          out.data<double>()[((b * T + t) * H + head) * D + j] = h[j];
+        }
+      }
+    }
+  }
+  return {out, hs, cs, ns, ms};
+}
+
+}  // namespace
+
+OracleRows slstm_oracles() {
+  return {{"slstm", slstm_oracle}};
+}
+
+}  // namespace xlstm::oracles
