@@ -120,7 +120,7 @@ const std::vector<NounList>& story_nouns() {
        "sunflower seed:plant=sunflower, bean:plant=bean plant, pumpkin seed:plant=pumpkin plant, "
        "apple seed:plant=apple tree, tulip bulb:plant=tulip, pea:plant=pea plant, "
        "carrot seed:plant=carrot plant"},
-      {"breakable", "<OBJECT>", "n", "blue, white, tall, pretty, green, old, yellow",
+      {"breakable", "<OBJECT>", "n", "blue, white, tall, pretty, green, yellow",
        "vase, lamp, plate, teapot, cup, bowl, jar, clock, mirror"},
       {"gift", "<OBJECT>", "n", "red, blue, green, yellow, orange, purple, little, new",
        "book, puzzle, kite, music box, paint set, drum, telescope, teddy bear, hat, lantern"},

@@ -142,7 +142,7 @@ hello had changed everything.|Sometimes you have to take the first step, even if
 shake.])T"},
 
       {"little_bird", "hero=bird_hero friend=critter parent=parent_bird", R"T(
-High up in an old tree lived a [little|small|young] {hero.kind} named {hero}. [? {His} brothers and
+High up in an old tree lived a [little|small|young] {hero.kind} named {hero}. [{His} brothers and
 sisters could all fly.|Every day, the others flew out over the trees.] But {hero} was afraid. {He}
 [sat in the nest|held on to the branch] and looked down. ["It is so far," {he} said.|"What if I
 fall?" {he} asked.] ["Your wings know how," said {his} {parent}.|"One day you will fly," said {his}

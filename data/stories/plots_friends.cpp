@@ -34,10 +34,10 @@ two."|{hero} had learned that fun grows when you share it.] [{@friends_end}|])T"
 
       {"new_in_class", "hero=child friend=child teacher=teacher thing=keepsake treat=treat", R"T(
 {@intro} {@oneday} there was a new {friend.boy} in {his} class. ["This is {friend}," said
-{teacher}.|{teacher} took {friend.his} hand and said, "This is {friend}."] ["{friend} comes from a
-land far away," said {teacher}.|"{friend} has just moved here," said {teacher}.] {friend} wore
-{thing.a} and did not say a word. [? Some of the children stared.|Nobody knew what to say.|The
-others looked, and then they went on playing.]
+{teacher}.|{teacher} took {friend.his} hand and said, "This is {friend}."] [{friend} came from a
+land far away.|{friend} had just moved to the town.] {friend} wore {thing.a} and did not say a word.
+[? Some of the children stared.|Nobody knew what to say.|The others looked, and then they went on
+playing.]
 
 At lunch, {friend} sat all alone. [{hero} saw it from {his} table.|{hero} looked at the empty chair
 next to {friend.him}.] {hero} remembered [{his} own first day, when {he} knew nobody|how it felt to
@@ -87,11 +87,11 @@ said {friend}. "You are a true friend."]
 
 The next morning, {parent} was waiting at the door with a bag. ["A {hero.boy} who keeps a
 promise should get a treat," said {parent}.|"Yesterday you did the right thing," said {parent}.
-"Today it is your turn."] ["We are all going {place.to}. Bring {friend}, and bring {pet}
-too!"|"Get your shoes, and call {friend}. We are going {place.to} together!"] {@happy} [And
-{place.in}, with {friend} and {pet}, it was twice as much fun.|It was even better than it would
-have been the day before.] [? A promise is a promise, even when it is hard.|{hero} knew now that
-a promise is worth more than a trip.|{@forever}])T"},
+"Today it is your turn."] Then {parent} smiled. ["We are all going {place.to}. Bring {friend},
+and bring {pet} too!"|"Get your shoes, and call {friend}. We are going {place.to} together!"]
+{@happy} [And {place.in}, with {friend} and {pet}, it was twice as much fun.|It was even better
+than it would have been the day before.] [? A promise is a promise, even when it is hard.|{hero}
+knew now that a promise is worth more than a trip.|{@forever}])T"},
 
       {"the_race", "hero=child friend=child vehicle=vehicle prize=treasure teacher=teacher", R"T(
 {@intro} {He} could run [very fast|as fast as the wind|faster than anyone in {his} class]. ["I will

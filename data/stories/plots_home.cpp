@@ -97,9 +97,9 @@ pieces.|Now there were only pieces on the floor.] {@scared}
 [{hero} wanted to hide the pieces [under the rug|behind the sofa|in a box].|{hero} thought, "I could
 say that the wind did it."|"Nobody saw me," thought {hero}. "I could just go away."] But [{his}
 tummy did not feel good|it did not feel right|that made {him} feel even worse]. {@think} Then {he}
-went to {owner}. ["I have to tell you something," {he} said [in a very small voice|and looked at the
-floor]. "I broke your {thing}. I am sorry."|"I was playing inside, and I broke your {thing}," {he}
-said. "I am so sorry."]
+went to {owner}. ["I have to tell you something," {he} said[ in a very small voice|, and looked at
+the floor]. "I broke your {thing}. I am sorry."|"I was playing inside, and I broke your {thing},"
+{he} said. "I am so sorry."]
 
 {owner} was quiet for a moment. [? Then {owner} took {his} hand.|Then {owner} gave {hero} a
 hug.|Then {owner} sat down next to {hero}.] ["I am sad about the {thing}," said {owner}. "But I am
