@@ -54,8 +54,9 @@ the grass and went away. {@sad}
 said {friend}. "And into a pond on my second."] [falls: "Twenty times?" asked {hero}.|"Into a pond?"
 asked {hero}, and {he} had to laugh.] [w: "Look far ahead and not down at your feet," said
 {friend}.|"Do not stop pushing," said {friend}. "When you go fast, you do not fall."|"Sing a song
-while you ride," said {friend}. "Then you forget to be afraid."] {@think} [falls: "How many times did I fall?" {he} asked. "Six," said {parent}. "Then I have some left," said {hero}.|"One more time," said
-{hero}.]
+while you ride," said {friend}. "Then you forget to be afraid."] {@think} [falls: "How many times
+did I fall?" {he} asked. "Six," said {parent}. "Then I have some left," said {hero}.|"One more
+time," said {hero}.]
 
 {hero} got on again. [w: {He} looked far ahead, at a big tree.|{He} pushed and pushed and did
 not stop.|{He} began to sing, a bit too loud.] [{parent} ran behind {him}, and then {parent} ran
