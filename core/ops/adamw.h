@@ -1,4 +1,7 @@
 // Optimizer updates over flat memory. Not differentiable: they write into their arguments.
+//
+// Errors: ShapeError if the tensors differ in shape or type, or one that is written is not
+// contiguous; ConfigError for scalars that make no sense.
 #pragma once
 
 #include "core/tensor.h"
@@ -25,5 +28,8 @@ void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const Sgd
 
 // Sum of squares in double, in a fixed order. NaN or infinity if any element is.
 double sum_of_squares(const Tensor& x);
+
+// Limits every element of x to [-limit, limit], in place. NaN stays NaN. x contiguous, limit > 0.
+void clip_by_value(Tensor x, double limit);
 
 }  // namespace xlstm::ops

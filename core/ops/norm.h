@@ -1,4 +1,7 @@
-// Normalisation over the last dimension. Statistics in float32 or better.
+// Normalisation over the last dimension. Statistics in double.
+//
+// Errors: ShapeError if x has no dimension, if a parameter is not [D] of x's element type, if the
+// type is not float32 or float64, or if H does not divide D; ConfigError for a bad eps.
 #pragma once
 
 #include "core/tensor.h"
@@ -19,5 +22,9 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, NormScale sca
 // LayerNorm over each of H equal groups of the last dimension (a head's features), weight [D].
 Tensor multi_head_norm(const Tensor& x, const Tensor& weight, int64_t n_heads, double eps,
                        NormScale scale);
+
+// The same, made of small ops. subtract_mean false gives RMSNorm; bias may be undefined.
+Tensor norm_composed(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t n_heads,
+                     double eps, NormScale scale, bool subtract_mean);
 
 }  // namespace xlstm::ops

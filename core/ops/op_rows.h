@@ -16,6 +16,12 @@ std::vector<OpInfo> view_rows();
 std::vector<OpInfo> causal_conv1d_rows();
 std::vector<OpInfo> headwise_linear_rows();
 std::vector<OpInfo> slstm_rows();
+std::vector<OpInfo> norm_rows();
+std::vector<OpInfo> embedding_rows();
+std::vector<OpInfo> cross_entropy_rows();
+std::vector<OpInfo> dropout_rows();
+std::vector<OpInfo> adamw_rows();
+std::vector<OpInfo> sampling_rows();
 
 // clang-format off
 inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
@@ -26,6 +32,12 @@ inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     causal_conv1d_rows,
     headwise_linear_rows,
     slstm_rows,
+    norm_rows,
+    embedding_rows,
+    cross_entropy_rows,
+    dropout_rows,
+    adamw_rows,
+    sampling_rows,
 };
 // clang-format on
 

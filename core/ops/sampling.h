@@ -15,6 +15,9 @@ struct SamplingOptions {
 // logits [B, n_vocab] -> int64 [B]. Row b at position `position` uses the random numbers of
 // (seed, stream[b], position), so a row's choices depend neither on the other rows nor on the
 // batch. streams int64 [B] names the rows; undefined: 0, 1, 2, ...
+// A logit of -inf is never chosen. Among logits equal to the k-th largest the smallest ids stay.
+// Errors: ShapeError for shapes and types, ConfigError for options that make no sense,
+// NonFiniteError naming row and id of a valid logit that is NaN or +inf, or a row of -inf alone.
 Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t position,
               const Tensor& streams = {});
 

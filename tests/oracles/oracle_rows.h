@@ -15,6 +15,12 @@ OracleRows view_oracles();
 OracleRows causal_conv1d_oracles();
 OracleRows headwise_linear_oracles();
 OracleRows slstm_oracles();
+OracleRows norm_oracles();
+OracleRows embedding_oracles();
+OracleRows cross_entropy_oracles();
+OracleRows dropout_oracles();
+OracleRows adamw_oracles();
+OracleRows sampling_oracles();
 
 // clang-format off
 inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
@@ -25,6 +31,12 @@ inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
     causal_conv1d_oracles,
     headwise_linear_oracles,
     slstm_oracles,
+    norm_oracles,
+    embedding_oracles,
+    cross_entropy_oracles,
+    dropout_oracles,
+    adamw_oracles,
+    sampling_oracles,
 };
 // clang-format on
 

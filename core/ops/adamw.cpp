@@ -1,0 +1,117 @@
+#include "kernels/adamw/adamw.h"
+
+#include "core/ops/adamw.h"
+#include "core/ops/row_view.h"
+
+namespace xlstm::ops {
+namespace {
+
+void check_floating(const Tensor& x, const char* op, const char* what) {
+  require<ShapeError>(x.defined(), op, ": ", what, " is missing");
+  require<ShapeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, op, ": ", what,
+                      " must be float32 or float64, got ", name_of(x.dtype()));
+}
+
+void check_like(const Tensor& x, const Tensor& parameter, const char* op, const char* what) {
+  check_floating(x, op, what);
+  require<ShapeError>(x.shape() == parameter.shape() && x.dtype() == parameter.dtype(), op, ": ",
+                      what, " does not look like the parameter, got ", to_string(x.shape()), " ",
+                      name_of(x.dtype()), ", expected ", to_string(parameter.shape()), " ",
+                      name_of(parameter.dtype()));
+}
+
+void check_written(const Tensor& x, const char* op, const char* what) {
+  require<ShapeError>(x.is_contiguous(), op, ": ", what,
+                      " is written in place and must be contiguous, got shape ",
+                      to_string(x.shape()), " with strides ", to_string(x.strides()));
+}
+
+// Scalars are the user's, so a bad one is a configuration error rather than a bug.
+void check_update(xlstm_status status, const char* op) {
+  require<ConfigError>(status != XLSTM_BAD_VALUE, op,
+                       ": a scalar is outside its range (lr, weight decay and gradient scale must "
+                       "be finite, betas and momentum in [0, 1), eps >= 0, step >= 1)");
+  check_status(status, op);
+}
+
+}  // namespace
+
+void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor moment2,
+                  const AdamwOptions& options) {
+  const char* op = "adamw_update";
+  check_floating(parameter, op, "the parameter");
+  check_like(grad, parameter, op, "the gradient");
+  check_like(moment1, parameter, op, "moment1");
+  check_like(moment2, parameter, op, "moment2");
+  check_written(parameter, op, "the parameter");
+  check_written(moment1, op, "moment1");
+  check_written(moment2, op, "moment2");
+  const Tensor g = dense(grad);
+  xlstm_adamw_args args{};
+  args.dtype = kernel_dtype(parameter.dtype());
+  args.n = parameter.numel();
+  args.parameter = parameter.raw();
+  args.grad = g.raw();
+  args.moment1 = moment1.raw();
+  args.moment2 = moment2.raw();
+  args.lr = options.lr;
+  args.beta1 = options.beta1;
+  args.beta2 = options.beta2;
+  args.eps = options.eps;
+  args.weight_decay = options.weight_decay;
+  args.grad_scale = options.grad_scale;
+  args.step = options.step;
+  check_update(xlstm_adamw_cpu(&args, {}), op);
+  parameter.bump_version();
+  moment1.bump_version();
+  moment2.bump_version();
+}
+
+void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const SgdOptions& options) {
+  const char* op = "sgd_update";
+  check_floating(parameter, op, "the parameter");
+  check_like(grad, parameter, op, "the gradient");
+  check_written(parameter, op, "the parameter");
+  if (options.momentum != 0) {
+    check_like(velocity, parameter, op, "the velocity");
+    check_written(velocity, op, "the velocity");
+  }
+  const Tensor g = dense(grad);
+  xlstm_sgd_args args{};
+  args.dtype = kernel_dtype(parameter.dtype());
+  args.n = parameter.numel();
+  args.parameter = parameter.raw();
+  args.grad = g.raw();
+  args.velocity = options.momentum != 0 ? velocity.raw() : nullptr;
+  args.lr = options.lr;
+  args.momentum = options.momentum;
+  args.weight_decay = options.weight_decay;
+  args.grad_scale = options.grad_scale;
+  args.nesterov = options.nesterov;
+  check_update(xlstm_sgd_cpu(&args, {}), op);
+  parameter.bump_version();
+  if (options.momentum != 0) velocity.bump_version();
+}
+
+double sum_of_squares(const Tensor& x) {
+  check_floating(x, "sum_of_squares", "x");
+  const Tensor values = dense(x);
+  double sum = 0;
+  const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(), &sum};
+  const int64_t bytes = xlstm_sum_of_squares_workspace(&args);
+  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
+  check_status(xlstm_sum_of_squares_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
+               "sum_of_squares");
+  return sum;
+}
+
+void clip_by_value(Tensor x, double limit) {
+  check_floating(x, "clip_by_value", "x");
+  check_written(x, "clip_by_value", "x");
+  require<ConfigError>(limit > 0, "clip_by_value: the limit must be positive, got ", limit);
+  const xlstm_clip_args args{kernel_dtype(x.dtype()), x.numel(), x.raw(), limit};
+  check_status(xlstm_clip_cpu(&args, {}), "clip_by_value");
+  x.bump_version();
+}
+
+}  // namespace xlstm::ops

@@ -1,0 +1,113 @@
+#include "core/op_info.h"
+#include "core/ops/adamw.h"
+
+namespace xlstm {
+namespace {
+
+// The updates write into their arguments; the rows give them copies and return these.
+Tensors adamw(const Tensors& in, const OpAttributes& a) {
+  const Tensor p = in[0].clone(), m = in[2].clone(), v = in[3].clone();
+  ops::adamw_update(p, in[1], m, v,
+                    {a.get("lr"), a.get("beta1", 0.9), a.get("beta2", 0.95), a.get("eps", 1e-8),
+                     a.get("wd"), a.get_int("step", 1), a.get("grad_scale", 1)});
+  return {p, m, v};
+}
+
+Tensors sgd(const Tensors& in, const OpAttributes& a) {
+  const Tensor p = in[0].clone(), u = in[2].defined() ? in[2].clone() : Tensor{};
+  ops::sgd_update(p, in[1], u,
+                  {a.get("lr"), a.get("momentum"), a.get("wd"), a.get("grad_scale", 1),
+                   a.get("nesterov") != 0});
+  return {p, u};
+}
+
+Tensors sum_of_squares(const Tensors& in, const OpAttributes&) {
+  return {Tensor::scalar(ops::sum_of_squares(in[0]), DType::f64)};
+}
+
+Tensors clip_by_value(const Tensors& in, const OpAttributes& a) {
+  const Tensor x = in[0].clone();
+  ops::clip_by_value(x, a.get("limit"));
+  return {x};
+}
+
+Tensors flat(const Shape& shape, int64_t n_tensors, DType dtype, Generator& g) {
+  Tensors out;
+  for (int64_t i = 0; i < n_tensors; ++i) out.push_back(random_tensor(shape, dtype, g));
+  return out;
+}
+
+// Parameter, gradient, first moment, and a second moment that is not negative.
+Tensors adamw_inputs(const Shape& shape, DType dtype, Generator& g) {
+  Tensors in = flat(shape, 3, dtype, g);
+  in.push_back(Tensor::empty(shape, dtype));
+  fill_uniform(in[3], 0, 2, g);
+  return in;
+}
+
+std::vector<OpSample> adamw_samples(SampleSize size, DType dtype, Generator& g) {
+  if (size == SampleSize::bench)
+    return {{"16 million", adamw_inputs({16777216}, dtype, g), {{"lr", 1e-3}, {"wd", 0.1}}}};
+  return {
+      {"first step", adamw_inputs({3, 5}, dtype, g), {{"lr", 0.01}}},
+      {"step 10, decay, scaled gradient",
+       adamw_inputs({67}, dtype, g),
+       {{"lr", 0.1}, {"wd", 0.1}, {"step", 10}, {"grad_scale", 0.25}}},
+      {"step a million", adamw_inputs({2}, dtype, g), {{"lr", 0.1}, {"step", 1e6}}},
+      {"betas 0", adamw_inputs({4}, dtype, g), {{"lr", 0.1}, {"beta1", 0}, {"beta2", 0}}},
+      {"several blocks", adamw_inputs({40000}, dtype, g), {{"lr", 0.01}, {"wd", 0.1}}},
+      {"empty", adamw_inputs({0}, dtype, g), {{"lr", 0.1}}},
+  };
+}
+
+std::vector<OpSample> sgd_samples(SampleSize size, DType dtype, Generator& g) {
+  if (size == SampleSize::bench)
+    return {{"16 million", flat({16777216}, 3, dtype, g), {{"lr", 0.1}, {"momentum", 0.9}}}};
+  Tensors plain = flat({3, 5}, 2, dtype, g);
+  plain.push_back({});
+  return {
+      {"no momentum", plain, {{"lr", 0.1}, {"wd", 0.01}, {"grad_scale", 0.5}}},
+      {"momentum", flat({67}, 3, dtype, g), {{"lr", 0.1}, {"momentum", 0.9}, {"wd", 0.01}}},
+      {"nesterov", flat({7}, 3, dtype, g), {{"lr", 0.1}, {"momentum", 0.9}, {"nesterov", 1}}},
+      {"several blocks", flat({40000}, 3, dtype, g), {{"lr", 0.1}, {"momentum", 0.5}}},
+      {"empty", flat({0, 3}, 3, dtype, g), {{"lr", 0.1}, {"momentum", 0.9}}},
+  };
+}
+
+std::vector<OpSample> one_tensor_samples(SampleSize size, DType dtype, Generator& g) {
+  const OpAttributes limit{{"limit", 0.7}};
+  if (size == SampleSize::bench) return {{"16 million", flat({16777216}, 1, dtype, g), limit}};
+  return {
+      {"one", flat({}, 1, dtype, g), limit},
+      {"small", flat({3, 7}, 1, dtype, g), limit},
+      {"several blocks", flat({70001}, 1, dtype, g), limit},
+      {"empty", flat({0}, 1, dtype, g), limit},
+  };
+}
+
+double n_elements(const OpSample& s) {
+  return static_cast<double>(s.inputs[0].numel());
+}
+double bytes_in(const OpSample& s) {
+  return bytes_of(s.inputs);
+}
+
+}  // namespace
+
+std::vector<OpInfo> adamw_rows() {
+  return {
+      {"adamw_update", "adamw", "One AdamW step in place.", adamw, nullptr, adamw_samples,
+       [](const OpSample& s) { return 14 * n_elements(s); },
+       [](const OpSample& s) { return 7.0 / 4.0 * bytes_in(s); }, false},
+      {"sgd_update", "adamw", "One SGD step in place, with momentum.", sgd, nullptr, sgd_samples,
+       [](const OpSample& s) { return 6 * n_elements(s); },
+       [](const OpSample& s) { return 5.0 / 3.0 * bytes_in(s); }, false},
+      {"sum_of_squares", "adamw", "Sum of squares in double, in a fixed order.", sum_of_squares,
+       nullptr, one_tensor_samples, [](const OpSample& s) { return 2 * n_elements(s); }, bytes_in,
+       false},
+      {"clip_by_value", "adamw", "Limits every element, in place.", clip_by_value, nullptr,
+       one_tensor_samples, n_elements, [](const OpSample& s) { return 2 * bytes_in(s); }, false},
+  };
+}
+
+}  // namespace xlstm

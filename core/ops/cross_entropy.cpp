@@ -1,0 +1,115 @@
+#include "core/ops/cross_entropy.h"
+
+#include <cmath>
+
+#include "core/autograd.h"
+#include "core/op_info.h"
+#include "core/ops/row_view.h"
+#include "kernels/cross_entropy/cross_entropy.h"
+
+namespace xlstm::ops {
+namespace {
+
+void check(const Tensor& logits, const Tensor& targets, double soft_cap, int64_t ignore_index) {
+  require<ShapeError>(logits.defined() && logits.dim() >= 1 && targets.defined(),
+                      "cross_entropy: logits [..., n_vocab] and targets [...] are required");
+  require<ShapeError>(logits.dtype() == DType::f32 || logits.dtype() == DType::f64,
+                      "cross_entropy: logits must be float32 or float64, got ",
+                      name_of(logits.dtype()));
+  require<ShapeError>(targets.dtype() == DType::i64, "cross_entropy: targets must be int64, got ",
+                      name_of(targets.dtype()));
+  const Shape expected(logits.shape().begin(), logits.shape().end() - 1);
+  require<ShapeError>(targets.shape() == expected, "cross_entropy: targets do not fit logits, got ",
+                      to_string(targets.shape()), ", expected ", to_string(expected));
+  require<ConfigError>(soft_cap >= 0 && std::isfinite(soft_cap),
+                       "cross_entropy: the soft cap must be finite and not negative, got ",
+                       soft_cap);
+  const Tensor dense_targets = dense(targets);
+  const int64_t* target = dense_targets.data<int64_t>();
+  const int64_t n_vocab = logits.size(-1);
+  for (int64_t i = 0; i < targets.numel(); ++i)
+    require<ShapeError>(target[i] == ignore_index || (target[i] >= 0 && target[i] < n_vocab),
+                        "cross_entropy: target outside the vocabulary, got ", target[i],
+                        " at position ", i, ", expected 0 to ", n_vocab - 1, " or ", ignore_index,
+                        " for positions that do not count");
+}
+
+// What backward reads.
+struct SavedLoss {
+  autograd::Saved logits;
+  Tensor targets, row_max, row_sum;
+  int64_t n_targets, ignore_index;
+  double soft_cap;
+};
+
+Tensor logits_gradient(const SavedLoss& saved, const Tensor& grad) {
+  if (!grad.defined()) return {};
+  const Tensor logits = saved.logits.get();
+  const RowView rows = row_view(logits);
+  const Tensor dlogits = Tensor::empty(logits.shape(), logits.dtype());
+  xlstm_cross_entropy_bwd_args args{};
+  args.dtype = kernel_dtype(logits.dtype());
+  args.rows = saved.targets.numel();
+  args.n_vocab = rows.width;
+  args.logits = rows.tensor.raw();
+  args.logits_stride_row = rows.stride;
+  args.targets = saved.targets.data<int64_t>();
+  args.ignore_index = saved.ignore_index;
+  args.soft_cap = saved.soft_cap;
+  args.row_max = saved.row_max.raw();
+  args.row_sum = saved.row_sum.raw();
+  args.n_targets = saved.n_targets;
+  args.dloss = grad.raw();
+  args.dlogits = dlogits.raw();
+  args.dlogits_stride_row = rows.width;
+  check_status(xlstm_cross_entropy_bwd_cpu(&args, {}), "cross_entropy");
+  return dlogits;
+}
+
+}  // namespace
+
+CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, double soft_cap,
+                                 int64_t ignore_index) {
+  check(logits, targets, soft_cap, ignore_index);
+  if (force_reference()) return cross_entropy_composed(logits, targets, soft_cap, ignore_index);
+  const RowView rows = row_view(logits);
+  const bool recorded = autograd::must_record({logits});
+  // Backward reads the targets again, so a caller's buffer that is refilled meanwhile is copied.
+  const Tensor ids = recorded ? targets.clone() : dense(targets);
+  CrossEntropyResult result;
+  result.loss = Tensor::empty({}, logits.dtype());
+  const Tensor row_max = Tensor::empty({ids.numel()}, logits.dtype());
+  const Tensor row_sum = Tensor::empty({ids.numel()}, logits.dtype());
+  xlstm_cross_entropy_fwd_args args{};
+  args.dtype = kernel_dtype(logits.dtype());
+  args.rows = ids.numel();
+  args.n_vocab = rows.width;
+  args.logits = rows.tensor.raw();
+  args.logits_stride_row = rows.stride;
+  args.targets = ids.data<int64_t>();
+  args.ignore_index = ignore_index;
+  args.soft_cap = soft_cap;
+  args.loss = result.loss.raw();
+  args.n_targets = &result.n_targets;
+  args.row_max = row_max.raw();
+  args.row_sum = row_sum.raw();
+  const int64_t bytes = xlstm_cross_entropy_fwd_workspace(&args);
+  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
+  check_status(xlstm_cross_entropy_fwd_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
+               "cross_entropy");
+  if (recorded) {
+    SavedLoss saved{autograd::Saved(logits, "cross_entropy"),
+                    ids,
+                    row_max,
+                    row_sum,
+                    result.n_targets,
+                    ignore_index,
+                    soft_cap};
+    autograd::record("cross_entropy", {logits}, {result.loss}, [saved](const Tensors& grads) {
+      return Tensors{logits_gradient(saved, grads[0])};
+    });
+  }
+  return result;
+}
+
+}  // namespace xlstm::ops

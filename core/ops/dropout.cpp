@@ -1,0 +1,36 @@
+#include "core/ops/dropout.h"
+
+#include "core/autograd.h"
+#include "core/ops/row_view.h"
+#include "kernels/dropout/dropout.h"
+
+namespace xlstm::ops {
+namespace {
+
+Tensor apply(const Tensor& x, double p, uint64_t seed, uint64_t offset) {
+  const Tensor source = dense(x);
+  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const xlstm_dropout_args args{
+      kernel_dtype(x.dtype()), x.numel(), source.raw(), y.raw(), p, seed, offset};
+  check_status(xlstm_dropout_cpu(&args, {}), "dropout");
+  return y;
+}
+
+}  // namespace
+
+Tensor dropout(const Tensor& x, double p, Generator& generator) {
+  require<ConfigError>(p >= 0 && p < 1, "dropout: the probability must be in [0, 1), got ", p);
+  require<ShapeError>(x.defined() && (x.dtype() == DType::f32 || x.dtype() == DType::f64),
+                      "dropout: x must be float32 or float64, got ",
+                      x.defined() ? name_of(x.dtype()) : "no tensor");
+  if (p == 0) return x;
+  const uint64_t seed = generator.seed, offset = generator.reserve(x.numel());
+  const Tensor y = apply(x, p, seed, offset);
+  if (autograd::must_record({x}))
+    autograd::record("dropout", {x}, {y}, [p, seed, offset](const Tensors& grads) {
+      return Tensors{grads[0].defined() ? apply(grads[0], p, seed, offset) : Tensor{}};
+    });
+  return y;
+}
+
+}  // namespace xlstm::ops

@@ -1,0 +1,77 @@
+#include "core/ops/embedding.h"
+
+#include "core/autograd.h"
+#include "core/ops/row_view.h"
+#include "kernels/embedding/embedding.h"
+
+namespace xlstm::ops {
+namespace {
+
+void check_tokens(const Tensor& tokens, int64_t n_vocab) {
+  const int64_t* token = tokens.data<int64_t>();
+  for (int64_t i = 0; i < tokens.numel(); ++i)
+    require<ShapeError>(token[i] >= 0 && token[i] < n_vocab,
+                        "embedding: token outside the table, got ", token[i], " at position ", i,
+                        ", expected 0 to ", n_vocab - 1);
+}
+
+Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& table) {
+  if (!grad.defined()) return {};
+  const RowView dy = row_view(grad);
+  const Tensor dweight = Tensor::empty(table, grad.dtype());
+  xlstm_embedding_bwd_args args{};
+  args.dtype = kernel_dtype(grad.dtype());
+  args.n_tokens = tokens.numel();
+  args.n_vocab = table[0];
+  args.D = table[1];
+  args.tokens = tokens.data<int64_t>();
+  args.dy = dy.tensor.raw();
+  args.dy_stride_row = dy.stride;
+  args.dweight = dweight.raw();
+  const int64_t bytes = xlstm_embedding_bwd_workspace(&args);
+  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
+  check_status(xlstm_embedding_bwd_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
+               "embedding");
+  return dweight;
+}
+
+}  // namespace
+
+Tensor embedding(const Tensor& tokens, const Tensor& weight) {
+  require<ShapeError>(tokens.defined() && tokens.dtype() == DType::i64,
+                      "embedding: tokens must be int64, got ",
+                      tokens.defined() ? name_of(tokens.dtype()) : "no tensor");
+  require<ShapeError>(weight.defined() && weight.dim() == 2,
+                      "embedding: the table must be [n_vocab, D], got ",
+                      weight.defined() ? to_string(weight.shape()) : "no tensor");
+  require<ShapeError>(weight.dtype() == DType::f32 || weight.dtype() == DType::f64,
+                      "embedding: the table must be float32 or float64, got ",
+                      name_of(weight.dtype()));
+  const bool recorded = autograd::must_record({weight});
+  // Backward reads the tokens again, so a caller's buffer that is refilled meanwhile is copied.
+  const Tensor ids = recorded ? tokens.clone() : dense(tokens);
+  check_tokens(ids, weight.size(0));
+  const RowView table = row_view(weight);
+  Shape shape = tokens.shape();
+  shape.push_back(weight.size(1));
+  const Tensor y = Tensor::empty(shape, weight.dtype());
+  xlstm_embedding_fwd_args args{};
+  args.dtype = kernel_dtype(weight.dtype());
+  args.n_tokens = ids.numel();
+  args.n_vocab = weight.size(0);
+  args.D = weight.size(1);
+  args.tokens = ids.data<int64_t>();
+  args.weight = table.tensor.raw();
+  args.weight_stride_row = table.stride;
+  args.y = y.raw();
+  args.y_stride_row = args.D;
+  check_status(xlstm_embedding_fwd_cpu(&args, {}), "embedding");
+  if (recorded)
+    autograd::record("embedding", {weight}, {y},
+                     [ids, table_shape = weight.shape()](const Tensors& grads) {
+                       return Tensors{table_gradient(ids, grads[0], table_shape)};
+                     });
+  return y;
+}
+
+}  // namespace xlstm::ops

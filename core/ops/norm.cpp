@@ -1,0 +1,149 @@
+#include "core/ops/norm.h"
+
+#include <cmath>
+
+#include "core/autograd.h"
+#include "core/op_info.h"
+#include "core/ops/row_view.h"
+#include "kernels/norm/norm.h"
+
+namespace xlstm::ops {
+namespace {
+
+struct NormConfig {
+  const char* name;
+  int64_t groups = 1;
+  double eps = 0;
+  NormScale scale = NormScale::plain;
+  bool subtract_mean = true;
+};
+
+void check_parameter(const Tensor& parameter, const Tensor& x, const char* op, const char* what) {
+  require<ShapeError>(parameter.defined() && parameter.shape() == Shape{x.size(-1)}, op, ": ", what,
+                      " does not fit x, got ",
+                      parameter.defined() ? to_string(parameter.shape()) : "no tensor",
+                      ", expected ", to_string(Shape{x.size(-1)}));
+  require<ShapeError>(parameter.dtype() == x.dtype(), op, ": ", what, " differs in type, got ",
+                      name_of(parameter.dtype()), ", expected ", name_of(x.dtype()));
+}
+
+void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const NormConfig& config) {
+  require<ShapeError>(x.defined() && x.dim() >= 1, config.name,
+                      ": x needs at least one dimension, got ",
+                      x.defined() ? to_string(x.shape()) : "no tensor");
+  require<ShapeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, config.name,
+                      ": x must be float32 or float64, got ", name_of(x.dtype()));
+  check_parameter(weight, x, config.name, "weight");
+  if (bias.defined()) check_parameter(bias, x, config.name, "bias");
+  require<ConfigError>(config.eps >= 0 && std::isfinite(config.eps), config.name,
+                       ": eps must be finite and not negative, got ", config.eps);
+  require<ShapeError>(config.groups >= 1 && x.size(-1) % config.groups == 0, config.name,
+                      ": the number of heads must divide the last dimension, got ", config.groups,
+                      " heads for ", x.size(-1), " features");
+}
+
+// What backward reads.
+struct SavedNorm {
+  autograd::Saved x, weight;
+  Tensor mean, rstd;
+  NormConfig config;
+  bool want_x, want_weight, want_bias;
+};
+
+Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
+  if (!grad.defined()) return Tensors(3);
+  const Tensor x = saved.x.get(), weight = dense(saved.weight.get());
+  const RowView rows = row_view(x), dy = row_view(grad);
+  const Tensor dx = saved.want_x ? Tensor::empty(x.shape(), x.dtype()) : Tensor{};
+  // Written by the kernel, except where there is no row to sum over.
+  const Tensor dweight = saved.want_weight ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
+  const Tensor dbias = saved.want_bias ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
+  xlstm_norm_bwd_args args{};
+  args.dtype = kernel_dtype(x.dtype());
+  args.rows = rows.rows;
+  args.groups = saved.config.groups;
+  args.width = rows.width / saved.config.groups;
+  args.subtract_mean = saved.config.subtract_mean;
+  args.one_plus = saved.config.scale == NormScale::one_plus;
+  args.x = rows.tensor.raw();
+  args.x_stride_row = rows.stride;
+  args.weight = weight.raw();
+  args.mean = saved.mean.defined() ? saved.mean.raw() : nullptr;
+  args.rstd = saved.rstd.raw();
+  args.dy = dy.tensor.raw();
+  args.dy_stride_row = dy.stride;
+  args.dx = dx.defined() ? dx.raw() : nullptr;
+  args.dx_stride_row = rows.width;
+  args.dweight = dweight.defined() ? dweight.raw() : nullptr;
+  args.dbias = dbias.defined() ? dbias.raw() : nullptr;
+  const int64_t bytes = xlstm_norm_bwd_workspace(&args);
+  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
+  check_status(xlstm_norm_bwd_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
+               saved.config.name);
+  return {dx, dweight, dbias};
+}
+
+Tensor norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const NormConfig& config) {
+  check(x, weight, bias, config);
+  if (force_reference())
+    return norm_composed(x, weight, bias, config.groups, config.eps, config.scale,
+                         config.subtract_mean);
+  const bool recorded = autograd::must_record({x, weight, bias});
+  const RowView rows = row_view(x);
+  const Tensor dense_weight = dense(weight), dense_bias = bias.defined() ? dense(bias) : Tensor{};
+  const Shape statistics{rows.rows, config.groups};
+  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  Tensor mean, rstd;
+  if (recorded) {
+    if (config.subtract_mean) mean = Tensor::empty(statistics, x.dtype());
+    rstd = Tensor::empty(statistics, x.dtype());
+  }
+  xlstm_norm_fwd_args args{};
+  args.dtype = kernel_dtype(x.dtype());
+  args.rows = rows.rows;
+  args.groups = config.groups;
+  args.width = rows.width / config.groups;
+  args.subtract_mean = config.subtract_mean;
+  args.one_plus = config.scale == NormScale::one_plus;
+  args.eps = config.eps;
+  args.x = rows.tensor.raw();
+  args.x_stride_row = rows.stride;
+  args.weight = dense_weight.raw();
+  args.bias = dense_bias.defined() ? dense_bias.raw() : nullptr;
+  args.y = y.raw();
+  args.y_stride_row = rows.width;
+  args.mean = mean.defined() ? mean.raw() : nullptr;
+  args.rstd = rstd.defined() ? rstd.raw() : nullptr;
+  check_status(xlstm_norm_fwd_cpu(&args, {}), config.name);
+  if (recorded) {
+    SavedNorm saved{autograd::Saved(x, config.name),
+                    autograd::Saved(weight, config.name),
+                    mean,
+                    rstd,
+                    config,
+                    x.requires_grad(),
+                    weight.requires_grad(),
+                    bias.requires_grad()};
+    autograd::record(config.name, {x, weight, bias}, {y},
+                     [saved](const Tensors& grads) { return norm_backward(saved, grads[0]); });
+  }
+  return y;
+}
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps,
+                  NormScale scale) {
+  return norm(x, weight, bias, {"layer_norm", 1, eps, scale, true});
+}
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, NormScale scale) {
+  return norm(x, weight, {}, {"rms_norm", 1, eps, scale, false});
+}
+
+Tensor multi_head_norm(const Tensor& x, const Tensor& weight, int64_t n_heads, double eps,
+                       NormScale scale) {
+  return norm(x, weight, {}, {"multi_head_norm", n_heads, eps, scale, true});
+}
+
+}  // namespace xlstm::ops

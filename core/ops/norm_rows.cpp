@@ -1,0 +1,113 @@
+#include "core/op_info.h"
+#include "core/ops/norm.h"
+
+namespace xlstm {
+namespace {
+
+ops::NormScale scale_of(const OpAttributes& attributes) {
+  return attributes.get("one_plus") != 0 ? ops::NormScale::one_plus : ops::NormScale::plain;
+}
+
+Tensors layer_norm(const Tensors& in, const OpAttributes& a) {
+  return {ops::layer_norm(in[0], in[1], in[2], a.get("eps"), scale_of(a))};
+}
+Tensors layer_norm_composed(const Tensors& in, const OpAttributes& a) {
+  return {ops::norm_composed(in[0], in[1], in[2], 1, a.get("eps"), scale_of(a), true)};
+}
+Tensors rms_norm(const Tensors& in, const OpAttributes& a) {
+  return {ops::rms_norm(in[0], in[1], a.get("eps"), scale_of(a))};
+}
+Tensors rms_norm_composed(const Tensors& in, const OpAttributes& a) {
+  return {ops::norm_composed(in[0], in[1], {}, 1, a.get("eps"), scale_of(a), false)};
+}
+Tensors multi_head_norm(const Tensors& in, const OpAttributes& a) {
+  return {ops::multi_head_norm(in[0], in[1], a.get_int("heads"), a.get("eps"), scale_of(a))};
+}
+Tensors multi_head_norm_composed(const Tensors& in, const OpAttributes& a) {
+  return {
+      ops::norm_composed(in[0], in[1], {}, a.get_int("heads"), a.get("eps"), scale_of(a), true)};
+}
+
+// x and weight of one sample, and a bias or none.
+Tensors inputs_of(const Shape& shape, bool bias, DType dtype, Generator& g, double mean = 0.3,
+                  double std = 1) {
+  const Shape width{shape.back()};
+  return {random_tensor(shape, dtype, g, mean, std), random_tensor(width, dtype, g, 0.5, 0.5),
+          bias ? random_tensor(width, dtype, g) : Tensor{}};
+}
+
+std::vector<OpSample> layer_norm_samples(SampleSize size, DType dtype, Generator& g) {
+  if (size == SampleSize::bench)
+    return {{"B8 T1024 D1024", inputs_of({8, 1024, 1024}, false, dtype, g), {{"eps", 1e-5}}}};
+  const OpAttributes plain{{"eps", 1e-5}}, one_plus{{"eps", 1e-5}, {"one_plus", 1}};
+  return {
+      {"B2 T3 D5, bias", inputs_of({2, 3, 5}, true, dtype, g), plain},
+      {"scale 1 + w, no bias", inputs_of({4, 7}, false, dtype, g), one_plus},
+      {"one row without leading dimensions", inputs_of({11}, true, dtype, g), one_plus},
+      {"41 rows, more than one block", inputs_of({41, 3}, true, dtype, g), plain},
+      {"wider than the lanes", inputs_of({2, 67}, false, dtype, g), plain},
+      {"D1: the output is the bias", inputs_of({3, 1}, true, dtype, g), {{"eps", 1}}},
+      {"equal elements", inputs_of({2, 6}, true, dtype, g, 2, 0), {{"eps", 0.5}}},
+      {"no rows", inputs_of({0, 4}, true, dtype, g), plain},
+      {"no features", inputs_of({2, 0}, false, dtype, g), plain},
+  };
+}
+
+std::vector<OpSample> rms_norm_samples(SampleSize size, DType dtype, Generator& g) {
+  const OpAttributes plain{{"eps", 1e-6}}, one_plus{{"eps", 1e-6}, {"one_plus", 1}};
+  const auto inputs = [&](const Shape& shape, double mean = 0.3, double std = 1) {
+    Tensors in = inputs_of(shape, false, dtype, g, mean, std);
+    in.pop_back();
+    return in;
+  };
+  if (size == SampleSize::bench) return {{"B2 T1024 D4096", inputs({2, 1024, 4096}), plain}};
+  return {
+      {"B2 T3 D5", inputs({2, 3, 5}), plain},
+      {"scale 1 + w", inputs({4, 7}), one_plus},
+      {"41 rows", inputs({41, 3}), plain},
+      {"D1", inputs({3, 1}), plain},
+      {"zeros", inputs({2, 4}, 0, 0), {{"eps", 0.25}}},
+      {"no rows", inputs({0, 4}), plain},
+  };
+}
+
+std::vector<OpSample> multi_head_norm_samples(SampleSize size, DType dtype, Generator& g) {
+  const auto inputs = [&](const Shape& shape) {
+    Tensors in = inputs_of(shape, false, dtype, g);
+    in.pop_back();
+    return in;
+  };
+  if (size == SampleSize::bench)
+    return {{"B8 T1024 H4 V384", inputs({8, 1024, 1536}), {{"heads", 4}, {"eps", 1e-5}}}};
+  return {
+      {"B2 T3 H2 V3", inputs({2, 3, 6}), {{"heads", 2}, {"eps", 1e-6}}},
+      {"scale 1 + w, H3 V2", inputs({5, 6}), {{"heads", 3}, {"eps", 1e-5}, {"one_plus", 1}}},
+      {"one head", inputs({2, 5}), {{"heads", 1}, {"eps", 1e-5}}},
+      {"one feature a head", inputs({2, 4}), {{"heads", 4}, {"eps", 1}}},
+      {"no rows", inputs({0, 3, 4}), {{"heads", 2}, {"eps", 1e-5}}},
+  };
+}
+
+double flops(const OpSample& s) {
+  return 8 * static_cast<double>(s.inputs[0].numel());
+}
+double bytes(const OpSample& s) {
+  return bytes_of(s.inputs) + bytes_of({s.inputs[0]});
+}
+
+}  // namespace
+
+std::vector<OpInfo> norm_rows() {
+  std::vector<OpInfo> rows = {
+      {"layer_norm", "norm", "LayerNorm over the last dimension, scale w or 1 + w.", layer_norm,
+       layer_norm_composed, layer_norm_samples, flops, bytes},
+      {"rms_norm", "norm", "RMSNorm over the last dimension, scale w or 1 + w.", rms_norm,
+       rms_norm_composed, rms_norm_samples, flops, bytes},
+      {"multi_head_norm", "norm", "LayerNorm over each head's features.", multi_head_norm,
+       multi_head_norm_composed, multi_head_norm_samples, flops, bytes},
+  };
+  for (OpInfo& row : rows) row.float_tolerance = 1e-6;
+  return rows;
+}
+
+}  // namespace xlstm

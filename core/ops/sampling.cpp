@@ -1,0 +1,87 @@
+#include "core/ops/sampling.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/ops/row_view.h"
+#include "kernels/sampling/sampling.h"
+
+namespace xlstm::ops {
+namespace {
+
+void check(const Tensor& logits, const SamplingOptions& options, int64_t position,
+           const Tensor& streams) {
+  require<ShapeError>(logits.defined() && logits.dim() == 2,
+                      "sample: logits must be [B, n_vocab], got ",
+                      logits.defined() ? to_string(logits.shape()) : "no tensor");
+  require<ShapeError>(logits.dtype() == DType::f32 || logits.dtype() == DType::f64,
+                      "sample: logits must be float32 or float64, got ", name_of(logits.dtype()));
+  require<ShapeError>(logits.size(0) == 0 || logits.size(1) > 0,
+                      "sample: there is no token to choose from, got logits ",
+                      to_string(logits.shape()));
+  require<ConfigError>(options.temperature >= 0 && std::isfinite(options.temperature),
+                       "sample: the temperature must be finite and not negative, got ",
+                       options.temperature);
+  require<ConfigError>(options.top_k >= 0, "sample: top_k must not be negative, got ",
+                       options.top_k);
+  require<ConfigError>(options.n_valid >= 0 && options.n_valid <= logits.size(1),
+                       "sample: n_valid must be between 0 (all) and the vocabulary, got ",
+                       options.n_valid, ", expected at most ", logits.size(1));
+  require<ConfigError>(position >= 0, "sample: the position must not be negative, got ", position);
+  if (!streams.defined()) return;
+  require<ShapeError>(streams.dtype() == DType::i64 && streams.shape() == Shape{logits.size(0)},
+                      "sample: streams must be int64, one a row, got ", name_of(streams.dtype()),
+                      " ", to_string(streams.shape()), ", expected ",
+                      to_string(Shape{logits.size(0)}));
+}
+
+// Names the first row that cannot be sampled from.
+[[noreturn]] void report_bad_row(const Tensor& logits, int64_t n_valid) {
+  const std::vector<double> x = logits.to_vector<double>();
+  const int64_t n_vocab = logits.size(1);
+  for (int64_t row = 0; row < logits.size(0); ++row) {
+    bool has_choice = false;
+    for (int64_t v = 0; v < n_valid; ++v) {
+      const double value = x[static_cast<size_t>(row * n_vocab + v)];
+      require<NonFiniteError>(value <= std::numeric_limits<double>::max(), "sample: row ", row,
+                              " has the logit ", value, " at id ", v,
+                              ", expected finite numbers or -inf (did training diverge?)");
+      has_choice = has_choice || std::isfinite(value);
+    }
+    require<NonFiniteError>(has_choice, "sample: every valid logit of row ", row,
+                            " is -inf, expected at least one finite number");
+  }
+  throw_error<NonFiniteError>("sample: the logits cannot be sampled from");
+}
+
+}  // namespace
+
+Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t position,
+              const Tensor& streams) {
+  check(logits, options, position, streams);
+  const RowView rows = row_view(logits);
+  const Tensor names = streams.defined() ? dense(streams) : Tensor{};
+  const Tensor tokens = Tensor::empty({logits.size(0)}, DType::i64);
+  xlstm_sampling_args args{};
+  args.dtype = kernel_dtype(logits.dtype());
+  args.rows = logits.size(0);
+  args.n_vocab = logits.size(1);
+  args.n_valid = options.n_valid;
+  args.logits = rows.tensor.raw();
+  args.logits_stride_row = rows.stride;
+  args.temperature = options.temperature;
+  args.top_k = options.top_k;
+  args.seed = options.seed;
+  args.position = static_cast<uint64_t>(position);
+  args.streams = names.defined() ? names.data<int64_t>() : nullptr;
+  args.tokens = tokens.data<int64_t>();
+  const int64_t bytes = xlstm_sampling_workspace(&args);
+  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
+  const xlstm_status status = xlstm_sampling_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr});
+  if (status == XLSTM_BAD_VALUE)
+    report_bad_row(logits, options.n_valid == 0 ? logits.size(1) : options.n_valid);
+  check_status(status, "sample");
+  return tokens;
+}
+
+}  // namespace xlstm::ops

@@ -1,0 +1,37 @@
+#include "kernels/embedding/embedding.h"
+
+namespace {
+
+xlstm_status check_sizes(xlstm_dtype dtype, int64_t n_tokens, int64_t n_vocab, int64_t D) {
+  if (dtype != XLSTM_F32 && dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
+  int64_t elements = 0;
+  if (n_tokens < 0 || n_vocab < 0 || D < 0 || __builtin_mul_overflow(n_tokens, D, &elements) ||
+      __builtin_mul_overflow(n_vocab, D, &elements))
+    return XLSTM_BAD_SIZE;
+  return XLSTM_OK;
+}
+
+}  // namespace
+
+xlstm_status xlstm_embedding_fwd_check(const xlstm_embedding_fwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  const xlstm_status sizes = check_sizes(a->dtype, a->n_tokens, a->n_vocab, a->D);
+  if (sizes != XLSTM_OK || a->n_tokens == 0) return sizes;
+  if (a->tokens == nullptr) return XLSTM_NULL_POINTER;
+  if (a->D == 0) return XLSTM_OK;
+  if (a->y == nullptr || (a->n_vocab > 0 && a->weight == nullptr)) return XLSTM_NULL_POINTER;
+  if (a->weight_stride_row < 0 || (a->n_tokens > 1 && a->y_stride_row < a->D))
+    return XLSTM_BAD_STRIDE;
+  return XLSTM_OK;
+}
+
+xlstm_status xlstm_embedding_bwd_check(const xlstm_embedding_bwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  const xlstm_status sizes = check_sizes(a->dtype, a->n_tokens, a->n_vocab, a->D);
+  if (sizes != XLSTM_OK) return sizes;
+  if (a->n_tokens > 0 && a->tokens == nullptr) return XLSTM_NULL_POINTER;
+  if (a->D == 0) return XLSTM_OK;
+  if ((a->n_tokens > 0 && a->dy == nullptr) || (a->n_vocab > 0 && a->dweight == nullptr))
+    return XLSTM_NULL_POINTER;
+  return a->dy_stride_row < 0 ? XLSTM_BAD_STRIDE : XLSTM_OK;
+}

@@ -1,0 +1,76 @@
+/* Normalisation over the last dimension, by groups: LayerNorm, RMSNorm and multi-head LayerNorm.
+ *
+ * A row of D = groups * width elements is cut into `groups` runs of `width`; each run has its own
+ * statistics. One group gives LayerNorm or RMSNorm, one group a head gives the multi-head norm.
+ *   LayerNorm  mean = sum x / width, var = sum (x - mean)^2 / width, rstd = (var + eps)^(-1/2)
+ *              (Ba, Kiros and Hinton 2016; biased variance)
+ *   RMSNorm    mean = 0,             rstd = (sum x^2 / width + eps)^(-1/2) (Zhang and Sennrich
+ * 2019) xhat = (x - mean) * rstd,  y = xhat * scale + bias,  scale = weight, or 1 + weight if
+ * one_plus Backward, with g = dy * scale and means over the group: dx = rstd * (g - mean(g) - xhat
+ * * mean(g * xhat))      (RMSNorm: without mean(g)) dweight = sum over rows of dy * xhat,  dbias =
+ * sum over rows of dy
+ *
+ * Layout: x, y, dy, dx are [rows, D] with a dense last dimension and a row stride in elements;
+ * weight, bias, dweight, dbias are [D]; mean and rstd are dense [rows, groups].
+ * Types: float32 or float64 for every tensor. Statistics and their sums are taken in double.
+ * Aliasing: y may be x, dx may be dy or x if the row strides are equal; nothing else may overlap.
+ * Limits: sizes >= 0, width >= 1 if D > 0 is meant, eps >= 0 and finite.
+ * Work: forward 8 D rows operations, reads D, writes D a row; backward 12, reads 2 D, writes D.
+ * Order: rows are cut into a number of blocks that depends on `rows` alone; the blocks' sums of
+ * dweight and dbias are added in order, so threads change no bit.
+ */
+#ifndef XLSTM_KERNELS_NORM_NORM_H_
+#define XLSTM_KERNELS_NORM_NORM_H_
+
+#include "kernels/common/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct xlstm_norm_fwd_args {
+  xlstm_dtype dtype;
+  int64_t rows, groups, width;
+  int32_t subtract_mean; /* 1: LayerNorm, 0: RMSNorm */
+  int32_t one_plus;      /* 1: scale = 1 + weight, 0: scale = weight */
+  double eps;
+  const void* x;
+  int64_t x_stride_row;
+  const void* weight;
+  const void* bias; /* may be null */
+  void* y;
+  int64_t y_stride_row;
+  void* mean; /* may be null; not written by RMSNorm */
+  void* rstd; /* may be null */
+} xlstm_norm_fwd_args;
+
+typedef struct xlstm_norm_bwd_args {
+  xlstm_dtype dtype;
+  int64_t rows, groups, width;
+  int32_t subtract_mean, one_plus;
+  const void* x;
+  int64_t x_stride_row;
+  const void* weight;
+  const void* mean; /* of the forward pass; null for RMSNorm */
+  const void* rstd;
+  const void* dy;
+  int64_t dy_stride_row;
+  void* dx; /* may be null: not wanted */
+  int64_t dx_stride_row;
+  void* dweight; /* may be null */
+  void* dbias;   /* may be null */
+} xlstm_norm_bwd_args;
+
+/* The checks every backend makes first. */
+xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* args);
+xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* args);
+
+xlstm_status xlstm_norm_fwd_cpu(const xlstm_norm_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_norm_bwd_cpu(const xlstm_norm_bwd_args* args, xlstm_exec exec);
+/* Bytes of scratch for the backward pass: the blocks' partial sums. */
+int64_t xlstm_norm_bwd_workspace(const xlstm_norm_bwd_args* args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* XLSTM_KERNELS_NORM_NORM_H_ */

@@ -1,0 +1,50 @@
+#include <cmath>
+
+#include "kernels/norm/norm.h"
+
+namespace {
+
+xlstm_status check_sizes(xlstm_dtype dtype, int64_t rows, int64_t groups, int64_t width) {
+  if (dtype != XLSTM_F32 && dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
+  if (rows < 0 || groups < 0 || width < 0) return XLSTM_BAD_SIZE;
+  int64_t row_elements = 0, elements = 0;
+  if (__builtin_mul_overflow(groups, width, &row_elements) ||
+      __builtin_mul_overflow(row_elements, rows, &elements))
+    return XLSTM_BAD_SIZE;
+  return XLSTM_OK;
+}
+
+bool row_stride_ok(int64_t stride, int64_t rows, int64_t row_elements) {
+  return rows <= 1 || stride >= row_elements;
+}
+
+}  // namespace
+
+xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  const xlstm_status sizes = check_sizes(a->dtype, a->rows, a->groups, a->width);
+  if (sizes != XLSTM_OK) return sizes;
+  if (!(a->eps >= 0) || !std::isfinite(a->eps)) return XLSTM_BAD_VALUE;
+  const int64_t row_elements = a->groups * a->width;
+  if (a->rows == 0 || row_elements == 0) return XLSTM_OK;
+  if (a->x == nullptr || a->weight == nullptr || a->y == nullptr) return XLSTM_NULL_POINTER;
+  // x may repeat one row (stride 0); y may not.
+  if (a->x_stride_row < 0 || !row_stride_ok(a->y_stride_row, a->rows, row_elements))
+    return XLSTM_BAD_STRIDE;
+  return XLSTM_OK;
+}
+
+xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* a) {
+  if (a == nullptr) return XLSTM_NULL_POINTER;
+  const xlstm_status sizes = check_sizes(a->dtype, a->rows, a->groups, a->width);
+  if (sizes != XLSTM_OK) return sizes;
+  const int64_t row_elements = a->groups * a->width;
+  if (a->rows == 0 || row_elements == 0) return XLSTM_OK;
+  if (a->x == nullptr || a->weight == nullptr || a->rstd == nullptr || a->dy == nullptr ||
+      (a->subtract_mean && a->mean == nullptr))
+    return XLSTM_NULL_POINTER;
+  if (a->x_stride_row < 0 || a->dy_stride_row < 0 ||
+      (a->dx != nullptr && !row_stride_ok(a->dx_stride_row, a->rows, row_elements)))
+    return XLSTM_BAD_STRIDE;
+  return XLSTM_OK;
+}
