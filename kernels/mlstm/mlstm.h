@@ -1,0 +1,133 @@
+/* mLSTM: a linear recurrence with a matrix state, exponential input gate and a normaliser.
+ *
+ * Per batch row and head, with s = 1/sqrt(K), soft-capped gates i, f (x <- cap * tanh(x / cap)):
+ *   ell = log_sigmoid(f_t) + m_{t-1};  m_t = max(ell, i_t);  F = exp(ell - m_t);  I = exp(i_t -
+ * m_t) C_t = F C_{t-1} + I k_t v_t^T;     n_t = F n_{t-1} + I k_t l_t = s q_t.n_t;  N_t =
+ * max(|l_t|, exp(-m_t)) + eps;  h_t = s C_t^T q_t / N_t (Beck et al., "xLSTM", arXiv 2405.04517,
+ * equations 19-27; the chunkwise algorithm follows Beck et al., "Tiled Flash Linear Attention",
+ * arXiv 2503.14376; README.md of this folder has it on a page). With the sigmoid input gate I =
+ * sigmoid(i_t), F = sigmoid(f_t), m = 0 and N is max(|l|, 1) + eps, or 1 without the normaliser
+ * (then n is not used).
+ *
+ * Layouts. q, k [B,T,H,K]; v, h [B,T,H,V]; i, f [B,T,H]; strides in elements, K and V dense, and
+ * for q, k, v, h and their gradients stride t >= K (or V) when T > 1. States C [B,H,K,V], n
+ * [B,H,K], m [B,H] and the saved m_t, l_t [B,H,T] are contiguous and have the type of computation
+ * (f64 for f64, else f32). reset [B,T] contiguous: 1 makes the state zero (and m = 0) before that
+ * step. CPU: f32 and f64, gates of the same type.
+ */
+#ifndef XLSTM_KERNELS_MLSTM_MLSTM_H_
+#define XLSTM_KERNELS_MLSTM_MLSTM_H_
+
+#include "kernels/common/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum xlstm_mlstm_form {
+  XLSTM_MLSTM_CHUNKWISE = 0, /* linear in T */
+  XLSTM_MLSTM_PARALLEL = 1,  /* one chunk per document: quadratic in T */
+  XLSTM_MLSTM_RECURRENT = 2  /* one step after the other */
+} xlstm_mlstm_form;
+
+typedef enum xlstm_mlstm_input_gate {
+  XLSTM_MLSTM_EXPONENTIAL = 0,
+  XLSTM_MLSTM_SIGMOID = 1
+} xlstm_mlstm_input_gate;
+
+typedef struct xlstm_mlstm_config {
+  xlstm_dtype dtype;      /* of q, k, v, h */
+  xlstm_dtype gate_dtype; /* of i, f */
+  int64_t B, T, H, K, V;  /* B, T, H >= 0; K, V >= 1 */
+  int64_t chunk_size;     /* >= 1, any; results differ by rounding only */
+  xlstm_mlstm_form form;  /* of the forward; the backward is chunkwise for all three */
+  xlstm_mlstm_input_gate input_gate;
+  int32_t normalize;         /* 0 only with the sigmoid input gate */
+  int32_t detach_normalizer; /* 1: N is a constant in the gradient */
+  double soft_cap;           /* 0: none */
+  double eps;                /* >= 0 */
+  int32_t variant;           /* kernel variant; 0: the backend chooses. The CPU has only 0. */
+} xlstm_mlstm_config;
+
+typedef struct xlstm_mlstm_stride {
+  int64_t b, t, h;
+} xlstm_mlstm_stride;
+
+/* ---- forward ----
+ * Reads q, k, v, i, f and, unless null, the initial C0, n0, m0 (null: zeros; each on its own) and
+ * reset. Writes h and, unless null, the final C, n, m and for the backward m_t and the signed l_t.
+ * C may be C0, n may be n0, m may be m0; nothing else may overlap. n0 and n are not touched without
+ * the normaliser, m0 is not read and m is 0 with the sigmoid gate.
+ *
+ * Sums of log gates are in double, everything else in the type of the data; no exponent is positive
+ * but that of exp(-m_t), which is clamped at 80. Gates of any finite size give finite results.
+ * Cost per step and head: chunkwise 4 K V + about 2 L (K + V) / 2 * 2 flops, with chunk length L;
+ * parallel the same with L = T; recurrent 6 K V. Bytes: q, k, v, h once.
+ * CPU: heads are spread over the threads, one workspace slot each. The query counts a slot for
+ * every OpenMP thread; the call wants one and uses as many as it was given. Status: NULL_POINTER,
+ * BAD_SIZE, BAD_STRIDE, BAD_DTYPE, BAD_VALUE, WORKSPACE_TOO_SMALL. */
+typedef struct xlstm_mlstm_fwd_args {
+  xlstm_mlstm_config config;
+  const void *q, *k, *v, *i, *f;
+  xlstm_mlstm_stride q_stride, k_stride, v_stride, i_stride, f_stride;
+  const uint8_t* reset;
+  const void *C0, *n0, *m0;
+  void* h;
+  xlstm_mlstm_stride h_stride;
+  void *C, *n, *m;
+  void *saved_m, *saved_l; /* saved_l is not written without the normaliser */
+} xlstm_mlstm_fwd_args;
+
+xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args);
+int64_t xlstm_mlstm_fwd_workspace(const xlstm_mlstm_fwd_args* args); /* bytes; 0 if refused */
+xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
+
+/* ---- backward ----
+ * From dh (null: zero) and the gradients dC, dn of the final state (null: zero; taken at fixed m),
+ * writes dq, dk, dv, di, df and, unless null, dC0, dn0 and dm0 = <C0,dC0> + <n0,dn0>. The
+ * stabiliser m_t is a constant, which is exact but for a term of the size of eps. Nothing flows
+ * across a reset. h, saved_m, saved_l are those of the forward; h is read only for the exact
+ * gradient of the normaliser, i.e. with normalize and without detach_normalizer; saved_m, saved_l
+ * with normalize. Cost per step and head: 10 K V + about 5 L (K + V) / 2 * 2 flops, of which 2 K V
+ * recompute the states at the chunk starts; they stand in the workspace: (T / L + 2) (K V + K)
+ * numbers a slot. */
+typedef struct xlstm_mlstm_bwd_args {
+  xlstm_mlstm_config config;
+  const void *q, *k, *v, *i, *f;
+  xlstm_mlstm_stride q_stride, k_stride, v_stride, i_stride, f_stride;
+  const uint8_t* reset;
+  const void *C0, *n0, *m0;
+  const void *h, *dh;
+  xlstm_mlstm_stride h_stride, dh_stride;
+  const void *saved_m, *saved_l;
+  const void *dC, *dn;
+  void *dq, *dk, *dv, *di, *df;
+  xlstm_mlstm_stride dq_stride, dk_stride, dv_stride, di_stride, df_stride;
+  void *dC0, *dn0, *dm0;
+} xlstm_mlstm_bwd_args;
+
+xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args);
+int64_t xlstm_mlstm_bwd_workspace(const xlstm_mlstm_bwd_args* args); /* bytes; 0 if refused */
+xlstm_status xlstm_mlstm_bwd_cpu(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);
+
+/* ---- one decoding step ----
+ * q, k [B,H,K], v, h [B,H,V], i, f [B,H]; the state C, n, m is read and overwritten (n may be null
+ * without the normaliser, m with the sigmoid gate). config.T, chunk_size and form are not read, nor
+ * the t of the strides. No workspace. Bound by reading and writing C: 2 K V numbers a head, 6 K V
+ * flops. */
+typedef struct xlstm_mlstm_step_args {
+  xlstm_mlstm_config config;
+  const void *q, *k, *v, *i, *f;
+  xlstm_mlstm_stride q_stride, k_stride, v_stride, i_stride, f_stride;
+  void* h;
+  xlstm_mlstm_stride h_stride;
+  void *C, *n, *m;
+} xlstm_mlstm_step_args;
+
+xlstm_status xlstm_mlstm_step_check(const xlstm_mlstm_step_args* args);
+xlstm_status xlstm_mlstm_step_cpu(const xlstm_mlstm_step_args* args, xlstm_exec exec);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* XLSTM_KERNELS_MLSTM_MLSTM_H_ */

@@ -1,0 +1,193 @@
+// Forward on the CPU: chunkwise, and parallel as one chunk per document. README.md has the
+// algorithm.
+#include <omp.h>
+
+#include "kernels/mlstm/mlstm_chunk.h"
+#include "kernels/mlstm/mlstm_recurrent.h"
+
+namespace xlstm::kernels::mlstm {
+namespace {
+
+template <class T>
+struct FwdScratch {
+  HeadState<T> state;
+  ChunkGates<T> gates;
+  T* weighted;     // [kTileCols, K] keys times alpha
+  T* scores;       // [kTileRows, kTileCols]
+  T* denominator;  // [kTileRows] l_t
+
+  FwdScratch(Scratch& s, const xlstm_mlstm_config& c)
+      : state{s.take<T>(c.K * c.V), s.take<T>(c.K)},
+        gates(s, chunk_length(c)),
+        weighted(s.take<T>(kTileCols * c.K)),
+        scores(s.take<T>(kTileRows * kTileCols)),
+        denominator(s.take<T>(kTileRows)) {}
+};
+
+template <class T>
+int64_t slot_bytes(const xlstm_mlstm_config& c) {
+  Scratch count(nullptr);
+  FwdScratch<T> layout(count, c);
+  return count.bytes();
+}
+
+template <class T>
+struct FwdHead {
+  const xlstm_mlstm_config& c;
+  Rows<const T> q, k, v, i, f;
+  Rows<T> h;
+  const uint8_t* reset;
+  T *saved_m, *saved_l;
+  T query_scale, eps;
+
+  FwdHead(const xlstm_mlstm_fwd_args& a, int64_t b, int64_t head)
+      : c(a.config),
+        q(head_rows<const T>(a.q, a.q_stride, b, head, c.T, c.K)),
+        k(head_rows<const T>(a.k, a.k_stride, b, head, c.T, c.K)),
+        v(head_rows<const T>(a.v, a.v_stride, b, head, c.T, c.V)),
+        i(head_rows<const T>(a.i, a.i_stride, b, head, c.T, 1)),
+        f(head_rows<const T>(a.f, a.f_stride, b, head, c.T, 1)),
+        h(head_rows<T>(a.h, a.h_stride, b, head, c.T, c.V)),
+        reset(a.reset == nullptr ? nullptr : a.reset + b * c.T),
+        saved_m(a.saved_m == nullptr ? nullptr
+                                     : static_cast<T*>(a.saved_m) + (b * c.H + head) * c.T),
+        saved_l(a.saved_l == nullptr ? nullptr
+                                     : static_cast<T*>(a.saved_l) + (b * c.H + head) * c.T),
+        query_scale(T(1) / std::sqrt(static_cast<T>(c.K))),
+        eps(static_cast<T>(c.eps)) {}
+
+  // h of the chunk's steps r0 .. r0 + rows, up to the division: the share of the old state.
+  void read_state(int64_t begin, int64_t r0, int64_t rows, FwdScratch<T>& s) const {
+    gemm_serial(Trans::no, Trans::no, rows, c.V, c.K, query_scale, q[begin + r0], q.stride,
+                s.state.C, c.V, T(0), h[begin + r0], h.stride);
+    for (int64_t r = 0; r < rows; ++r) {
+      T* row = h[begin + r0 + r];
+      scale_to(row, row, s.gates.beta[r0 + r], c.V);
+      if (c.normalize) {
+        s.denominator[r] =
+            query_scale * s.gates.beta[r0 + r] * dot(q[begin + r0 + r], s.state.n, c.K);
+      }
+    }
+  }
+
+  // The share of the chunk's own steps c0 .. c0 + cols.
+  void read_tile(int64_t begin, int64_t r0, int64_t rows, int64_t c0, int64_t cols, bool add,
+                 FwdScratch<T>& s) const {
+    gemm_serial(Trans::no, Trans::yes, rows, cols, c.K, query_scale, q[begin + r0], q.stride,
+                k[begin + c0], k.stride, T(0), s.scores, kTileCols);
+    for (int64_t r = 0; r < rows; ++r) {
+      T* row = s.scores + r * kTileCols;
+      const int64_t seen = std::clamp<int64_t>(r0 + r - c0 + 1, 0, cols);
+      multiply_decay(row, s.gates.u + c0, s.gates.w[r0 + r], seen);
+      for (int64_t j = seen; j < cols; ++j) row[j] = T(0);
+      if (c.normalize) s.denominator[r] += sum(row, seen);
+    }
+    gemm_serial(Trans::no, Trans::no, rows, c.V, cols, T(1), s.scores, kTileCols, v[begin + c0],
+                v.stride, add ? T(1) : T(0), h[begin + r0], h.stride);
+  }
+
+  void divide(int64_t begin, int64_t r0, int64_t rows, FwdScratch<T>& s) const {
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t t = begin + r0 + r;
+      const T m = s.gates.m[r0 + r];
+      if (saved_m != nullptr) saved_m[t] = m;
+      if (!c.normalize) continue;
+      const T l = s.denominator[r];
+      if (saved_l != nullptr) saved_l[t] = l;
+      const T n = denominator(l, vec::exp(floor_exponent(m)), eps);
+      T* row = h[t];
+      scale_to(row, row, T(1) / n, c.V);
+    }
+  }
+
+  void chunk(int64_t begin, int64_t n, FwdScratch<T>& s) const {
+    s.gates.compute(c, i, f, begin, n, s.state.m);
+    for (int64_t r0 = 0; r0 < n; r0 += kTileRows) {
+      const int64_t rows = std::min(kTileRows, n - r0);
+      bool add = s.state.live;
+      if (s.state.live) {
+        read_state(begin, r0, rows, s);
+      } else {
+        copy_or_zero<T>(s.denominator, nullptr, rows);
+      }
+      for (int64_t c0 = 0; c0 < r0 + rows; c0 += kTileCols) {
+        read_tile(begin, r0, rows, c0, std::min(kTileCols, r0 + rows - c0), add, s);
+        add = true;
+      }
+      divide(begin, r0, rows, s);
+    }
+  }
+};
+
+template <class T>
+void store_state(const xlstm_mlstm_fwd_args& a, int64_t head, const HeadState<T>& state) {
+  const xlstm_mlstm_config& c = a.config;
+  if (a.C != nullptr) {
+    copy_or_zero(static_cast<T*>(a.C) + head * c.K * c.V, state.live ? state.C : nullptr,
+                 c.K * c.V);
+  }
+  if (a.n != nullptr && c.normalize)
+    copy_or_zero(static_cast<T*>(a.n) + head * c.K, state.live ? state.n : nullptr, c.K);
+  if (a.m != nullptr) static_cast<T*>(a.m)[head] = state.m;
+}
+
+template <class T>
+void forward_head(const xlstm_mlstm_fwd_args& a, int64_t index, FwdScratch<T>& s) {
+  const xlstm_mlstm_config& c = a.config;
+  const FwdHead<T> head(a, index / c.H, index % c.H);
+  load_state(c, a.C0, a.n0, a.m0, index, s.state);
+  const bool wants_state = a.C != nullptr || a.n != nullptr || a.m != nullptr;
+  for (int64_t begin = 0; begin < c.T;) {
+    const int64_t end = chunk_end(head.reset, begin, c.T, chunk_length(c));
+    if (head.reset != nullptr && head.reset[begin] != 0) {
+      s.state.live = false;
+      s.state.m = 0;
+    }
+    head.chunk(begin, end - begin, s);
+    if (end < c.T || wants_state)
+      update_state(c, head.k, head.v, s.gates, begin, end - begin, s.weighted, s.state);
+    begin = end;
+  }
+  store_state(a, index, s.state);
+}
+
+template <class T>
+xlstm_status run(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
+  const xlstm_mlstm_config& c = a.config;
+  if (c.B * c.H == 0) return XLSTM_OK;
+  const int64_t slot = slot_bytes<T>(c);
+  if (exec.workspace == nullptr || exec.workspace_bytes < slot) return XLSTM_WORKSPACE_TOO_SMALL;
+  const int64_t slots =
+      std::min(slots_wanted(c, omp_get_max_threads()), exec.workspace_bytes / slot);
+#pragma omp parallel num_threads(static_cast <int>(slots)) if (slots > 1)
+  {
+    Scratch scratch(static_cast<char*>(exec.workspace) + omp_get_thread_num() * slot);
+    FwdScratch<T> s(scratch, c);
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t head = 0; head < c.B * c.H; ++head) forward_head(a, head, s);
+  }
+  return XLSTM_OK;
+}
+
+}  // namespace
+}  // namespace xlstm::kernels::mlstm
+
+using namespace xlstm::kernels;
+
+extern "C" int64_t xlstm_mlstm_fwd_workspace(const xlstm_mlstm_fwd_args* args) {
+  if (xlstm_mlstm_fwd_check(args) != XLSTM_OK) return 0;
+  const xlstm_mlstm_config& c = args->config;
+  if (c.form == XLSTM_MLSTM_RECURRENT) return mlstm::recurrent_workspace(c);
+  return mlstm::slots_wanted(c, omp_get_max_threads()) *
+         (c.dtype == XLSTM_F64 ? mlstm::slot_bytes<double>(c) : mlstm::slot_bytes<float>(c));
+}
+
+extern "C" xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec) {
+  if (const xlstm_status status = xlstm_mlstm_fwd_check(args); status != XLSTM_OK) return status;
+  const xlstm_mlstm_config& c = args->config;
+  if (c.gate_dtype != c.dtype || (c.dtype != XLSTM_F32 && c.dtype != XLSTM_F64))
+    return XLSTM_BAD_DTYPE;
+  if (c.variant != 0) return XLSTM_BAD_VALUE;
+  if (c.form == XLSTM_MLSTM_RECURRENT) return mlstm::recurrent_forward(*args, exec);
+  return c.dtype == XLSTM_F64 ? mlstm::run<double>(*args, exec) : mlstm::run<float>(*args, exec);
+}
