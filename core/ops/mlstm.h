@@ -13,7 +13,7 @@ struct MlstmState {
 
 enum class MlstmForm {
   chunkwise,  // linear in T; the one to use
-  parallel,   // quadratic in T, from the zero state
+  parallel,   // one chunk per document: quadratic in T
   recurrent   // one step after the other
 };
 
@@ -37,13 +37,31 @@ struct MlstmResult {
   MlstmState final_state;
 };
 
-// q, k [B, T, H, K]; v [B, T, H, V]; i, f [B, T, H] pre-activations (any strides with dense K, V);
-// reset [B, T] uint8 or undefined: 1 makes the state zero before that step, with no gradient
-// across. Any T >= 0, any chunk size >= 1. Gradients flow to q, k, v, i, f and the initial C, n, m;
-// the stabiliser m is a constant in every gradient except that the initial m receives <C0, dC0> +
-// <n0, dn0>; the final m takes no gradient.
+// q, k [B, T, H, K]; v [B, T, H, V]; i, f [B, T, H] pre-activations, float32 or float64 (any
+// strides; copied only if K or V is not dense); reset [B, T] uint8 or undefined: 1 makes the state
+// zero before that step, with no gradient across. Any T >= 0, any chunk size >= 1.
+// With ell = log_sigmoid(f_t) + m_{t-1}, m_t = max(ell, i_t), C_t = exp(ell - m_t) C_{t-1} +
+// exp(i_t - m_t) k_t v_t^T and n_t likewise without v, the result is h_t = C_t^T q_t / (sqrt(K) N),
+// N = max(|n_t.q_t| / sqrt(K), exp(-m_t)) + eps (arXiv 2405.04517, equations 19-27;
+// kernels/mlstm/README.md).
+// Gradients flow to q, k, v, i, f and the initial C, n, m; the stabiliser m is a constant in every
+// gradient except that the initial m receives <C0, dC0> + <n0, dn0>; the final m takes no gradient.
+// The gradient is computed chunkwise whatever the form. Without the normaliser n stays zero.
+// Errors: ShapeError, ConfigError for options out of range.
 MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
                   const Tensor& f, const MlstmState& initial, const Tensor& reset,
                   const MlstmOptions& options = {});
+
+// The same from small ops, step by step: slow, the meaning of `mlstm`. Ignores form and chunk size.
+MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                           const Tensor& f, const MlstmState& initial, const Tensor& reset,
+                           const MlstmOptions& options = {});
+
+// One decoding step: q, k [B, H, K]; v [B, H, V]; i, f [B, H] -> h [B, H, V]. The state is
+// overwritten in place; undefined members are first created as zeros. Not differentiable
+// (AutogradError when a gradient is wanted: use `mlstm` with T = 1). Form and chunk size are not
+// read.
+Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                  const Tensor& f, MlstmState& state, const MlstmOptions& options = {});
 
 }  // namespace xlstm::ops

@@ -11,6 +11,7 @@ namespace xlstm {
 // Declarations, one a line: std::vector<OpInfo> <group>_rows();
 std::vector<OpInfo> elementwise_rows();
 std::vector<OpInfo> matmul_rows();
+std::vector<OpInfo> mlstm_rows();
 std::vector<OpInfo> reduce_rows();
 std::vector<OpInfo> view_rows();
 std::vector<OpInfo> causal_conv1d_rows();
@@ -27,6 +28,7 @@ std::vector<OpInfo> sampling_rows();
 inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     elementwise_rows,
     matmul_rows,
+    mlstm_rows,
     reduce_rows,
     view_rows,
     causal_conv1d_rows,

@@ -24,13 +24,14 @@ Case<double> widened(const Case<float>& c) {
   return wide;
 }
 
-// h to 1e-4, the rest relative to its largest value.
+// h to 1e-4 where its values stay below 35, in proportion beyond; the rest relative to its largest
+// value.
 void check_against_double(const Case<float>& c, double tolerance) {
   const auto out = c.forward();
   const auto wide = widened(c);
   const auto want = wide.forward();
   INFO("largest h " << largest(want.h));
-  CHECK(max_difference(out.h, want.h) <= 1e-4);
+  CHECK(max_difference(out.h, want.h) <= 1e-4 * std::max(1.0, largest(want.h) / 35));
   CHECK(relative_difference(out.C, want.C) <= tolerance);
   CHECK(relative_difference(out.n, want.n) <= tolerance);
   check_gradients(c.backward(out), wide.backward(want), tolerance);

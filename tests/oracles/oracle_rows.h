@@ -10,6 +10,7 @@ namespace xlstm::oracles {
 // Declarations, one a line: OracleRows <group>_oracles();
 OracleRows elementwise_oracles();
 OracleRows matmul_oracles();
+OracleRows mlstm_oracles();
 OracleRows reduce_oracles();
 OracleRows view_oracles();
 OracleRows causal_conv1d_oracles();
@@ -26,6 +27,7 @@ OracleRows sampling_oracles();
 inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
     elementwise_oracles,
     matmul_oracles,
+    mlstm_oracles,
     reduce_oracles,
     view_oracles,
     causal_conv1d_oracles,

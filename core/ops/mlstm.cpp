@@ -1,0 +1,329 @@
+#include "core/ops/mlstm.h"
+
+#include <cmath>
+
+#include "core/autograd.h"
+#include "core/op_info.h"
+#include "kernels/mlstm/mlstm.h"
+
+namespace xlstm::ops {
+namespace {
+
+struct Sizes {
+  int64_t B, T, H, K, V;
+};
+
+void expect_shape(const char* op, const char* name, const Tensor& x, const Shape& shape,
+                  DType dtype) {
+  require<ShapeError>(x.shape() == shape, op, ": shape of ", name, " does not fit, got ",
+                      to_string(x.shape()), ", expected ", to_string(shape));
+  require<ShapeError>(x.dtype() == dtype, op, ": element type of ", name, " differs, got ",
+                      name_of(x.dtype()), ", expected ", name_of(dtype));
+}
+
+void check_options(const char* op, const MlstmOptions& o) {
+  require<ConfigError>(o.chunk_size >= 1, op, ": chunk size is too small, got ", o.chunk_size,
+                       ", expected at least 1");
+  require<ConfigError>(o.normalize || o.input_gate == MlstmInputGate::sigmoid, op,
+                       ": the exponential input gate needs the normaliser, got normalize = false, "
+                       "expected true (or the sigmoid input gate)");
+  require<ConfigError>(o.soft_cap >= 0 && std::isfinite(o.soft_cap), op,
+                       ": soft cap is out of range, got ", o.soft_cap,
+                       ", expected 0 (none) or more");
+  require<ConfigError>(o.eps >= 0 && std::isfinite(o.eps), op, ": eps is out of range, got ", o.eps,
+                       ", expected 0 or more");
+}
+
+void check_state(const char* op, const MlstmState& state, const Sizes& s, DType dtype) {
+  if (state.C.defined()) expect_shape(op, "state C", state.C, {s.B, s.H, s.K, s.V}, dtype);
+  if (state.n.defined()) expect_shape(op, "state n", state.n, {s.B, s.H, s.K}, dtype);
+  if (state.m.defined()) expect_shape(op, "state m", state.m, {s.B, s.H}, dtype);
+}
+
+void check_floating(const char* op, const Tensor& q) {
+  require<ShapeError>(q.dtype() == DType::f32 || q.dtype() == DType::f64, op,
+                      ": element type of q is not supported, got ", name_of(q.dtype()),
+                      ", expected float32 or float64");
+}
+
+Sizes check_sequence(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                     const Tensor& f, const MlstmState& initial, const Tensor& reset,
+                     const MlstmOptions& options) {
+  const char* op = "mlstm";
+  check_options(op, options);
+  require<ShapeError>(q.dim() == 4 && q.size(3) > 0, op, ": q has no usable shape, got ",
+                      to_string(q.shape()), ", expected [B, T, H, K] with K >= 1");
+  require<ShapeError>(v.dim() == 4 && v.size(3) > 0, op, ": v has no usable shape, got ",
+                      to_string(v.shape()), ", expected [B, T, H, V] with V >= 1");
+  check_floating(op, q);
+  const Sizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
+  expect_shape(op, "k", k, q.shape(), q.dtype());
+  expect_shape(op, "v", v, {s.B, s.T, s.H, s.V}, q.dtype());
+  expect_shape(op, "i", i, {s.B, s.T, s.H}, q.dtype());
+  expect_shape(op, "f", f, {s.B, s.T, s.H}, q.dtype());
+  check_state(op, initial, s, q.dtype());
+  if (reset.defined()) {
+    const bool bytes = reset.dtype() == DType::u8 || reset.dtype() == DType::boolean;
+    require<ShapeError>(reset.shape() == Shape{s.B, s.T} && bytes,
+                        "mlstm: reset does not fit, got ", name_of(reset.dtype()), " ",
+                        to_string(reset.shape()), ", expected uint8 ", to_string(Shape{s.B, s.T}));
+  }
+  return s;
+}
+
+// x itself if a kernel can read its rows of time steps, else a copy.
+Tensor with_dense_rows(const Tensor& x) {
+  const bool dense = x.size(3) == 1 || x.stride(3) == 1;
+  const bool long_rows = x.size(1) <= 1 || x.stride(1) >= x.size(3);
+  return dense && long_rows ? x.detach() : x.clone();
+}
+
+Tensor contiguous_or_copy(const Tensor& x) {
+  return !x.defined() || x.is_contiguous() ? x : x.clone();
+}
+
+const void* raw(const Tensor& x) {
+  return x.defined() ? x.raw() : nullptr;
+}
+void* raw_out(const Tensor& x) {
+  return x.defined() ? x.raw() : nullptr;
+}
+xlstm_mlstm_stride stride_of(const Tensor& x) {
+  return {x.stride(0), x.stride(1), x.stride(2)};
+}
+xlstm_mlstm_stride step_stride(const Tensor& x) {
+  return {x.stride(0), 0, x.stride(1)};
+}
+
+xlstm_mlstm_config make_config(const Sizes& s, DType dtype, const MlstmOptions& o) {
+  xlstm_mlstm_config c{};
+  c.dtype = c.gate_dtype = kernel_dtype(dtype);
+  c.B = s.B;
+  c.T = s.T;
+  c.H = s.H;
+  c.K = s.K;
+  c.V = s.V;
+  c.chunk_size = o.chunk_size;
+  c.form = o.form == MlstmForm::parallel    ? XLSTM_MLSTM_PARALLEL
+           : o.form == MlstmForm::recurrent ? XLSTM_MLSTM_RECURRENT
+                                            : XLSTM_MLSTM_CHUNKWISE;
+  c.input_gate =
+      o.input_gate == MlstmInputGate::sigmoid ? XLSTM_MLSTM_SIGMOID : XLSTM_MLSTM_EXPONENTIAL;
+  c.normalize = o.normalize;
+  c.detach_normalizer = o.detach_normalizer;
+  c.soft_cap = o.soft_cap;
+  c.eps = o.eps;
+  return c;
+}
+
+// What forward and backward read, laid out for the kernels.
+struct Inputs {
+  Tensor q, k, v, i, f, C, n, m, reset;
+};
+
+template <class Args>
+void set_inputs(Args& args, const Inputs& in) {
+  args.q = in.q.raw();
+  args.k = in.k.raw();
+  args.v = in.v.raw();
+  args.i = in.i.raw();
+  args.f = in.f.raw();
+  args.q_stride = stride_of(in.q);
+  args.k_stride = stride_of(in.k);
+  args.v_stride = stride_of(in.v);
+  args.i_stride = stride_of(in.i);
+  args.f_stride = stride_of(in.f);
+  args.C0 = raw(in.C);
+  args.n0 = raw(in.n);
+  args.m0 = raw(in.m);
+  args.reset = static_cast<const uint8_t*>(raw(in.reset));
+}
+
+xlstm_exec exec_with(const Tensor& workspace) {
+  return {nullptr, workspace.raw(), workspace.numel(), nullptr};
+}
+
+struct Forward {
+  MlstmResult result;
+  Tensor saved_m, saved_l;  // undefined unless wanted
+};
+
+Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool save) {
+  const DType dtype = in.q.dtype();
+  const Shape states{config.B, config.H, config.K, config.V};
+  Forward out;
+  out.result.h = Tensor::empty({config.B, config.T, config.H, config.V}, dtype);
+  out.result.final_state.C = Tensor::empty(states, dtype);
+  out.result.final_state.n = config.normalize
+                                 ? Tensor::empty({config.B, config.H, config.K}, dtype)
+                                 : Tensor::zeros({config.B, config.H, config.K}, dtype);
+  out.result.final_state.m = Tensor::empty({config.B, config.H}, dtype);
+  if (save) {
+    out.saved_m = Tensor::empty({config.B, config.H, config.T}, dtype);
+    if (config.normalize) out.saved_l = Tensor::empty({config.B, config.H, config.T}, dtype);
+  }
+  xlstm_mlstm_fwd_args args{};
+  args.config = config;
+  set_inputs(args, in);
+  args.h = out.result.h.raw();
+  args.h_stride = stride_of(out.result.h);
+  args.C = out.result.final_state.C.raw();
+  args.n = out.result.final_state.n.raw();
+  args.m = out.result.final_state.m.raw();
+  args.saved_m = raw_out(out.saved_m);
+  args.saved_l = raw_out(out.saved_l);
+  const Tensor workspace = Tensor::empty({xlstm_mlstm_fwd_workspace(&args)}, DType::u8);
+  check_status(xlstm_mlstm_fwd_cpu(&args, exec_with(workspace)), "mlstm");
+  return out;
+}
+
+struct Wanted {
+  bool C0, n0, m0;
+};
+
+// Gradients of q, k, v, i, f, C0, n0, m0 from those of h, C, n.
+Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const Tensor& h,
+                     const Tensor& saved_m, const Tensor& saved_l, const Tensors& output_grads,
+                     const Wanted& wanted) {
+  const DType dtype = in.q.dtype();
+  const Tensor dh = output_grads[0].defined() ? with_dense_rows(output_grads[0]) : Tensor{};
+  const Tensor dC = contiguous_or_copy(output_grads[1]);
+  const Tensor dn = contiguous_or_copy(output_grads[2]);
+  Tensors grads;
+  for (const Tensor& x : {in.q, in.k, in.v, in.i, in.f})
+    grads.push_back(Tensor::empty(x.shape(), dtype));
+  grads.push_back(wanted.C0 ? Tensor::empty(in.C.shape(), dtype) : Tensor{});
+  grads.push_back(wanted.n0 ? Tensor::zeros(in.n.shape(), dtype) : Tensor{});
+  grads.push_back(wanted.m0 ? Tensor::empty(in.m.shape(), dtype) : Tensor{});
+  xlstm_mlstm_bwd_args args{};
+  args.config = config;
+  set_inputs(args, in);
+  args.h = raw(h);
+  if (h.defined()) args.h_stride = stride_of(h);
+  args.dh = raw(dh);
+  if (dh.defined()) args.dh_stride = stride_of(dh);
+  args.saved_m = raw(saved_m);
+  args.saved_l = raw(saved_l);
+  args.dC = raw(dC);
+  args.dn = raw(dn);
+  args.dq = grads[0].raw();
+  args.dk = grads[1].raw();
+  args.dv = grads[2].raw();
+  args.di = grads[3].raw();
+  args.df = grads[4].raw();
+  args.dq_stride = args.dk_stride = stride_of(grads[0]);
+  args.dv_stride = stride_of(grads[2]);
+  args.di_stride = args.df_stride = stride_of(grads[3]);
+  args.dC0 = raw_out(grads[5]);
+  args.dn0 = raw_out(grads[6]);
+  args.dm0 = raw_out(grads[7]);
+  const Tensor workspace = Tensor::empty({xlstm_mlstm_bwd_workspace(&args)}, DType::u8);
+  check_status(xlstm_mlstm_bwd_cpu(&args, exec_with(workspace)), "mlstm backward");
+  return grads;
+}
+
+void record_mlstm(const Tensors& inputs, const xlstm_mlstm_config& config, const Inputs& in,
+                  Forward& forward) {
+  MlstmResult& result = forward.result;
+  std::vector<autograd::Saved> saved;
+  for (const Tensor& x : {in.q, in.k, in.v, in.i, in.f, in.C, in.n, in.m, in.reset})
+    saved.emplace_back(x, "mlstm");
+  const bool reads_h = config.normalize && !config.detach_normalizer;
+  const autograd::Saved saved_h(reads_h ? result.h : Tensor{}, "mlstm");
+  const Wanted wanted{inputs[5].defined() && inputs[5].requires_grad(),
+                      inputs[6].defined() && inputs[6].requires_grad(),
+                      inputs[7].defined() && inputs[7].requires_grad()};
+  // The final m is no output of the tape: it takes no gradient.
+  Tensors outputs{result.h, result.final_state.C};
+  if (config.normalize) outputs.push_back(result.final_state.n);
+  autograd::record("mlstm", inputs, outputs,
+                   [config, saved, saved_h, wanted, m = forward.saved_m,
+                    l = forward.saved_l](const Tensors& output_grads) {
+                     const Inputs again{saved[0].get(), saved[1].get(), saved[2].get(),
+                                        saved[3].get(), saved[4].get(), saved[5].get(),
+                                        saved[6].get(), saved[7].get(), saved[8].get()};
+                     Tensors grads = output_grads;
+                     grads.resize(3);
+                     return run_backward(config, again, saved_h.get(), m, l, grads, wanted);
+                   });
+}
+
+}  // namespace
+
+MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                  const Tensor& f, const MlstmState& initial, const Tensor& reset,
+                  const MlstmOptions& options) {
+  const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
+  if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
+  const xlstm_mlstm_config config = make_config(sizes, q.dtype(), options);
+  const Inputs in{with_dense_rows(q),
+                  with_dense_rows(k),
+                  with_dense_rows(v),
+                  i.detach(),
+                  f.detach(),
+                  contiguous_or_copy(initial.C),
+                  contiguous_or_copy(initial.n),
+                  contiguous_or_copy(initial.m),
+                  contiguous_or_copy(reset)};
+  const Tensors inputs{q, k, v, i, f, initial.C, initial.n, initial.m};
+  const bool recorded = autograd::must_record(inputs);
+  Forward forward = run_forward(config, in, recorded);
+  if (recorded) record_mlstm(inputs, config, in, forward);
+  return forward.result;
+}
+
+Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                  const Tensor& f, MlstmState& state, const MlstmOptions& options) {
+  const char* op = "mlstm_step";
+  check_options(op, options);
+  require<ShapeError>(q.dim() == 3 && q.size(2) > 0, op, ": q has no usable shape, got ",
+                      to_string(q.shape()), ", expected [B, H, K] with K >= 1");
+  require<ShapeError>(v.dim() == 3 && v.size(2) > 0, op, ": v has no usable shape, got ",
+                      to_string(v.shape()), ", expected [B, H, V] with V >= 1");
+  check_floating(op, q);
+  const Sizes s{q.size(0), 1, q.size(1), q.size(2), v.size(2)};
+  const DType dtype = q.dtype();
+  expect_shape(op, "k", k, q.shape(), dtype);
+  expect_shape(op, "v", v, {s.B, s.H, s.V}, dtype);
+  expect_shape(op, "i", i, {s.B, s.H}, dtype);
+  expect_shape(op, "f", f, {s.B, s.H}, dtype);
+  check_state(op, state, s, dtype);
+  require<AutogradError>(!autograd::must_record({q, k, v, i, f, state.C, state.n, state.m}), op,
+                         ": works in place and has no gradient, got an input that requires one, "
+                         "expected none (use mlstm with T = 1)");
+  if (!state.C.defined()) state.C = Tensor::zeros({s.B, s.H, s.K, s.V}, dtype);
+  if (!state.n.defined()) state.n = Tensor::zeros({s.B, s.H, s.K}, dtype);
+  if (!state.m.defined()) state.m = Tensor::zeros({s.B, s.H}, dtype);
+  for (const Tensor& x : {state.C, state.n, state.m})
+    require<ShapeError>(x.is_contiguous(), op, ": the state must be contiguous, got strides ",
+                        to_string(x.strides()));
+  const auto dense = [](const Tensor& x) {
+    return x.size(2) == 1 || x.stride(2) == 1 ? x : x.clone();
+  };
+  const Tensor q_dense = dense(q), k_dense = dense(k), v_dense = dense(v);
+  const Tensor h = Tensor::empty({s.B, s.H, s.V}, dtype);
+  xlstm_mlstm_step_args args{};
+  args.config = make_config(s, dtype, options);
+  args.q = q_dense.raw();
+  args.k = k_dense.raw();
+  args.v = v_dense.raw();
+  args.i = i.raw();
+  args.f = f.raw();
+  args.h = h.raw();
+  args.q_stride = step_stride(q_dense);
+  args.k_stride = step_stride(k_dense);
+  args.v_stride = step_stride(v_dense);
+  args.i_stride = step_stride(i);
+  args.f_stride = step_stride(f);
+  args.h_stride = step_stride(h);
+  args.C = state.C.raw();
+  args.n = state.n.raw();
+  args.m = state.m.raw();
+  check_status(xlstm_mlstm_step_cpu(&args, {}), op);
+  state.C.bump_version();
+  state.n.bump_version();
+  state.m.bump_version();
+  return h;
+}
+
+}  // namespace xlstm::ops

@@ -1,0 +1,90 @@
+// The mLSTM from small ops, one step after the other: the meaning of `mlstm`.
+#include <cmath>
+
+#include "core/ops/elementwise.h"
+#include "core/ops/matmul.h"
+#include "core/ops/mlstm.h"
+#include "core/ops/reduce.h"
+#include "core/ops/view.h"
+#include "kernels/mlstm/mlstm_cell.h"
+
+namespace xlstm::ops {
+namespace {
+
+// [B, ...] with ones for the dimensions that x lacks at the right.
+Tensor widen(const Tensor& x, int64_t rank) {
+  Shape shape = x.shape();
+  shape.resize(static_cast<size_t>(rank), 1);
+  return reshape(x, shape);
+}
+
+// The state times 0 where a document begins.
+void forget_at_reset(MlstmState& state, const Tensor& reset, int64_t t) {
+  const Tensor starts = cast(select(reset, 1, t), state.C.dtype());
+  const Tensor keep = add_scalar(neg(starts), 1);
+  state.C = mul(state.C, widen(keep, 4));
+  state.n = mul(state.n, widen(keep, 3));
+  state.m = mul(state.m, widen(keep, 2));
+}
+
+struct StepInputs {
+  Tensor q, k, v, i, f;  // [B, H, K], [B, H, V], [B, H]
+};
+
+// Weights of the old state and of the new key. The stabiliser is a constant of the gradient but
+// where the initial one scales the initial state.
+struct StepWeights {
+  Tensor forget, input;
+};
+
+StepWeights weights(const StepInputs& x, MlstmState& state, const MlstmOptions& options) {
+  const Tensor log_f = log_sigmoid(softcap(x.f, options.soft_cap));
+  const Tensor i = softcap(x.i, options.soft_cap);
+  if (options.input_gate == MlstmInputGate::sigmoid) return {exp(log_f), sigmoid(i)};
+  const Tensor decayed = add(log_f, state.m);
+  state.m = maximum(decayed.detach(), i.detach());
+  return {exp(sub(decayed, state.m)), exp(sub(i, state.m))};
+}
+
+// h [B, H, V]; the state becomes that after the step.
+Tensor step(const StepInputs& x, MlstmState& state, const MlstmOptions& options) {
+  const StepWeights w = weights(x, state, options);
+  const Tensor key = mul(unsqueeze(w.input, -1), x.k);
+  state.C = add(mul(widen(w.forget, 4), state.C), mul(unsqueeze(key, -1), unsqueeze(x.v, -2)));
+  const double query_scale = 1 / std::sqrt(static_cast<double>(x.q.size(-1)));
+  const Tensor query = scale(x.q, query_scale);
+  const Tensor numerator = squeeze(matmul(unsqueeze(query, -2), state.C), -2);
+  if (!options.normalize) return numerator;
+  state.n = add(mul(unsqueeze(w.forget, -1), state.n), key);
+  const Tensor l = sum(mul(query, state.n), -1);
+  const Tensor lowest = Tensor::full({}, -kernels::mlstm::kMaxFloorExponent, state.m.dtype());
+  const Tensor floor = exp(neg(maximum(state.m.detach(), lowest)));
+  Tensor denominator = add_scalar(maximum(abs(l), floor), options.eps);
+  if (options.detach_normalizer) denominator = denominator.detach();
+  return div(numerator, unsqueeze(denominator, -1));
+}
+
+}  // namespace
+
+MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                           const Tensor& f, const MlstmState& initial, const Tensor& reset,
+                           const MlstmOptions& options) {
+  const int64_t B = q.size(0), T = q.size(1), H = q.size(2), K = q.size(3), V = v.size(3);
+  const DType dtype = q.dtype();
+  const bool exponential = options.input_gate == MlstmInputGate::exponential;
+  MlstmState state = initial;
+  if (!state.C.defined()) state.C = Tensor::zeros({B, H, K, V}, dtype);
+  if (!state.n.defined() || !options.normalize) state.n = Tensor::zeros({B, H, K}, dtype);
+  if (!state.m.defined() || !exponential) state.m = Tensor::zeros({B, H}, dtype);
+  Tensors hs;
+  for (int64_t t = 0; t < T; ++t) {
+    if (reset.defined()) forget_at_reset(state, reset, t);
+    const StepInputs x{select(q, 1, t), select(k, 1, t), select(v, 1, t), select(i, 1, t),
+                       select(f, 1, t)};
+    hs.push_back(step(x, state, options));
+  }
+  state.m = state.m.detach();
+  return {T == 0 ? Tensor::empty({B, 0, H, V}, dtype) : stack(hs, 1), state};
+}
+
+}  // namespace xlstm::ops

@@ -1,0 +1,164 @@
+#include <algorithm>
+
+#include "core/ops/elementwise.h"
+#include "core/ops/mlstm.h"
+#include "core/ops/op_rows.h"
+#include "core/ops/view.h"
+
+namespace xlstm {
+namespace {
+
+// Inputs q, k, v, i, f, C0, n0, m0, reset; attributes chunk_size, sigmoid_gate, no_normalizer,
+// detach, soft_cap, eps. Outputs h, C, n, m.
+ops::MlstmOptions options_of(const OpAttributes& a, ops::MlstmForm form) {
+  ops::MlstmOptions o;
+  o.form = form;
+  o.chunk_size = a.get_int("chunk_size", 64);
+  o.input_gate =
+      a.has("sigmoid_gate") ? ops::MlstmInputGate::sigmoid : ops::MlstmInputGate::exponential;
+  o.normalize = !a.has("no_normalizer");
+  o.detach_normalizer = a.has("detach");
+  o.soft_cap = a.get("soft_cap");
+  o.eps = a.get("eps", 1e-6);
+  return o;
+}
+
+Tensors as_outputs(const ops::MlstmResult& result) {
+  return {result.h, result.final_state.C, result.final_state.n, result.final_state.m};
+}
+
+template <ops::MlstmForm form>
+Tensors call(const Tensors& in, const OpAttributes& a) {
+  return as_outputs(ops::mlstm(in[0], in[1], in[2], in[3], in[4], {in[5], in[6], in[7]}, in[8],
+                               options_of(a, form)));
+}
+
+Tensors call_composed(const Tensors& in, const OpAttributes& a) {
+  return as_outputs(ops::mlstm_composed(in[0], in[1], in[2], in[3], in[4], {in[5], in[6], in[7]},
+                                        in[8], options_of(a, ops::MlstmForm::recurrent)));
+}
+
+// C and n mean C exp(m) and n exp(m); m itself is free.
+Tensors comparable(const Tensors& outputs, const Tensors& unperturbed) {
+  const Tensor factor = ops::exp(ops::sub(outputs[3], unperturbed[3]));
+  return {outputs[0], ops::mul(outputs[1], ops::unsqueeze(ops::unsqueeze(factor, -1), -1)),
+          ops::mul(outputs[2], ops::unsqueeze(factor, -1)), unperturbed[3]};
+}
+
+struct Sizes {
+  int64_t B, T, H, K, V;
+};
+
+class SampleMaker {
+ public:
+  SampleMaker(DType dtype, Generator& generator) : dtype_(dtype), g_(generator) {}
+
+  OpSample plain(const char* label, const Sizes& s, const OpAttributes& attributes) {
+    return {label,
+            {random({s.B, s.T, s.H, s.K}),
+             random({s.B, s.T, s.H, s.K}),
+             random({s.B, s.T, s.H, s.V}),
+             random({s.B, s.T, s.H}),
+             random({s.B, s.T, s.H}, 2),
+             {},
+             {},
+             {},
+             {}},
+            attributes};
+  }
+  OpSample with_state(const char* label, const Sizes& s, const OpAttributes& attributes) {
+    OpSample sample = plain(label, s, attributes);
+    sample.inputs[5] = random({s.B, s.H, s.K, s.V});
+    sample.inputs[6] = random({s.B, s.H, s.K});
+    sample.inputs[7] = random({s.B, s.H});
+    return sample;
+  }
+  OpSample with_resets(const char* label, const Sizes& s, const OpAttributes& attributes) {
+    OpSample sample = with_state(label, s, attributes);
+    std::vector<uint8_t> reset(static_cast<size_t>(s.B * s.T), 0);
+    for (size_t t = 2; t < reset.size(); t += 5) reset[t] = 1;
+    sample.inputs[8] = Tensor::from(reset, {s.B, s.T});
+    return sample;
+  }
+
+ private:
+  Tensor random(const Shape& shape, double mean = 0) {
+    return random_tensor(shape, dtype_, g_, mean);
+  }
+  DType dtype_;
+  Generator& g_;
+};
+
+// The gradient leaves out a term of the size of eps, so eps is tiny where gradients are compared
+// with differences, and gates take no part where it is not.
+std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
+  SampleMaker make(dtype, g);
+  if (size == SampleSize::bench)
+    return {make.plain("B8 T256 H4 K128 V128", {8, 256, 4, 128, 128}, {}),
+            make.plain("B4 T256 H4 K96 V96", {4, 256, 4, 96, 96}, {}),
+            make.plain("B1 T2048 H4 K64 V128", {1, 2048, 4, 64, 128}, {}),
+            make.with_resets("B4 T512 H4 K64 V64, resets", {4, 512, 4, 64, 64}, {})};
+  const std::pair<const std::string, double> tiny{"eps", 1e-13};
+  std::vector<OpSample> all{
+      make.plain("from zero", {2, 5, 2, 3, 2}, {tiny, {"chunk_size", 2}}),
+      make.with_state("state", {1, 7, 2, 2, 3}, {tiny, {"chunk_size", 3}}),
+      make.with_resets("resets", {2, 7, 1, 3, 2}, {tiny, {"chunk_size", 4}}),
+      make.with_state("soft cap", {1, 5, 1, 2, 2}, {tiny, {"chunk_size", 2}, {"soft_cap", 1.5}}),
+      make.with_state("sigmoid gate", {1, 5, 2, 2, 3},
+                      {tiny, {"chunk_size", 2}, {"sigmoid_gate", 1}}),
+      make.with_resets("no normaliser", {1, 6, 1, 3, 2},
+                       {{"chunk_size", 2}, {"sigmoid_gate", 1}, {"no_normalizer", 1}}),
+      make.plain("chunk longer than T", {1, 3, 1, 1, 1}, {tiny}),
+      make.with_state("one step", {2, 1, 2, 3, 1}, {tiny}),
+      make.with_state("no steps", {1, 0, 2, 2, 2}, {tiny}),
+      make.plain("no rows", {0, 3, 1, 2, 2}, {tiny}),
+      make.with_state("eps", {1, 4, 1, 2, 2}, {{"eps", 1e-6}, {"chunk_size", 2}}),
+      make.with_state("detached", {1, 5, 1, 2, 2}, {tiny, {"chunk_size", 2}, {"detach", 1}})};
+  all[5].differentiable = {0, 1, 2, 3, 4, 5};
+  all[10].differentiable = {0, 1, 2, 5, 6};
+  // Of what the gradient without the denominator is the true one.
+  all[11].differentiable = {2, 5};
+  all.push_back(make.with_state("partly a state", {1, 4, 2, 2, 2}, {tiny, {"chunk_size", 2}}));
+  all.back().inputs[6] = all.back().inputs[7] = Tensor{};
+  return all;
+}
+
+Sizes sizes_of(const OpSample& s) {
+  const Tensor &q = s.inputs[0], &v = s.inputs[2];
+  return {q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
+}
+
+template <ops::MlstmForm form>
+double flops(const OpSample& sample) {
+  const Sizes s = sizes_of(sample);
+  const double tokens = static_cast<double>(s.B * s.T * s.H);
+  const double state = static_cast<double>(s.K * s.V), sides = static_cast<double>(s.K + s.V);
+  if (form == ops::MlstmForm::recurrent) return tokens * 6 * state;
+  const int64_t chunk = sample.attributes.get_int("chunk_size", 64);
+  const int64_t L = form == ops::MlstmForm::parallel ? s.T : std::min(chunk, s.T);
+  return tokens * (4 * state + static_cast<double>(L + 1) * sides);
+}
+
+double bytes(const OpSample& sample) {
+  const Sizes s = sizes_of(sample);
+  const double h = static_cast<double>(s.B * s.T * s.H * s.V * size_of(sample.inputs[0].dtype()));
+  const double C = static_cast<double>(s.B * s.H * s.K * s.V * size_of(sample.inputs[0].dtype()));
+  return bytes_of(sample.inputs) + h + C;
+}
+
+template <ops::MlstmForm form>
+OpInfo row(const char* name, const char* summary) {
+  OpInfo info{name,    "mlstm",     summary, call<form>, call_composed,
+              samples, flops<form>, bytes,   true,       comparable};
+  return info;
+}
+
+}  // namespace
+
+std::vector<OpInfo> mlstm_rows() {
+  return {row<ops::MlstmForm::chunkwise>("mlstm", "mLSTM recurrence, chunkwise: linear in T"),
+          row<ops::MlstmForm::parallel>("mlstm_parallel", "mLSTM as one chunk per document"),
+          row<ops::MlstmForm::recurrent>("mlstm_recurrent", "mLSTM one step after the other")};
+}
+
+}  // namespace xlstm

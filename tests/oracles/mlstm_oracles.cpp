@@ -1,0 +1,73 @@
+// The mLSTM straight from its recurrence, one head and one step at a time.
+#include <cmath>
+
+#include "tests/oracles/oracle_rows.h"
+
+namespace xlstm::oracles {
+namespace {
+
+double capped(double x, double cap) {
+  return cap > 0 ? cap * std::tanh(x / cap) : x;
+}
+double log_of_sigmoid(double x) {
+  return x > 0 ? -std::log1p(std::exp(-x)) : x - std::log1p(std::exp(x));
+}
+
+double* values(const Tensor& t) {
+  return t.data<double>();
+}
+
+Tensor copy_or_zeros(const Tensor& given, const Shape& shape) {
+  return given.defined() ? given.clone() : Tensor::zeros(shape, DType::f64);
+}
+
+Tensors mlstm(const Tensors& in, const OpAttributes& a) {
+  const Tensor &q = in[0], &k = in[1], &v = in[2], &i = in[3], &f = in[4], &reset = in[8];
+  const int64_t B = q.size(0), T = q.size(1), H = q.size(2), K = q.size(3), V = v.size(3);
+  const bool sigmoid = a.has("sigmoid_gate"), normalize = !a.has("no_normalizer");
+  const double cap = a.get("soft_cap"), eps = a.get("eps", 1e-6);
+  const Tensor h = Tensor::zeros({B, T, H, V}, DType::f64);
+  const Tensor C = copy_or_zeros(in[5], {B, H, K, V});
+  const Tensor n = copy_or_zeros(normalize ? in[6] : Tensor{}, {B, H, K});
+  const Tensor m = copy_or_zeros(sigmoid ? Tensor{} : in[7], {B, H});
+  for (int64_t bh = 0; bh < B * H; ++bh) {
+    double *c = values(C) + bh * K * V, *norm = values(n) + bh * K, &top = values(m)[bh];
+    for (int64_t t = 0; t < T; ++t) {
+      const int64_t at = (bh / H * T + t) * H + bh % H;
+      if (reset.defined() && reset.data<uint8_t>()[bh / H * T + t] != 0) {
+        for (int64_t j = 0; j < K * V; ++j) c[j] = 0;
+        for (int64_t j = 0; j < K; ++j) norm[j] = 0;
+        top = 0;
+      }
+      const double log_f = log_of_sigmoid(capped(values(f)[at], cap));
+      const double log_i =
+          sigmoid ? log_of_sigmoid(capped(values(i)[at], cap)) : capped(values(i)[at], cap);
+      const double before = top;
+      if (!sigmoid) top = std::max(log_f + before, log_i);
+      const double forget = std::exp(log_f + before - top), input = std::exp(log_i - top);
+      double l = 0;
+      for (int64_t r = 0; r < K; ++r) {
+        const double key = input * values(k)[at * K + r];
+        const double query = values(q)[at * K + r] / std::sqrt(static_cast<double>(K));
+        if (normalize) norm[r] = forget * norm[r] + key;
+        l += query * norm[r];
+        for (int64_t s = 0; s < V; ++s) {
+          c[r * V + s] = forget * c[r * V + s] + key * values(v)[at * V + s];
+          values(h)[at * V + s] += query * c[r * V + s];
+        }
+      }
+      if (!normalize) continue;
+      const double divisor = std::max(std::abs(l), std::exp(std::min(-top, 80.0))) + eps;
+      for (int64_t s = 0; s < V; ++s) values(h)[at * V + s] /= divisor;
+    }
+  }
+  return {h, C, n, m};
+}
+
+}  // namespace
+
+OracleRows mlstm_oracles() {
+  return {{"mlstm", mlstm}, {"mlstm_parallel", mlstm}, {"mlstm_recurrent", mlstm}};
+}
+
+}  // namespace xlstm::oracles
