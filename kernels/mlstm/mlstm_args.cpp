@@ -77,7 +77,8 @@ extern "C" xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args) 
   const xlstm_mlstm_config& c = args->config;
   if (const xlstm_status status = check_sequence_config(c); status != XLSTM_OK) return status;
   if (!good_rows(args->q_stride, c.T, c.K) || !good_rows(args->k_stride, c.T, c.K) ||
-      !good_rows(args->v_stride, c.T, c.V) || !good_rows(args->dh_stride, c.T, c.V) ||
+      !good_rows(args->v_stride, c.T, c.V) ||
+      (args->dh != nullptr && !good_rows(args->dh_stride, c.T, c.V)) ||
       !good_rows(args->dq_stride, c.T, c.K) || !good_rows(args->dk_stride, c.T, c.K) ||
       !good_rows(args->dv_stride, c.T, c.V))
     return XLSTM_BAD_STRIDE;

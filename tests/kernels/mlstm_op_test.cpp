@@ -1,0 +1,185 @@
+// The mLSTM op: what the generic tests over the op table do not see.
+#include <cstdlib>
+
+#include "core/autograd.h"
+#include "core/op_info.h"
+#include "core/ops/mlstm.h"
+#include "tests/catch.h"
+
+namespace xlstm {
+namespace {
+
+struct Problem {
+  Tensor q, k, v, i, f, reset;
+  ops::MlstmState initial;
+  ops::MlstmOptions options;
+
+  Tensors leaves() { return {q, k, v, i, f, initial.C, initial.n, initial.m}; }
+  ops::MlstmResult run() { return ops::mlstm(q, k, v, i, f, initial, reset, options); }
+  ops::MlstmResult run_composed() {
+    return ops::mlstm_composed(q, k, v, i, f, initial, reset, options);
+  }
+};
+
+Problem make_problem(bool leaves, DType dtype = DType::f64) {
+  Generator g{42, 0};
+  Problem p;
+  p.q = random_tensor({2, 11, 3, 4}, dtype, g);
+  p.k = random_tensor({2, 11, 3, 4}, dtype, g);
+  p.v = random_tensor({2, 11, 3, 5}, dtype, g);
+  p.i = random_tensor({2, 11, 3}, dtype, g);
+  p.f = random_tensor({2, 11, 3}, dtype, g, 2);
+  p.initial = {random_tensor({2, 3, 4, 5}, dtype, g), random_tensor({2, 3, 4}, dtype, g),
+               random_tensor({2, 3}, dtype, g)};
+  std::vector<uint8_t> reset(22, 0);
+  reset[7] = reset[15] = reset[16] = 1;
+  p.reset = Tensor::from(reset, {2, 11});
+  p.options.chunk_size = 4;
+  if (leaves)
+    for (Tensor leaf : p.leaves()) leaf.set_requires_grad(true);
+  return p;
+}
+
+Tensors gradients(Problem& p, const ops::MlstmResult& result) {
+  Generator g{43, 0};
+  Tensors roots{result.h, result.final_state.C}, grads;
+  if (result.final_state.n.requires_grad()) roots.push_back(result.final_state.n);
+  for (const Tensor& root : roots) grads.push_back(random_tensor(root.shape(), root.dtype(), g));
+  autograd::backward(roots, grads);
+  Tensors out;
+  for (Tensor leaf : p.leaves()) {
+    out.push_back(leaf.grad());
+    leaf.set_grad({});
+  }
+  return out;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  const auto x = a.to_vector<double>(), y = b.to_vector<double>();
+  REQUIRE(x.size() == y.size());
+  double worst = 0;
+  for (size_t j = 0; j < x.size(); ++j) worst = std::max(worst, std::abs(x[j] - y[j]));
+  return worst;
+}
+
+TEST_CASE("mlstm has the gradient of its composed twin, stabiliser held constant") {
+  for (int variant = 0; variant < 5; ++variant) {
+    INFO("variant " << variant);
+    Problem p = make_problem(true);
+    p.options.detach_normalizer = variant == 1;
+    p.options.soft_cap = variant == 2 ? 2.0 : 0.0;
+    if (variant >= 3) p.options.input_gate = ops::MlstmInputGate::sigmoid;
+    p.options.normalize = variant != 4;
+    const Tensors composed = gradients(p, p.run_composed());
+    for (const auto form :
+         {ops::MlstmForm::chunkwise, ops::MlstmForm::parallel, ops::MlstmForm::recurrent}) {
+      p.options.form = form;
+      const Tensors fused = gradients(p, p.run());
+      for (size_t j = 0; j < 8; ++j) {
+        INFO("input " << j);
+        REQUIRE(fused[j].defined());
+        // The twin has no path to a state that plays no part.
+        if (composed[j].defined()) {
+          CHECK(largest_difference(fused[j], composed[j]) <= 1e-9);
+        } else {
+          CHECK(largest_difference(fused[j], Tensor::zeros(fused[j].shape(), DType::f64)) == 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("mlstm records only what needs a gradient") {
+  Problem p = make_problem(false);
+  CHECK_FALSE(p.run().h.requires_grad());
+  p.v.set_requires_grad(true);
+  const auto result = p.run();
+  CHECK(result.h.requires_grad());
+  CHECK(result.final_state.C.requires_grad());
+  CHECK_FALSE(result.final_state.m.requires_grad());
+  // Only the state is used: h comes in without a gradient.
+  autograd::backward({result.final_state.C}, {Tensor::full({2, 3, 4, 5}, 1, DType::f64)});
+  CHECK(p.v.grad().defined());
+  CHECK_FALSE(p.q.grad().defined());
+}
+
+TEST_CASE("mlstm notices that an input was changed after the forward") {
+  Problem p = make_problem(true);
+  const auto result = p.run();
+  Tensor k = p.k.detach();
+  k.fill(1);
+  CHECK_THROWS_AS(autograd::backward({result.h}, {result.h.detach()}), AutogradError);
+}
+
+TEST_CASE("decoding step by step equals the whole sequence") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    Problem p = make_problem(false, dtype);
+    p.reset = {};
+    const auto whole = p.run();
+    ops::MlstmState state{p.initial.C.clone(), p.initial.n.clone(), p.initial.m.clone()};
+    const auto at = [](const Tensor& x, int64_t t) {
+      Shape shape = x.shape(), strides = x.strides();
+      shape.erase(shape.begin() + 1);
+      strides.erase(strides.begin() + 1);
+      return x.strided_view(shape, strides, t * x.stride(1));
+    };
+    const double tolerance = dtype == DType::f32 ? 1e-4 : 1e-12;
+    for (int64_t t = 0; t < 11; ++t) {
+      const Tensor h = ops::mlstm_step(at(p.q, t), at(p.k, t), at(p.v, t), at(p.i, t), at(p.f, t),
+                                       state, p.options);
+      CHECK(largest_difference(h, at(whole.h, t)) <= tolerance);
+    }
+    CHECK(largest_difference(state.C, whole.final_state.C) <= tolerance);
+    CHECK(largest_difference(state.m, whole.final_state.m) <= tolerance);
+    ops::MlstmState fresh;
+    ops::mlstm_step(at(p.q, 0), at(p.k, 0), at(p.v, 0), at(p.i, 0), at(p.f, 0), fresh);
+    CHECK(fresh.C.shape() == Shape{2, 3, 4, 5});
+  }
+}
+
+TEST_CASE("mlstm explains what is wrong with its arguments") {
+  const auto fails_with = [](auto change, const std::string& part) {
+    Problem p = make_problem(false);
+    change(p);
+    try {
+      p.run();
+      FAIL("no error, expected " << part);
+    } catch (const Error& error) {
+      CHECK_THAT(error.what(), Catch::Contains(part));
+    }
+  };
+  const auto tensor = [](const Shape& shape) { return Tensor::zeros(shape, DType::f64); };
+  fails_with([&](Problem& p) { p.q = tensor({2, 11, 4}); }, "expected [B, T, H, K]");
+  fails_with([&](Problem& p) { p.k = tensor({2, 11, 3, 5}); }, "shape of k");
+  fails_with([&](Problem& p) { p.v = tensor({2, 10, 3, 5}); }, "shape of v");
+  fails_with([&](Problem& p) { p.f = tensor({2, 11}); }, "shape of f");
+  fails_with([](Problem& p) { p.i = Tensor::zeros({2, 11, 3}, DType::f32); }, "type of i");
+  fails_with([&](Problem& p) { p.initial.C = tensor({2, 3, 5, 4}); }, "state C");
+  fails_with([&](Problem& p) { p.reset = tensor({2, 11}); }, "expected uint8 [2, 11]");
+  fails_with([](Problem& p) { p.options.chunk_size = 0; }, "chunk size");
+  fails_with([](Problem& p) { p.options.normalize = false; }, "normalize = false");
+  fails_with([](Problem& p) { p.options.eps = -1; }, "eps");
+  Problem p = make_problem(true);
+  ops::MlstmState state;
+  const Tensor row = tensor({2, 3, 4}), gate = tensor({2, 3});
+  Tensor needs_grad = tensor({2, 3, 4});
+  needs_grad.set_requires_grad(true);
+  CHECK_THROWS_AS(ops::mlstm_step(needs_grad, row, row, gate, gate, state), AutogradError);
+  CHECK_THROWS_AS(ops::mlstm_step(row, row, gate, gate, gate, state), ShapeError);
+}
+
+TEST_CASE("the reference switch runs the composed twin") {
+  Problem p = make_problem(true);
+  setenv("XLSTM_FORCE_REFERENCE", "1", 1);
+  const auto reference = p.run();
+  unsetenv("XLSTM_FORCE_REFERENCE");
+  const auto fused = p.run();
+  CHECK(largest_difference(reference.h, fused.h) <= 1e-11);
+  CHECK(largest_difference(reference.final_state.C, fused.final_state.C) <= 1e-11);
+  // The twin's result hangs on many nodes, the op's on one that knows all eight inputs.
+  CHECK(fused.h.impl()->grad_node->inputs.size() == 8);
+  CHECK(reference.h.impl()->grad_node->inputs.size() != 8);
+}
+
+}  // namespace
+}  // namespace xlstm
