@@ -9,6 +9,7 @@
 namespace xlstm {
 
 // Declarations, one a line: std::vector<OpInfo> <group>_rows();
+std::vector<OpInfo> activation_rows();
 std::vector<OpInfo> elementwise_rows();
 std::vector<OpInfo> matmul_rows();
 std::vector<OpInfo> mlstm_rows();
@@ -26,6 +27,7 @@ std::vector<OpInfo> sampling_rows();
 
 // clang-format off
 inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
+    activation_rows,
     elementwise_rows,
     matmul_rows,
     mlstm_rows,

@@ -8,6 +8,7 @@
 namespace xlstm::oracles {
 
 // Declarations, one a line: OracleRows <group>_oracles();
+OracleRows activation_oracles();
 OracleRows elementwise_oracles();
 OracleRows matmul_oracles();
 OracleRows mlstm_oracles();
@@ -25,6 +26,7 @@ OracleRows sampling_oracles();
 
 // clang-format off
 inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
+    activation_oracles,
     elementwise_oracles,
     matmul_oracles,
     mlstm_oracles,
