@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -232,6 +233,15 @@ std::string FileSystem::parent_dir(const std::string& path) {
 std::string FileSystem::temporary_name(const std::string& path) {
   static std::atomic<int64_t> n_names{0};
   return path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(n_names++);
+}
+
+std::string FileSystem::unfinished_name(const std::string& path) {
+  return path + ".tmp-" + std::to_string(::getpid());
+}
+
+bool FileSystem::other_process_runs(int64_t process) {
+  const auto number = static_cast<pid_t>(process);
+  return number == process && number != ::getpid() && (::kill(number, 0) == 0 || errno == EPERM);
 }
 
 void FileSystem::discard(const std::string& temporary) noexcept {

@@ -76,6 +76,10 @@ class FileSystem {
   static std::string parent_dir(const std::string& path);  // "." for a bare name
   // "<path>.tmp-<pid>-<n>", new for every call of this process.
   static std::string temporary_name(const std::string& path);
+  // "<path>.tmp-<pid>": a folder that this process has not finished.
+  static std::string unfinished_name(const std::string& path);
+  // Whether a process of this number runs and is not this one.
+  static bool other_process_runs(int64_t process);
 
  private:
   void discard(const std::string& temporary) noexcept;

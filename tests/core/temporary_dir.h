@@ -1,6 +1,8 @@
 // A folder that lives as long as the test that uses it.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <string>
 
@@ -12,7 +14,10 @@ class TemporaryDir {
  public:
   TemporaryDir() {
     const char* root = std::getenv("TMPDIR");
-    path_ = join_path(root != nullptr && *root != '\0' ? root : "/tmp", "xlstm_test_XXXXXX");
+    // Memory where there is some: the tests sync thousands of files.
+    if (root == nullptr || *root == '\0')
+      root = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    path_ = join_path(root, "xlstm_test_XXXXXX");
     if (::mkdtemp(path_.data()) == nullptr) std::abort();
   }
   ~TemporaryDir() {
