@@ -238,6 +238,9 @@ Tensor SafetensorsFile::load(const std::string& name) const {
   require<FormatError>(tensor.dtype.has_value(), path_, ": tensor ", excerpt(name),
                        ": cannot be loaded, got dtype ", tensor.dtype_name,
                        ", expected BOOL, an integer up to 64 bits, F16, BF16, F32 or F64");
+  require<FormatError>(tensor.shape.size() <= kMaxRank, path_, ": tensor ", excerpt(name),
+                       ": cannot be loaded, got ", tensor.shape.size(),
+                       " dimensions, expected at most ", kMaxRank);
   const Tensor result = Tensor::empty(tensor.shape, *tensor.dtype);
   const std::span<std::byte> bytes(static_cast<std::byte*>(result.raw()),
                                    static_cast<size_t>(tensor.end - tensor.begin));

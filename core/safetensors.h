@@ -43,8 +43,8 @@ class SafetensorsFile {
   bool has(const std::string& name) const { return index_.count(name) != 0; }
   const TensorInfo& info(const std::string& name) const;  // FormatError if absent
 
-  // A new contiguous tensor on the CPU. FormatError if absent, of a type that no Tensor holds, or a
-  // BOOL that is neither 0 nor 1.
+  // A new contiguous tensor on the CPU. FormatError if absent, of a type or rank that no Tensor
+  // has, or if a BOOL is neither 0 nor 1.
   Tensor load(const std::string& name) const;
   // All of them, in the order of the data.
   NamedTensors load_all() const;
