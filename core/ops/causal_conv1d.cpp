@@ -1,6 +1,7 @@
 #include "core/ops/causal_conv1d.h"
 
 #include "core/autograd.h"
+#include "core/op_info.h"
 #include "core/ops/kernel_call.h"
 #include "kernels/causal_conv1d/causal_conv1d.h"
 
@@ -81,6 +82,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                  const Tensor& initial_state, const Tensor& reset, bool silu) {
   const Sizes s = check(x, weight, bias, initial_state, reset);
+  if (force_reference()) return causal_conv1d_composed(x, weight, bias, initial_state, reset, silu);
   const Tensors inputs{x, weight, bias, initial_state};
   const xlstm_dtype dtype = kernel_dtype(x.dtype());
   const Tensor xd = dense_last(x), w = dense(weight), b = dense(bias), state = dense(initial_state),

@@ -5,7 +5,8 @@ namespace xlstm {
 namespace {
 
 // Inputs: x, weight, bias, initial_state, reset; attribute silu. Outputs: y, final_state.
-Tensors run_causal_conv1d(const Tensors& in, const OpAttributes& attributes) {
+template <auto Op>
+Tensors run(const Tensors& in, const OpAttributes& attributes) {
   const ops::CausalConv1dResult out =
       ops::causal_conv1d(in[0], in[1], in[2], in[3], in[4], attributes.get_int("silu") != 0);
   return {out.y, out.final_state};
@@ -75,8 +76,8 @@ double bytes(const OpSample& sample) {
 
 std::vector<OpInfo> causal_conv1d_rows() {
   return {{"causal_conv1d", "causal_conv1d",
-           "Causal depthwise convolution over time, SiLU fused, state carried", run_causal_conv1d,
-           nullptr, samples, flops, bytes}};
+           "Causal depthwise convolution over time, SiLU fused, state carried",
+           run<ops::causal_conv1d>, run<ops::causal_conv1d_composed>, samples, flops, bytes}};
 }
 
 }  // namespace xlstm

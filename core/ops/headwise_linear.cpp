@@ -1,13 +1,14 @@
 #include "core/ops/headwise_linear.h"
 
 #include "core/autograd.h"
+#include "core/op_info.h"
 #include "core/ops/kernel_call.h"
+#include "core/ops/row_view.h"
 #include "kernels/headwise_linear/headwise_linear.h"
 
 namespace xlstm::ops {
 namespace {
 
-using kernel_call::dense;
 using kernel_call::raw_or_null;
 using kernel_call::require_like;
 
@@ -31,29 +32,6 @@ Sizes check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return {element_count(rows), H, I, O};
 }
 
-// x itself if its rows are dense and equally far apart, else a copy; and that distance.
-struct Rows {
-  Tensor tensor;
-  int64_t stride;
-};
-
-Rows rows_of(const Tensor& x) {
-  const int64_t width = x.size(-1);
-  int64_t stride = 0, rows = 1;  // of the dimensions looked at so far
-  bool equal = width <= 1 || x.stride(-1) == 1;
-  for (int64_t d = x.dim() - 2; d >= 0 && equal; --d) {
-    if (x.size(d) == 1) continue;
-    if (rows == 1) {
-      stride = x.stride(d);
-    } else {
-      equal = x.stride(d) == stride * rows;
-    }
-    rows *= x.size(d);
-  }
-  if (equal && (rows <= 1 || stride >= width)) return {x, rows <= 1 ? width : stride};
-  return {x.clone(), width};
-}
-
 struct Kept {
   Sizes s;
   xlstm_dtype dtype;
@@ -65,7 +43,7 @@ struct Kept {
 Tensors backward(const Kept& k, const Tensors& grads) {
   if (!grads[0].defined()) return {{}, {}, {}};
   const Tensor x = k.x.get(), weight = k.weight.get();
-  const Rows dy = rows_of(grads[0]);
+  const RowView dy = row_view(grads[0]);
   const DType dtype = grads[0].dtype();
   Tensor dx, dW, dbias;
   if (k.want_x) dx = Tensor::empty(k.x_shape, dtype);
@@ -75,7 +53,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dtype = k.dtype;
   a.N = k.s.N, a.H = k.s.H, a.I = k.s.I, a.O = k.s.O;
   if (k.want_weight) {
-    const Rows rows = rows_of(x);
+    const RowView rows = row_view(x);
     a.x = rows.tensor.raw();
     a.x_stride_n = rows.stride;
   }
@@ -96,8 +74,9 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Sizes s = check(x, weight, bias);
   const xlstm_dtype dtype = kernel_dtype(x.dtype());
-  const Rows rows = rows_of(x);
-  const Tensor w = dense(weight), b = dense(bias);
+  if (force_reference()) return headwise_linear_composed(x, weight, bias);
+  const RowView rows = row_view(x);
+  const Tensor w = kernel_call::dense(weight), b = kernel_call::dense(bias);
   Shape shape = x.shape();
   shape.back() = s.H * s.O;
   const Tensor y = Tensor::empty(shape, x.dtype());

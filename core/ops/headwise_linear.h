@@ -10,4 +10,7 @@ namespace xlstm::ops {
 // sections 1.1, 2.6)
 Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
+// The same, made of small ops.
+Tensor headwise_linear_composed(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
 }  // namespace xlstm::ops

@@ -5,8 +5,9 @@ namespace xlstm {
 namespace {
 
 // Inputs: x, weight, bias.
-Tensors run_headwise_linear(const Tensors& in, const OpAttributes&) {
-  return {ops::headwise_linear(in[0], in[1], in[2])};
+template <auto Op>
+Tensors run(const Tensors& in, const OpAttributes&) {
+  return {Op(in[0], in[1], in[2])};
 }
 
 struct Case {
@@ -62,7 +63,7 @@ double bytes(const OpSample& sample) {
 
 std::vector<OpInfo> headwise_linear_rows() {
   return {{"headwise_linear", "headwise_linear", "Block-diagonal linear map, one weight per head",
-           run_headwise_linear, nullptr, samples, flops, bytes}};
+           run<ops::headwise_linear>, run<ops::headwise_linear_composed>, samples, flops, bytes}};
 }
 
 }  // namespace xlstm

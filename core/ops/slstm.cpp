@@ -2,6 +2,7 @@
 
 #include "core/autograd.h"
 #include "core/checked_size.h"
+#include "core/op_info.h"
 #include "core/ops/kernel_call.h"
 #include "kernels/slstm/slstm.h"
 
@@ -104,6 +105,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmState& initial,
                   const Tensor& reset, const SlstmOptions& options) {
   const Sizes s = check(wx, R, bias, initial, reset, options);
+  if (force_reference()) return slstm_composed(wx, R, bias, initial, reset, options);
   const Tensors inputs{wx, R, bias, initial.h, initial.c, initial.n, initial.m};
   const bool record = autograd::must_record(inputs);
   const xlstm_dtype dtype = kernel_dtype(wx.dtype());

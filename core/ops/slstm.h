@@ -11,7 +11,7 @@ struct SlstmState {
 };
 
 struct SlstmOptions {
-  double recurrent_clip = 0;   // > 0: elementwise clip of the recurrent part of dh
+  double recurrent_clip = 0;   // > 0: elementwise clip of the part of dh from later steps
   bool recurrent_cut = false;  // no gradient through h_{t-1} (R still gets its own)
   double forward_clip = 0;     // > 0: h is clamped to +-this; ignored by the gradient
 };
@@ -25,8 +25,14 @@ struct SlstmResult {
 // with dense D); R [H, D_in, 4, D_out]; bias [H, 4, D] or undefined; reset [B, T] uint8 or
 // undefined: 1 makes the state zero before that step, with no gradient across. Gradients flow to
 // wx, R, bias, and the initial h, c, n, m; the stabiliser m is a constant in every gradient except
-// that the initial m receives <c0, dc0> + <n0, dn0>.
+// that the initial m receives <c0, dc0> + <n0, dn0>; the final m takes no gradient. Errors:
+// ShapeError for shapes or types that do not fit, ConfigError for a clip that is not >= 0.
 SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmState& initial,
                   const Tensor& reset, const SlstmOptions& options = {});
+
+// The same, made of small ops.
+SlstmResult slstm_composed(const Tensor& wx, const Tensor& R, const Tensor& bias,
+                           const SlstmState& initial, const Tensor& reset,
+                           const SlstmOptions& options);
 
 }  // namespace xlstm::ops

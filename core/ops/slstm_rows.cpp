@@ -9,11 +9,10 @@ namespace {
 // Inputs: wx, R, bias, h, c, n, m, reset. Outputs: h, final h, c, n, m.
 enum Input : size_t { kWx, kR, kBias, kH, kC, kN, kM, kReset };
 
-Tensors run_slstm(const Tensors& in, const OpAttributes& attributes) {
-  ops::SlstmOptions options;
-  options.forward_clip = attributes.get("forward_clip");
+template <auto Op>
+Tensors run(const Tensors& in, const OpAttributes&) {
   const ops::SlstmResult out =
-      ops::slstm(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], options);
+      ops::slstm(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], {});
   return {out.h, out.final_state.h, out.final_state.c, out.final_state.n, out.final_state.m};
 }
 
@@ -21,7 +20,6 @@ struct Case {
   const char* label;
   int64_t B, T, H, D;
   bool bias, state, reset, strided;
-  double forward_clip = 0;
 };
 
 // Marks the start of a document at (b + 3 t) % 5 == 2.
@@ -55,10 +53,6 @@ OpSample make_sample(const Case& k, DType dtype, Generator& g) {
     m = random_tensor(shape, dtype, g);
   }
   sample.inputs = {wx, R, bias, h, c, n, m, k.reset ? some_resets(k.B, k.T) : Tensor{}};
-  if (k.forward_clip > 0) {
-    sample.attributes = OpAttributes{{"forward_clip", k.forward_clip}};
-    sample.differentiable = {};
-  }
   return sample;
 }
 
@@ -118,7 +112,8 @@ double bytes(const OpSample& sample) {
 std::vector<OpInfo> slstm_rows() {
   return {{"slstm", "slstm",
            "sLSTM recurrence: exponential input gate, sigmoid forget gate, stabilised state",
-           run_slstm, nullptr, samples, flops, bytes, true, comparable, 2e-5}};
+           run<ops::slstm>, run<ops::slstm_composed>, samples, flops, bytes, true, comparable,
+           2e-5}};
 }
 
 }  // namespace xlstm

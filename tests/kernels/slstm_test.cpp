@@ -80,12 +80,13 @@ struct Run {
   ops::SlstmState dinitial;
 };
 
-Run run(const Problem& p, const Tensor& reset = {}) {
+Run run(const Problem& p, const Tensor& reset = {}, const ops::SlstmOptions& options = {},
+        decltype(&ops::slstm) op = ops::slstm) {
   const Tensor wx = leaf(p.wx.detach()), R = leaf(p.R.detach()), bias = leaf(p.bias.detach());
   const ops::SlstmState s{leaf(p.initial.h.detach()), leaf(p.initial.c.detach()),
                           leaf(p.initial.n.detach()), leaf(p.initial.m.detach())};
   Run r;
-  r.out = ops::slstm(wx, R, bias, s, reset);
+  r.out = op(wx, R, bias, s, reset, options);
   const ops::SlstmState& f = r.out.final_state;
   autograd::backward({r.out.h, f.h, f.c, f.n},
                      {p.dh, p.grad_final.h, p.grad_final.c, p.grad_final.n});
@@ -142,6 +143,36 @@ TEST_CASE("a sequence in two parts equals the whole, values and gradients") {
     CHECK(largest_difference(c.first.dinitial.c, whole.dinitial.c) < 1e-12);
     CHECK(largest_difference(c.first.dinitial.n, whole.dinitial.n) < 1e-12);
     CHECK(largest_difference(c.first.dinitial.m, whole.dinitial.m) < 1e-12);
+  }
+}
+
+TEST_CASE("the composed twin has the same values and gradients under every option") {
+  Generator g{21, 0};
+  const int64_t B = 2, T = 7, H = 2, D = 3;
+  const Problem p = make<double>(B, T, H, D, g);
+  Tensor reset = Tensor::zeros({B, T}, DType::u8);
+  for (const int64_t at : {3, 7, 12}) reset.data<uint8_t>()[at] = 1;
+  std::vector<ops::SlstmOptions> all(5);
+  all[1].recurrent_cut = true;
+  all[2].recurrent_clip = 0.1;
+  all[3].forward_clip = 0.2;
+  all[4].recurrent_clip = 0.3, all[4].forward_clip = 0.5;
+  for (const ops::SlstmOptions& options : all) {
+    const Run fused = run(p, reset, options), twin = run(p, reset, options, ops::slstm_composed);
+    CHECK(largest_difference(fused.out.h, twin.out.h) < 1e-13);
+    CHECK(largest_difference(fused.out.final_state.c, twin.out.final_state.c) < 1e-13);
+    CHECK(largest_difference(fused.dwx, twin.dwx) < 1e-12);
+    CHECK(largest_difference(fused.dR, twin.dR) < 1e-12);
+    CHECK(largest_difference(fused.dbias, twin.dbias) < 1e-12);
+    // With the cut nothing reaches the initial h, and the twin's tape says so by no gradient at
+    // all.
+    CHECK(twin.dinitial.h.defined() != options.recurrent_cut);
+    const Tensor dh = twin.dinitial.h.defined() ? twin.dinitial.h
+                                                : Tensor::zeros(p.initial.h.shape(), DType::f64);
+    CHECK(largest_difference(fused.dinitial.h, dh) < 1e-12);
+    CHECK(largest_difference(fused.dinitial.c, twin.dinitial.c) < 1e-12);
+    CHECK(largest_difference(fused.dinitial.n, twin.dinitial.n) < 1e-12);
+    CHECK(largest_difference(fused.dinitial.m, twin.dinitial.m) < 1e-12);
   }
 }
 

@@ -10,10 +10,9 @@ double log_of_sigmoid(double x) {
 }
 
 // Inputs: wx, R, bias, h, c, n, m, reset. One unit after the other, straight from the recurrence.
-Tensors slstm_oracle(const Tensors& in, const OpAttributes& attributes) {
+Tensors slstm_oracle(const Tensors& in, const OpAttributes&) {
   const Tensor& wx = in[0];
   const int64_t B = wx.size(0), T = wx.size(1), H = wx.size(3), D = wx.size(4);
-  const double clip = attributes.get("forward_clip");
   const double* R = in[1].data<double>();
   const auto state_of = [&](size_t which) {
     return in[which].defined() ? in[which].clone() : Tensor::zeros({B, H, D}, DType::f64);
@@ -46,7 +45,6 @@ Tensors slstm_oracle(const Tensors& in, const OpAttributes& attributes) {
           n[j] = f * n[j] + i;
           m[j] = m_new;
           h[j] = c[j] / n[j] / (1 + std::exp(-g[3]));
-          if (clip > 0) h[j] = std::min(clip, std::max(-clip, h[j]));
           out.data<double>()[((b * T + t) * H + head) * D + j] = h[j];
         }
       }
