@@ -1,0 +1,86 @@
+// The interface of optimizers, and AdamW and SGD.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "optim/parameter.h"
+
+namespace xlstm::optim {
+
+// An optimizer keeps, for every parameter, tensors of the parameter's shape ("slots": moments,
+// velocities) and counts its steps. It neither clips nor checks gradients: see optim/update.h.
+//
+// Accumulating gradients over n batches needs nothing here: backward adds into value.grad(), and
+// step takes grad_scale = 1 / n.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  // Updates every parameter that has a gradient; the others are left as they are, without decay.
+  // Gradients are multiplied by grad_scale first. ConfigError for an lr that is negative or not
+  // finite, or a grad_scale that is not finite; nothing has changed then.
+  void step(double lr, double grad_scale = 1);
+
+  const Parameters& parameters() const { return parameters_; }
+  int64_t step_count() const { return step_count_; }  // completed steps
+
+  // Everything a checkpoint must keep beside step_count, as <slot>.<parameter name>, sharing memory
+  // with the optimizer: moment1.x and moment2.x for AdamW, velocity.x for SGD with momentum.
+  std::vector<NamedTensor> state() const;
+  // Copies a saved state in. FormatError for a missing, unknown or repeated name or a tensor of
+  // another shape or type, and for a negative count; nothing has changed then.
+  void load_state(const std::vector<NamedTensor>& state, int64_t step_count);
+
+ protected:
+  Optimizer(Parameters parameters, std::vector<std::string> slot_names);
+
+ private:
+  // One parameter; `step` counts from 1; `slots` in the order of their names.
+  virtual void update(const Parameter& parameter, const Tensor& grad, const Tensors& slots,
+                      int64_t step, double lr, double grad_scale) = 0;
+
+  Parameters parameters_;
+  std::vector<std::string> slot_names_;
+  std::vector<Tensors> slots_;  // [parameter][slot]
+  int64_t step_count_ = 0;
+};
+
+struct AdamWConfig {
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  double weight_decay = 0.1;  // of the parameters that decay
+  void validate() const;      // ConfigError
+};
+
+// Decoupled weight decay (Loshchilov and Hutter 2019); the equations are in core/ops/adamw.h.
+class AdamW : public Optimizer {
+ public:
+  AdamW(Parameters parameters, const AdamWConfig& config);
+
+ private:
+  void update(const Parameter& parameter, const Tensor& grad, const Tensors& slots, int64_t step,
+              double lr, double grad_scale) override;
+  AdamWConfig config_;
+};
+
+struct SgdConfig {
+  double momentum = 0;
+  double weight_decay = 0;  // added to the gradient of the parameters that decay
+  bool nesterov = false;    // needs momentum > 0
+  void validate() const;    // ConfigError
+};
+
+class Sgd : public Optimizer {
+ public:
+  Sgd(Parameters parameters, const SgdConfig& config);
+
+ private:
+  void update(const Parameter& parameter, const Tensor& grad, const Tensors& slots, int64_t step,
+              double lr, double grad_scale) override;
+  SgdConfig config_;
+};
+
+}  // namespace xlstm::optim
