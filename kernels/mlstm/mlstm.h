@@ -61,11 +61,11 @@ typedef struct xlstm_mlstm_stride {
  *
  * Sums of log gates are in double, everything else in the type of the data; no exponent is positive
  * but that of exp(-m_t), which is clamped at 80. Gates of any finite size give finite results.
- * Cost per step and head: chunkwise 4 K V + about 2 L (K + V) / 2 * 2 flops, with chunk length L;
- * parallel the same with L = T; recurrent 6 K V. Bytes: q, k, v, h once.
+ * Flops per step and head: chunkwise 4 K V + (L + 1) (K + V) with chunk length L; parallel the same
+ * with L = T; recurrent 6 K V. Bytes: q, k, v, h once.
  * CPU: heads are spread over the threads, one workspace slot each. The query counts a slot for
- * every OpenMP thread; the call wants one and uses as many as it was given. Status: NULL_POINTER,
- * BAD_SIZE, BAD_STRIDE, BAD_DTYPE, BAD_VALUE, WORKSPACE_TOO_SMALL. */
+ * every OpenMP thread; the call wants one and uses as many as it was given.
+ * Status: NULL_POINTER, BAD_SIZE, BAD_STRIDE, BAD_DTYPE, BAD_VALUE, WORKSPACE_TOO_SMALL. */
 typedef struct xlstm_mlstm_fwd_args {
   xlstm_mlstm_config config;
   const void *q, *k, *v, *i, *f;
@@ -88,9 +88,9 @@ xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec ex
  * stabiliser m_t is a constant, which is exact but for a term of the size of eps. Nothing flows
  * across a reset. h, saved_m, saved_l are those of the forward; h is read only for the exact
  * gradient of the normaliser, i.e. with normalize and without detach_normalizer; saved_m, saved_l
- * with normalize. Cost per step and head: 10 K V + about 5 L (K + V) / 2 * 2 flops, of which 2 K V
- * recompute the states at the chunk starts; they stand in the workspace: (T / L + 2) (K V + K)
- * numbers a slot. */
+ * with normalize.
+ * Flops per step and head: 10 K V + (L + 1) (3 K + 2 V). 2 K V of them recompute the states at the
+ * chunk starts, which stand in the workspace: (T / L + 2) (K V + K) numbers a slot. */
 typedef struct xlstm_mlstm_bwd_args {
   xlstm_mlstm_config config;
   const void *q, *k, *v, *i, *f;
