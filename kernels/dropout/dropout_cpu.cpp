@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/common/philox.h"
@@ -10,16 +11,15 @@ using namespace xlstm::kernels;
 
 constexpr int64_t kCounters = 256;  // Philox blocks drawn at a time
 
-// scale or 0 for 4 * kCounters elements from element 4 * counter on. Word k of every block lies
-// together, so that the blocks are computed side by side.
-void draw_words(const xlstm_dropout_args& a, int64_t counter, uint32_t (*words)[kCounters]) {
+// The words of kCounters Philox blocks from `counter` on, in order of elements.
+void draw_words(const xlstm_dropout_args& a, int64_t counter, uint32_t* words) {
 #pragma omp simd
   for (int64_t j = 0; j < kCounters; ++j) {
     const Philox4 r = philox(a.seed, a.offset + static_cast<uint64_t>(counter + j), 0);
-    words[0][j] = r.x[0];
-    words[1][j] = r.x[1];
-    words[2][j] = r.x[2];
-    words[3][j] = r.x[3];
+    words[4 * j] = r.x[0];
+    words[4 * j + 1] = r.x[1];
+    words[4 * j + 2] = r.x[2];
+    words[4 * j + 3] = r.x[3];
   }
 }
 
@@ -28,18 +28,21 @@ void apply(const xlstm_dropout_args& a) {
   const T* x = static_cast<const T*>(a.x);
   T* y = static_cast<T*>(a.y);
   const T scale = static_cast<T>(1.0 / (1.0 - a.p));
+  // uniform >= p as integers: exact for every p, and the same for float and double elements.
+  const uint32_t threshold = static_cast<uint32_t>(std::ceil(a.p * 16777216.0));
   const int64_t piece = 4 * kCounters;
   const int64_t n_pieces = (a.n + piece - 1) / piece;
 #pragma omp parallel for schedule(static) if (a.n > 16384)
   for (int64_t k = 0; k < n_pieces; ++k) {
-    uint32_t words[4][kCounters];
+    uint32_t words[4 * kCounters];
     draw_words(a, k * kCounters, words);
-    const int64_t start = k * piece, end = std::min(a.n, start + piece);
-    for (int64_t i = start; i < end; ++i) {
-      const int64_t at = i - start;
-      // p in double: a float threshold would round p just below 1 up to "drop everything".
-      const bool keep = static_cast<double>(uniform_24(words[at & 3][at >> 2])) >= a.p;
-      y[i] = keep ? x[i] * scale : T(0);
+    const int64_t start = k * piece, count = std::min(a.n - start, piece);
+    const T* from = x + start;
+    T* to = y + start;
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) {
+      const T kept = from[i] * scale;
+      to[i] = (words[i] >> 8) >= threshold ? kept : T(0);
     }
   }
 }
