@@ -6,8 +6,13 @@
 namespace xlstm::kernels {
 namespace {
 
-constexpr int64_t kBlockRows = 256;
-constexpr int64_t kBlockCols = 512;
+// Blocks of C, largest first: larger ones pack their operands less often, smaller ones leave work
+// for more threads.
+struct Block {
+  int64_t rows, cols;
+};
+constexpr Block kBlocks[] = {{512, 1024}, {512, 512}, {256, 512}};
+constexpr int64_t kEnoughBlocks = 16;  // a block size that gives so many is small enough
 constexpr int64_t kSliceDepth = 1024;  // K per slice when C alone gives too few blocks
 constexpr int64_t kMinBlocks = 8;      // enough for a few threads
 constexpr int64_t kMaxSlices = 16;
@@ -22,7 +27,11 @@ int64_t ceil_div(int64_t a, int64_t b) {
 
 // A function of the shape alone.
 Plan plan_product(int64_t M, int64_t N, int64_t K) {
-  Plan p{ceil_div(M, kBlockRows), ceil_div(N, kBlockCols), 1, K};
+  Plan p{};
+  for (const Block& block : kBlocks) {
+    p = {ceil_div(M, block.rows), ceil_div(N, block.cols), 1, K};
+    if (p.rows * p.cols >= kEnoughBlocks) break;
+  }
   const int64_t blocks = p.rows * p.cols;
   if (blocks > 0 && blocks < kMinBlocks && K >= 2 * kSliceDepth) {
     p.slices = std::min({ceil_div(kMinBlocks, blocks), K / kSliceDepth, kMaxSlices});
