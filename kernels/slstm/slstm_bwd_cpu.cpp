@@ -1,4 +1,3 @@
-#include "kernels/common/blas_cpu.h"
 #include "kernels/slstm/slstm.h"
 #include "kernels/slstm/slstm_cell.h"
 #include "kernels/slstm/slstm_cpu.h"
@@ -7,7 +6,7 @@ namespace xlstm::kernels {
 namespace {
 
 // dR of a tile is summed by one product per this many rows of h and dg, while they are in cache.
-constexpr int64_t kRowsPerProduct = 256;
+constexpr int64_t kRowsPerProduct = 128;
 
 // How the workspace of a task is laid out; all sizes in elements.
 template <class T>
@@ -138,7 +137,8 @@ class BackwardTask {
       run_cells(t, r, dg + r * 4 * W_);
       store_dwx(t, r, dg + r * 4 * W_);
     }
-    if (!a_.recurrent_cut) panel_product(rows_, 4 * W_, W_ / kLanes<T>, dg, 4 * W_, R_, dh_, W_);
+    if (!a_.recurrent_cut)
+      panel_product<T>(rows_, 4 * W_, W_ / kLanes<T>, {dg, 4 * W_, 1}, R_, dh_, W_);
     for (int64_t r = 0; r < rows_; ++r)
       if (starts_document(t, r))
         for (T* grad : {dh_, dc_, dn_}) zero_row(grad + r * W_, W_);
@@ -201,8 +201,8 @@ class BackwardTask {
   // dR += h^T dg and dbias += sum dg over the chunk's rows.
   void add_parameters(int64_t n) {
     if (a_.dR != nullptr)
-      gemm_serial(Trans::yes, Trans::no, a_.D, 4 * W_, n, T(1), chunk_h_, W_, chunk_g_, 4 * W_,
-                  T(1), dR_, 4 * W_);
+      panel_product<T>(a_.D, n, 4 * W_ / kLanes<T>, {chunk_h_, 1, W_},
+                       {chunk_g_, kLanes<T>, 4 * W_}, dR_, 4 * W_);
     if (a_.dbias == nullptr) return;
     for (int64_t x = 0; x < n; ++x)
       for (int64_t j = 0; j < 4 * W_; ++j) dbias_[j] += chunk_g_[x * 4 * W_ + j];

@@ -1,5 +1,6 @@
 // The sLSTM cell: one unit, one time step, forward and backward. The only place that has these
-// equations. `Math` gives exp, log1p and tanh of T, so that every backend brings its own.
+// equations. `Math` gives exp_of_nonpositive (x <= 0), log1p_of_fraction (0 <= x <= 1) and tanh of
+// T, so that every backend brings its own.
 #pragma once
 
 #include "kernels/common/philox.h"  // XLSTM_HOST_DEVICE
@@ -26,16 +27,16 @@ XLSTM_HOST_DEVICE inline SlstmStep<T> slstm_cell_forward(T g_i, T g_f, T g_z, T 
                                                          T m) {
   const T one = T(1), zero = T(0);
   const T abs_f = g_f < zero ? -g_f : g_f;
-  const T e_f = Math::exp(-abs_f);
+  const T e_f = Math::exp_of_nonpositive(-abs_f);
   const T inv_f = one / (one + e_f);
-  const T l = m + ((g_f < zero ? g_f : zero) - Math::log1p(e_f));
+  const T l = m + ((g_f < zero ? g_f : zero) - Math::log1p_of_fraction(e_f));
   // One of i' and f' is always 1, so one exponential serves both. A fresh unit (n == 0) takes
   // m = g_i whatever l is; then f' is cut at 1 and multiplies zeros.
   const T d = g_i - l;
-  const T q = Math::exp(d < zero ? d : -d);
+  const T q = Math::exp_of_nonpositive(d < zero ? d : -d);
   const bool fresh = n == zero;
   const T abs_o = g_o < zero ? -g_o : g_o;
-  const T e_o = Math::exp(-abs_o);
+  const T e_o = Math::exp_of_nonpositive(-abs_o);
   const T inv_o = one / (one + e_o);
   SlstmStep<T> s;
   s.i = (d >= zero) | fresh ? one : q;

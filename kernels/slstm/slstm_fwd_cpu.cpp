@@ -103,7 +103,7 @@ class ForwardTask {
         for (T* state : {h_, c_, n_, m_}) zero_row(state + r * W_, W_);
       load_gates(t, r);
     }
-    panel_product(rows_, a_.D, 4 * W_ / kLanes<T>, h_, W_, R_, g_, 4 * W_);
+    panel_product<T>(rows_, a_.D, 4 * W_ / kLanes<T>, {h_, W_, 1}, R_, g_, 4 * W_);
     const T clip =
         a_.forward_clip > 0 ? static_cast<T>(a_.forward_clip) : std::numeric_limits<T>::infinity();
     T* saved = static_cast<T*>(a_.saved);
