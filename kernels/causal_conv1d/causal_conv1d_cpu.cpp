@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/common/vec_math.h"
@@ -93,15 +94,21 @@ void convolve(int64_t KS, RowOf row_of, const T* w, int64_t C, const T* bias, T*
 }
 
 template <class T>
+T sigmoid(T x) {
+  const T e = vec::exp_of_nonpositive(-std::fabs(x)), r = T(1) / (T(1) + e);
+  return x >= T(0) ? r : e * r;
+}
+
+template <class T>
 void apply_silu(T* y, int64_t n) {
-  for (int64_t c = 0; c < n; ++c) y[c] *= vec::sigmoid(y[c]);
+  for (int64_t c = 0; c < n; ++c) y[c] *= sigmoid(y[c]);
 }
 
 // d(pre) = d(y) * silu'(pre), silu'(p) = s (1 + p (1 - s)), s = sigmoid(p); pre is overwritten.
 template <class T>
 void silu_gradient(T* pre, const T* dy, int64_t n) {
   for (int64_t c = 0; c < n; ++c) {
-    const T s = vec::sigmoid(pre[c]);
+    const T s = sigmoid(pre[c]);
     pre[c] = dy[c] * (s * (T(1) + pre[c] * (T(1) - s)));
   }
 }

@@ -2,54 +2,27 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "kernels/common/lanes.h"
 #include "kernels/common/types.h"
+#include "kernels/common/vec_math.h"
 #include "kernels/slstm/panel_product.h"
 
 namespace xlstm::kernels {
 
-// Functions of the cell over ranges that it is known to stay in, which makes them half as long as
-// those of vec_math.h. NaN in gives NaN out.
+// The functions that slstm_cell.h asks for.
 struct SlstmVecMath {
-  // e^x for x <= 0; below -87 it is 0.
-  static float exp_of_nonpositive(float x) {
-    constexpr float kLog2e = 1.44269504088896341f, kLn2Hi = 0.693359375f, kLn2Lo = -2.12194440e-4f;
-    constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
-    const float c = x < -87.0f ? -87.0f : x;
-    const float shifted = c * kLog2e + kShift;
-    const float n = shifted - kShift;
-    const float r = (c - n * kLn2Hi) - n * kLn2Lo;
-    float p = 1.9841270e-4f;  // Taylor to degree 7
-    p = p * r + 1.3888889e-3f;
-    p = p * r + 8.3333333e-3f;
-    p = p * r + 4.1666668e-2f;
-    p = p * r + 1.6666667e-1f;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1.0f;
-    const int32_t power = (std::bit_cast<int32_t>(shifted) - 0x4B400000 + 127) << 23;
-    const float y = p * std::bit_cast<float>(power);
-    return x < -87.0f ? 0.0f : y;
+  template <class T>
+  static T exp_of_nonpositive(T x) {
+    return vec::exp_of_nonpositive(x);
   }
-  static double exp_of_nonpositive(double x) { return std::exp(x); }
-
-  // log(1 + e) for 0 <= e <= 1, as 2 atanh(e / (2 + e)): the series in z <= 1/9 to z^6.
-  static float log1p_of_fraction(float e) {
-    const float s = e / (2.0f + e), z = s * s;
-    float p = 2.0f / 13;
-    p = p * z + 2.0f / 11;
-    p = p * z + 2.0f / 9;
-    p = p * z + 2.0f / 7;
-    p = p * z + 2.0f / 5;
-    p = p * z + 2.0f / 3;
-    return s * (p * z + 2.0f);
+  template <class T>
+  static T log1p_of_fraction(T x) {
+    return vec::log1p_of_fraction(x);
   }
-  static double log1p_of_fraction(double e) { return std::log1p(e); }
-
   // The odd Taylor series below 1/2, (1 - t) / (1 + t) with t = e^{-2|x|} above.
   static float tanh(float x) {
     const float a = std::fabs(x), z = x * x;
@@ -60,7 +33,7 @@ struct SlstmVecMath {
     p = p * z + 0.13333333f;
     p = p * z - 0.33333333f;
     const float small = x + x * z * p;
-    const float t = exp_of_nonpositive(-2.0f * a);
+    const float t = vec::exp_of_nonpositive(-2.0f * a);
     const float big = std::copysign((1.0f - t) / (1.0f + t), x);
     return a < 0.5f ? small : big;
   }
