@@ -12,8 +12,8 @@ std::vector<std::pair<std::string, std::string>> parse_overrides(
   std::vector<std::pair<std::string, std::string>> overrides;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
-    require<ConfigError>(argument.starts_with("--") && argument.size() > 2,
-                         "arguments: got \"", argument, "\", expected --key value (see --help)");
+    require<ConfigError>(argument.starts_with("--") && argument.size() > 2, "arguments: got \"",
+                         argument, "\", expected --key value (see --help)");
     const std::string body = argument.substr(2);
     if (const size_t equals = body.find('='); equals != std::string::npos) {
       overrides.emplace_back(body.substr(0, equals), body.substr(equals + 1));

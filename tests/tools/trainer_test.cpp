@@ -1,0 +1,177 @@
+#include "tools/train/trainer.h"
+
+#include <csignal>
+#include <limits>
+
+#include "core/checkpoint.h"
+#include "core/fault.h"
+#include "tests/catch.h"
+#include "tests/tools/tiny_run.h"
+#include "tools/train/metrics_log.h"
+
+namespace xlstm::train {
+namespace {
+
+std::string optimizer_bytes(const std::string& checkpoint) {
+  return real_file_system().read_file(join_path(checkpoint, "optimizer.safetensors"));
+}
+
+std::string newest(const Trainer& trainer) {
+  return find_latest_checkpoint(join_path(trainer.run_folder(), "checkpoints")).value();
+}
+
+TEST_CASE("a run that was stopped and resumed equals one that was not, bit for bit") {
+  for (const char* precision : {"32-true", "64-true"}) {
+    TinyRun whole, parts;
+    whole.config.trainer.precision = parts.config.trainer.precision = precision;
+    Trainer unbroken(whole.config, whole.services());
+    const FitReport want = unbroken.fit();
+    CHECK(want.steps == 12);
+
+    parts.config.trainer.max_steps = 5;  // in the middle of an epoch and of a validation interval
+    {
+      Trainer first(parts.config, parts.services());
+      first.fit();
+    }
+    parts.config.trainer.max_steps = 12;
+    Trainer second(parts.config, parts.services());
+    second.resume("last");
+    CHECK(second.steps_done() == 5);
+    const FitReport got = second.fit();
+    CHECK(weight_bytes(second.model()) == weight_bytes(unbroken.model()));
+    CHECK(optimizer_bytes(newest(second)) == optimizer_bytes(newest(unbroken)));
+    CHECK(got.validation.loss == want.validation.loss);
+    CHECK(got.train_loss == want.train_loss);
+  }
+}
+
+TEST_CASE("the number of threads and activation checkpointing change no bit of a run") {
+  std::string first;
+  for (const int64_t threads : {1, 2, 3}) {
+    TinyRun run;
+    run.config.trainer.num_threads = threads;
+    run.config.trainer.activation_checkpointing = threads == 3;
+    Trainer trainer(run.config, run.services());
+    trainer.fit();
+    if (first.empty()) first = weight_bytes(trainer.model());
+    CHECK(weight_bytes(trainer.model()) == first);
+  }
+}
+
+TEST_CASE("the metrics of a resumed run have every step once") {
+  TinyRun run;
+  run.config.trainer.max_steps = 8;
+  run.config.trainer.checkpoint_every_n_steps = 5;
+  Trainer first(run.config, run.services());
+  first.fit();
+  // As if the process had died after step 8, before its checkpoint.
+  const std::string folder = first.run_folder();
+  for (const std::string& path : list_checkpoints(join_path(folder, "checkpoints")))
+    if (Checkpoint::open(path).step() == 8) real_file_system().remove_all(path);
+  run.config.trainer.max_steps = 12;
+  Trainer second(run.config, run.services());
+  second.resume(folder);
+  second.fit();
+  CHECK(second.run_folder() == folder);
+  std::vector<int64_t> steps;
+  for (const Json& row : MetricsLog::read(join_path(folder, "metrics.jsonl"), real_file_system()))
+    if (row.find("split")->as_string() == "train") steps.push_back(row.find("step")->as_int());
+  CHECK(steps == std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+}
+
+TEST_CASE("a run is not continued on other data, or as another model") {
+  TinyRun run;
+  run.config.trainer.max_steps = 2;
+  Trainer first(run.config, run.services());
+  first.fit();
+  const std::string checkpoint = newest(first);
+  std::get<layers::XlstmModelConfig>(run.config.model).embedding_dim = 32;
+  Trainer wider(run.config, run.services());
+  CHECK_THROWS_WITH(wider.resume(checkpoint), Catch::Matchers::Contains("model.embedding_dim"));
+  std::get<layers::XlstmModelConfig>(run.config.model).embedding_dim = 16;
+  run.config.data.batch_size = 4;
+  Trainer larger(run.config, run.services());
+  CHECK_THROWS_WITH(larger.resume(checkpoint), Catch::Matchers::Contains("data.batch_size"));
+  run.config.data.batch_size = 2;
+  data::write_story_corpus(run.dir.path("text"), 4, 80);
+  Trainer other(run.config, run.services());
+  CHECK_THROWS_AS(other.resume(checkpoint), ConfigError);
+}
+
+TEST_CASE("a gradient that is not finite changes nothing, and three in a row end the run") {
+  TinyRun run;
+  Trainer trainer(run.config, run.services());
+  trainer.step();
+  Tensor weight = trainer.model().parameters().back();
+  const std::string before = weight_bytes(trainer.model());
+  const float good = weight.data<float>()[0];
+  weight.data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+  const std::string poisoned = weight_bytes(trainer.model());
+  CHECK(trainer.step().skipped);
+  CHECK(weight_bytes(trainer.model()) == poisoned);
+  weight.data<float>()[0] = good;
+  CHECK(weight_bytes(trainer.model()) == before);
+  CHECK_FALSE(trainer.step().skipped);
+  CHECK(weight_bytes(trainer.model()) != before);
+  weight.data<float>()[0] = std::numeric_limits<float>::infinity();
+  trainer.step();
+  trainer.step();
+  CHECK_THROWS_AS(trainer.step(), NonFiniteError);
+}
+
+TEST_CASE("SIGTERM ends a run after the running step, with a checkpoint that continues it") {
+  TinyRun whole, parts;
+  Trainer unbroken(whole.config, whole.services());
+  unbroken.fit();
+  // The clock is asked in every step; at the chosen call it sends the signal.
+  struct SignallingClock : SteadyClock {
+    mutable int calls = 0;
+    double seconds() const override {
+      if (++calls == 20) std::raise(SIGTERM);
+      return SteadyClock::seconds();
+    }
+  } clock;
+  TrainerServices services = parts.services();
+  services.clock = &clock;
+  Trainer first(parts.config, services);
+  const FitReport report = first.fit();
+  CHECK(report.reason == StopReason::terminated);
+  CHECK(report.steps > 0);
+  CHECK(report.steps < 12);
+  Trainer second(parts.config, parts.services());
+  second.resume(report.run_folder);
+  CHECK(second.steps_done() == report.steps);
+  second.fit();
+  CHECK(weight_bytes(second.model()) == weight_bytes(unbroken.model()));
+}
+
+TEST_CASE("a full disk during training costs a checkpoint, not the run") {
+  TinyRun run;
+  FaultyFileSystem files(real_file_system());
+  TrainerServices services = run.services();
+  services.files = &files;
+  run.config.trainer.checkpoint_every_n_steps = 1;
+  run.config.trainer.max_steps = 3;
+  Trainer trainer(run.config, services);
+  trainer.step();
+  trainer.save();
+  files.fail_at(60, Fault::no_space);
+  trainer.fit();
+  CHECK(files.fired());
+  CHECK(verify_checkpoint(newest(trainer)).empty());
+  CHECK(Checkpoint::open(newest(trainer)).step() == 3);
+}
+
+TEST_CASE("the vocabulary may be larger than the tokenizer's, not smaller") {
+  TinyRun run;
+  std::get<layers::XlstmModelConfig>(run.config.model).vocab_size = 20;
+  CHECK_THROWS_WITH(Trainer(run.config, run.services()),
+                    Catch::Matchers::Contains("model.vocab_size"));
+  std::get<layers::XlstmModelConfig>(run.config.model).vocab_size = 320;
+  Trainer trainer(run.config, run.services());
+  CHECK(trainer.model().n_vocab() == 320);
+  CHECK(std::isfinite(trainer.step().loss));
+}
+
+}  // namespace
+}  // namespace xlstm::train

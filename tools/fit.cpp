@@ -1,0 +1,65 @@
+// xlstm fit
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+
+#include "tools/commands.h"
+#include "tools/train/config_io.h"
+#include "tools/train/trainer.h"
+
+namespace xlstm::cli {
+namespace {
+
+struct Arguments {
+  std::vector<std::string> configs;
+  std::string ckpt_path;
+  bool print_config = false, check = false;
+};
+
+int run(const Arguments& arguments, const CLI::App& command) {
+  const train::RunConfig config =
+      train::load_run_config(arguments.configs, parse_overrides(command.remaining()));
+  if (arguments.print_config) {
+    std::cout << train::run_config_to_yaml(config);
+    return 0;
+  }
+  if (arguments.check) {
+    std::cout << "the configuration is valid\n";
+    return 0;
+  }
+  train::Trainer trainer(config, {.is_terminal = isatty(STDOUT_FILENO) != 0});
+  if (!arguments.ckpt_path.empty()) trainer.resume(arguments.ckpt_path);
+  switch (trainer.fit().reason) {
+    case train::StopReason::terminated:
+      return 3;
+    case train::StopReason::interrupted:
+      return 130;
+    case train::StopReason::finished:
+    case train::StopReason::time_limit:
+      break;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_fit(CLI::App& app, Action& action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("fit", "train a language model");
+  command->allow_extras();
+  command->footer(
+      "Any configuration key is an option: --trainer.max_steps 100 --optimizer.lr=3e-4.\n"
+      "All keys with their defaults: --print_config; what they mean: docs/configuration.md");
+  command->add_option("--config,-c", arguments->configs, "YAML or JSON; several: the later wins");
+  command->add_option("--ckpt_path", arguments->ckpt_path,
+                      "continue from this checkpoint: a folder, or last");
+  command->add_flag("--print_config", arguments->print_config,
+                    "print the effective config and exit");
+  command->add_flag("--check", arguments->check, "check the config and exit");
+  command->callback([&action, arguments, command] {
+    action = [arguments, command] { return run(*arguments, *command); };
+  });
+}
+
+}  // namespace xlstm::cli

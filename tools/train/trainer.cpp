@@ -1,0 +1,119 @@
+#include "tools/train/trainer.h"
+
+#include <omp.h>
+
+#include <iostream>
+
+#include "core/autograd.h"
+#include "tools/train/trainer_state.h"
+
+namespace xlstm::train {
+namespace {
+
+const SteadyClock kSteadyClock;
+
+optim::Parameters parameters_of(const RunConfig& config, const layers::LanguageModel& model) {
+  const auto* paper = std::get_if<layers::XlstmModelConfig>(&config.model);
+  return optim::make_parameters(model.named_parameters(),
+                                paper != nullptr && paper->weight_decay_on_embedding);
+}
+
+}  // namespace
+
+std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
+                                                 const layers::LanguageModel& model) {
+  const OptimizerConfig& o = config.optimizer;
+  optim::Parameters parameters = parameters_of(config, model);
+  if (o.name == "sgd")
+    return std::make_unique<optim::Sgd>(
+        std::move(parameters),
+        optim::SgdConfig{.momentum = o.momentum, .weight_decay = o.weight_decay});
+  require<ConfigError>(o.name == "adamw", "optimizer.name: got ", o.name,
+                       ", expected adamw or sgd");
+  return std::make_unique<optim::AdamW>(
+      std::move(parameters),
+      optim::AdamWConfig{
+          .beta1 = o.betas[0], .beta2 = o.betas[1], .eps = o.eps, .weight_decay = o.weight_decay});
+}
+
+optim::ScheduleConfig make_schedule(const RunConfig& config, int64_t max_steps) {
+  const SchedulerConfig& c = config.lr_scheduler;
+  optim::ScheduleConfig schedule{.decay = optim::parse_decay(c.name),
+                                 .lr = config.optimizer.lr,
+                                 .min_lr = c.min_lr,
+                                 .warmup_steps = c.warmup_steps,
+                                 .total_steps = c.total_steps > 0 ? c.total_steps : max_steps,
+                                 .cooldown_steps = c.cooldown_steps};
+  schedule.validate();
+  return schedule;
+}
+
+TrainerServices with_defaults(TrainerServices services) {
+  if (services.clock == nullptr) services.clock = &kSteadyClock;
+  if (services.files == nullptr) services.files = &real_file_system();
+  if (services.out == nullptr) services.out = &std::cout;
+  return services;
+}
+
+void use_threads(int64_t n_threads) {
+  omp_set_num_threads(n_threads > 0 ? static_cast<int>(n_threads) : omp_get_num_procs());
+}
+
+Trainer::Trainer(const RunConfig& config, const TrainerServices& services)
+    : state_(std::make_unique<State>(config, services)) {}
+Trainer::~Trainer() = default;
+
+const RunConfig& Trainer::config() const {
+  return state_->config;
+}
+layers::LanguageModel& Trainer::model() {
+  return *state_->model;
+}
+const data::Tokenizer& Trainer::tokenizer() const {
+  return state_->data.tokenizer();
+}
+int64_t Trainer::steps_done() const {
+  return state_->progress.step;
+}
+int64_t Trainer::steps_per_epoch() const {
+  return state_->steps_per_epoch();
+}
+int64_t Trainer::max_steps() const {
+  return state_->max_steps();
+}
+const std::string& Trainer::run_folder() const {
+  return state_->run_folder;
+}
+
+StepReport Trainer::step() {
+  State& s = *state_;
+  const int64_t n_micro = s.config.trainer.accumulate_grad_batches;
+  layers::ForwardContext context{
+      .training = true,
+      .generator = &s.progress.generator,
+      .activation_checkpointing = s.config.trainer.activation_checkpointing};
+  s.arena->zero_grad();
+  double loss_sum = 0;
+  for (int64_t micro = 0; micro < n_micro; ++micro) {
+    const Batch batch = s.data.batch(s.progress.step, micro);
+    const BatchLoss loss = batch_loss(*s.model, batch, context);
+    autograd::backward(loss.loss);
+    loss_sum += loss.loss.item();
+    s.progress.tokens_seen += loss.n_tokens;
+  }
+  const double loss = loss_sum / static_cast<double>(n_micro);
+  // A skipped update leaves weights, moments and schedule as they were; the data moves on.
+  const double lr = optim::learning_rate(s.schedule, s.optimizer->step_count());
+  ++s.progress.step;
+  const optim::UpdateResult result =
+      optim::update(*s.optimizer, s.guard, loss, lr,
+                    {.max_norm = s.config.trainer.gradient_clip_val, .n_accumulated = n_micro});
+  return {.loss = loss, .grad_norm = result.gradient_norm, .lr = lr, .skipped = !result.updated};
+}
+
+Evaluation Trainer::validate() {
+  return evaluate(*state_->model,
+                  state_->data.validation(state_->config.trainer.limit_val_batches));
+}
+
+}  // namespace xlstm::train

@@ -1,0 +1,82 @@
+// The trainer: everything between a configuration and a trained model, as a class.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/file_system.h"
+#include "layers/language_model.h"
+#include "tools/train/clock.h"
+#include "tools/train/config.h"
+#include "tools/train/evaluation.h"
+
+namespace xlstm::train {
+
+// What a trainer takes from outside. Everything is used, never owned, and must outlive the trainer.
+struct TrainerServices {
+  const Clock* clock = nullptr;  // default: the steady clock
+  FileSystem* files = nullptr;   // default: real_file_system()
+  std::ostream* out = nullptr;   // default: std::cout
+  bool is_terminal = false;      // draw a live progress bar
+};
+
+enum class StopReason { finished, time_limit, terminated, interrupted };
+
+struct StepReport {
+  double loss = 0;       // mean over the step's sequences
+  double grad_norm = 0;  // before clipping
+  double lr = 0;
+  bool skipped = false;  // the gradient was not finite; nothing changed
+};
+
+struct FitReport {
+  StopReason reason = StopReason::finished;
+  int64_t steps = 0;  // of the whole run
+  double train_loss = 0;
+  Evaluation validation;
+  double seconds = 0;  // of this call, validation included
+  std::string run_folder;
+};
+
+class Trainer {
+ public:
+  // Loads or trains the tokenizer, prepares the token files and builds the model. Nothing is
+  // written but the token cache. ConfigError, FileError, FormatError.
+  explicit Trainer(const RunConfig& config, const TrainerServices& services = {});
+  ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  // Continues exactly as if the run had never stopped. `ckpt_path` is a checkpoint, a run folder or
+  // "last" (run_folder.h). ConfigError if the data, or a key that shapes the model or the order of
+  // samples, differs from the checkpoint's.
+  void resume(const std::string& ckpt_path);
+
+  // Trains to the end, validating, sampling and saving as configured. SIGINT, SIGTERM and SIGUSR1
+  // end it after the running step, with a checkpoint. NonFiniteError after too many skipped steps.
+  FitReport fit();
+
+  // One optimizer step, and nothing else.
+  StepReport step();
+  Evaluation validate();
+  // Writes a checkpoint of the current step into the run folder and returns its path.
+  std::string save();
+
+  const RunConfig& config() const;  // effective: sizes filled in
+  layers::LanguageModel& model();
+  const data::Tokenizer& tokenizer() const;
+  int64_t steps_done() const;
+  int64_t steps_per_epoch() const;
+  int64_t max_steps() const;
+  const std::string& run_folder() const;  // empty before fit, save or resume
+
+ private:
+  friend class FitLoop;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace xlstm::train

@@ -1,0 +1,114 @@
+// Saving a run, and continuing it.
+#include "core/checkpoint.h"
+#include "core/log.h"
+#include "layers/official_names.h"
+#include "tools/train/config_io.h"
+#include "tools/train/run_folder.h"
+#include "tools/train/trainer_state.h"
+
+namespace xlstm::train {
+namespace {
+
+// Keys that may differ when a run is continued: they change neither the model, nor the order of
+// samples, nor the arithmetic of a step.
+bool may_change(const std::string& key) {
+  static const char* const kHarmless[] = {"trainer.max_steps",
+                                          "trainer.max_epochs",
+                                          "trainer.max_time",
+                                          "trainer.limit_val_batches",
+                                          "trainer.log_every_n_steps",
+                                          "trainer.val_check_interval",
+                                          "trainer.default_root_dir",
+                                          "trainer.name",
+                                          "trainer.enable_progress_bar",
+                                          "trainer.checkpoint_every_n_steps",
+                                          "trainer.keep_checkpoints",
+                                          "trainer.num_threads",
+                                          "trainer.activation_checkpointing",
+                                          "trainer.max_non_finite",
+                                          "trainer.devices",
+                                          "trainer.accelerator",
+                                          "data.cache_dir",
+                                          "data.root",
+                                          "data.tokenizer",
+                                          "lr_scheduler",
+                                          "optimizer",
+                                          "sample"};
+  for (const std::string_view harmless : kHarmless)
+    if (key == harmless ||
+        (key.starts_with(harmless) && key.size() > harmless.size() && key[harmless.size()] == '.'))
+      return true;
+  return false;
+}
+
+// "key: now X, checkpoint Y" for every leaf that differs and must not.
+void list_differences(const Json& now, const Json& then, const std::string& key,
+                      std::vector<std::string>& out) {
+  if (now.is_object() && then.is_object()) {
+    for (const auto& [name, value] : now.as_object()) {
+      const Json* other = then.find(name);
+      list_differences(value, other != nullptr ? *other : Json(),
+                       key.empty() ? name : key + "." + name, out);
+    }
+    return;
+  }
+  if (now == then || may_change(key)) return;
+  out.push_back(key + ": got " + to_text(now) + ", checkpoint has " + to_text(then));
+}
+
+}  // namespace
+
+std::string Trainer::save() {
+  State& s = *state_;
+  s.open_run_folder();
+  s.progress.n_skipped = s.guard.n_skipped();
+  s.progress.skipped_in_a_row = s.guard.n_in_a_row();
+  CheckpointContents contents;
+  contents.step = s.progress.step;
+  contents.tensor_files.push_back({"model.safetensors",
+                                   layers::state_dict(*s.model, layers::preferred_layout(*s.model)),
+                                   {{"format", "pt"}, {"arch", s.model->arch()}}});
+  contents.tensor_files.push_back({"optimizer.safetensors", s.optimizer->state(), {}});
+  contents.text_files.push_back({"train_state.json", to_text(to_json(s.progress), 2)});
+  contents.text_files.push_back({"config.json", to_text(run_config_to_json(s.config), 2)});
+  contents.text_files.push_back({"tokenizer.json", s.data.tokenizer().to_json()});
+  const std::string root = join_path(s.run_folder, "checkpoints");
+  const std::string path = save_checkpoint(root, contents, *s.services.files);
+  std::vector<std::string> protect;
+  if (s.progress.best_step >= 0)
+    for (const std::string& folder : list_checkpoints(root, *s.services.files))
+      if (Checkpoint::open(folder, *s.services.files).step() == s.progress.best_step)
+        protect.push_back(folder);
+  prune_checkpoints(root, s.config.trainer.keep_checkpoints, protect, *s.services.files);
+  return path;
+}
+
+void Trainer::resume(const std::string& ckpt_path) {
+  State& s = *state_;
+  const std::string checkpoint = resolve_checkpoint(ckpt_path, s.config.trainer.default_root_dir,
+                                                    s.config.trainer.name, *s.services.files);
+  const Checkpoint file = Checkpoint::open(checkpoint, *s.services.files);
+  const std::string source = join_path(checkpoint, "config.json");
+  std::vector<std::string> differences;
+  list_differences(run_config_to_json(s.config), parse_json(file.read_text("config.json"), source),
+                   "", differences);
+  std::string listed;
+  for (const std::string& difference : differences) listed += "\n  " + difference;
+  require<ConfigError>(differences.empty(),
+                       "resume: the configuration does not continue this run (", differences.size(),
+                       " keys differ; start a new run instead):", listed);
+  const TrainingState then = training_state_from_json(
+      parse_json(file.read_text("train_state.json"), join_path(checkpoint, "train_state.json")),
+      join_path(checkpoint, "train_state.json"));
+  require<ConfigError>(then.data_fingerprint == s.data.fingerprint(),
+                       "resume: the training data has changed since the checkpoint was written, "
+                       "expected the same text and tokenizer (the order of samples would differ; "
+                       "start a new run instead)");
+  layers::load_state(*s.model, file.load_tensors("model.safetensors"));
+  s.optimizer->load_state(file.load_tensors("optimizer.safetensors"), then.step - then.n_skipped);
+  s.guard.restore(then.n_skipped, then.skipped_in_a_row);
+  s.progress = then;
+  s.run_folder = run_folder_of(checkpoint);
+}
+
+}  // namespace xlstm::train

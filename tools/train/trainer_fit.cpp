@@ -1,0 +1,264 @@
+// The training loop: what happens between the steps.
+#include <cmath>
+#include <ostream>
+
+#include "core/checkpoint.h"
+#include "core/log.h"
+#include "tools/train/config_io.h"
+#include "tools/train/loss_plot.h"
+#include "tools/train/metrics_log.h"
+#include "tools/train/progress.h"
+#include "tools/train/run_folder.h"
+#include "tools/train/signals.h"
+#include "tools/train/trainer_state.h"
+
+namespace xlstm::train {
+namespace {
+
+std::string format(const char* pattern, double value) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, pattern, value);
+  return buffer;
+}
+
+// A mean that forgets: follows the speed and the loss of about the last `span` steps.
+class RunningMean {
+ public:
+  explicit RunningMean(double span) : keep_(1 - 1 / span) {}
+  void add(double value) {
+    weight_ = keep_ * weight_ + 1;
+    sum_ = keep_ * sum_ + value;
+  }
+  double value() const { return weight_ > 0 ? sum_ / weight_ : 0; }
+
+ private:
+  double keep_, weight_ = 0, sum_ = 0;
+};
+
+void write_loss_plot(const std::string& run_folder, std::ostream& out, FileSystem& files) {
+  Curve train{"training loss", "#1f77b4", {}}, valid{"validation loss", "#d62728", {}};
+  for (const Json& row : MetricsLog::read(join_path(run_folder, "metrics.jsonl"), files)) {
+    const Json *split = row.find("split"), *step = row.find("step"), *loss = row.find("loss");
+    if (split == nullptr || step == nullptr || loss == nullptr || !loss->is_number()) continue;
+    Curve& curve = split->as_string() == "train" ? train : valid;
+    curve.points.emplace_back(static_cast<double>(step->as_int()), loss->as_double());
+  }
+  const std::string path = join_path(run_folder, "loss.svg");
+  files.write_file(path, plot_svg("Loss", "step", "nats per token", {train, valid}));
+  out << plot_text(train) << "loss curve: " << path << "\n";
+}
+
+}  // namespace
+
+// The loop's own helpers, kept out of the header.
+class FitLoop {
+ public:
+  FitLoop(Trainer& trainer, Trainer::State& state)
+      : trainer_(trainer),
+        s_(state),
+        out_(*state.services.out),
+        clock_(*state.services.clock),
+        display_(out_, state.services.is_terminal, clock_,
+                 state.config.trainer.enable_progress_bar) {}
+
+  FitReport run() {
+    s_.open_run_folder();
+    remove_unfinished_checkpoints(join_path(s_.run_folder, "checkpoints"), *s_.services.files);
+    metrics_.emplace(join_path(s_.run_folder, "metrics.jsonl"), s_.progress.step,
+                     *s_.services.files);
+    print_header();
+    const double start = clock_.seconds();
+    const int64_t last_step = s_.max_steps();
+    SignalGuard signals;
+    FitReport report;
+    while (s_.progress.step < last_step) {
+      train_step(start, last_step);
+      const StopRequest request = signals.poll();
+      const TrainerConfig& t = s_.config.trainer;
+      const bool out_of_time = t.max_time >= 0 && clock_.seconds() - start >= t.max_time;
+      if (request == StopRequest::terminate) report.reason = StopReason::terminated;
+      if (request == StopRequest::interrupt) report.reason = StopReason::interrupted;
+      if (report.reason != StopReason::finished) {
+        display_.finish();
+        out_ << "stopping on a signal\n";
+        break;
+      }
+      const bool last = out_of_time || s_.progress.step >= last_step;
+      if (last || s_.progress.step % validation_steps() == 0) validate_and_sample();
+      if (out_of_time) report.reason = StopReason::time_limit;
+      if (last) break;
+      if (request == StopRequest::save_and_go_on || checkpoint_due()) save_or_warn();
+    }
+    display_.finish();
+    finish(report, start);
+    return report;
+  }
+
+ private:
+  int64_t validation_steps() const {
+    return s_.config.trainer.val_check_interval.steps(s_.steps_per_epoch(),
+                                                      s_.config.trainer.accumulate_grad_batches);
+  }
+
+  bool checkpoint_due() const {
+    const int64_t every = s_.config.trainer.checkpoint_every_n_steps;
+    return s_.progress.step % (every > 0 ? every : validation_steps()) == 0;
+  }
+
+  void print_header() {
+    out_ << "model: " << s_.model->arch() << ", " << s_.model->n_blocks() << " blocks ["
+         << s_.model->layer_map() << "], width " << s_.model->width() << ", "
+         << format_count(static_cast<double>(s_.model->n_parameters())) << " parameters\n"
+         << "data: " << format_count(static_cast<double>(s_.data.n_train_tokens()))
+         << " training and " << format_count(static_cast<double>(s_.data.n_valid_tokens()))
+         << " validation tokens, vocabulary " << s_.data.tokenizer().n_vocab() << "\n"
+         << "run: " << s_.run_folder << ", " << s_.max_steps() << " steps of "
+         << s_.config.data.batch_size * s_.config.trainer.accumulate_grad_batches << " x "
+         << s_.config.data.max_length << " tokens";
+    if (s_.progress.step > 0) out_ << ", continuing after step " << s_.progress.step;
+    out_ << std::endl;
+  }
+
+  void train_step(double start, int64_t last_step) {
+    const double before = clock_.seconds();
+    const int64_t tokens_before = s_.progress.tokens_seen;
+    const StepReport report = trainer_.step();
+    const double seconds = std::max(clock_.seconds() - before, 1e-9);
+    s_.progress.seconds += seconds;
+    seconds_per_step_.add(seconds);
+    tokens_per_step_.add(static_cast<double>(s_.progress.tokens_seen - tokens_before));
+    if (report.skipped) {
+      report_skip();
+      return;
+    }
+    loss_.add(report.loss);
+    last_loss_ = report.loss;
+    const double per_step = seconds_per_step_.value();
+    double left = static_cast<double>(last_step - s_.progress.step) * per_step;
+    if (s_.config.trainer.max_time >= 0)
+      left = std::min(left, s_.config.trainer.max_time - (clock_.seconds() - start));
+    display_.update({.epoch = s_.epoch(),
+                     .step = s_.progress.step,
+                     .total_steps = last_step,
+                     .steps_per_second = 1 / per_step,
+                     .tokens_per_second = tokens_per_step_.value() / per_step,
+                     .loss = loss_.value(),
+                     .lr = report.lr,
+                     .seconds_left = std::max(0.0, left)});
+    if (s_.progress.step % s_.config.trainer.log_every_n_steps == 0 || s_.progress.step == 1)
+      log_step(report, per_step);
+  }
+
+  void log_step(const StepReport& report, double per_step) {
+    Json row = Json::object();
+    row.set("split", "train");
+    row.set("step", s_.progress.step);
+    row.set("epoch", s_.epoch());
+    row.set("loss", report.loss);
+    row.set("lr", report.lr);
+    row.set("grad_norm", report.grad_norm);
+    row.set("tokens_seen", s_.progress.tokens_seen);
+    row.set("tokens_per_second", tokens_per_step_.value() / per_step);
+    row.set("seconds", s_.progress.seconds);
+    metrics_->append(row);
+  }
+
+  void report_skip() {
+    Json row = Json::object();
+    row.set("split", "skipped");
+    row.set("step", s_.progress.step);
+    row.set("reason", s_.guard.report());
+    metrics_->append(row);
+    display_.print("step " + std::to_string(s_.progress.step) +
+                   " skipped, weights untouched: " + s_.guard.report());
+  }
+
+  void validate_and_sample() {
+    evaluation_ = trainer_.validate();
+    const bool best =
+        s_.progress.best_step < 0 || evaluation_.loss < s_.progress.best_validation_loss;
+    if (best) {
+      s_.progress.best_validation_loss = evaluation_.loss;
+      s_.progress.best_step = s_.progress.step;
+    }
+    Json row = Json::object();
+    row.set("split", "valid");
+    row.set("step", s_.progress.step);
+    row.set("epoch", s_.epoch());
+    row.set("loss", evaluation_.loss);
+    row.set("perplexity", evaluation_.perplexity);
+    row.set("n_tokens", evaluation_.n_tokens);
+    metrics_->append(row);
+    display_.print("step " + std::to_string(s_.progress.step) + ": validation loss " +
+                   format("%.4f", evaluation_.loss) + ", perplexity " +
+                   format("%.3f", evaluation_.perplexity) + (best ? " (best so far)" : ""));
+    if (s_.config.sample.prompts.empty()) return;
+    GenerationStream stream(*s_.model, s_.data.tokenizer(), s_.config.sample.prompts,
+                            s_.config.sample.options);
+    std::vector<std::string> texts = s_.config.sample.prompts;
+    while (!stream.done())
+      for (const auto& [line, text] : stream.next()) texts[static_cast<size_t>(line)] += text;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      Json sample = Json::object();
+      sample.set("split", "sample");
+      sample.set("step", s_.progress.step);
+      sample.set("prompt", s_.config.sample.prompts[i]);
+      sample.set("text", texts[i]);
+      metrics_->append(sample);
+      display_.print("  > " + texts[i]);
+    }
+  }
+
+  // A full disk must not end a run that could go on: the next save may succeed.
+  void save_or_warn() {
+    try {
+      saved_step_ = -1;
+      trainer_.save();
+      saved_step_ = s_.progress.step;
+    } catch (const FileError& e) {
+      log_warning("checkpoint of step ", s_.progress.step,
+                  " not written, training goes on: ", e.what());
+    }
+  }
+
+  void finish(FitReport& report, double start) {
+    report.steps = s_.progress.step;
+    report.train_loss = last_loss_;
+    report.validation = evaluation_;
+    report.seconds = clock_.seconds() - start;
+    report.run_folder = s_.run_folder;
+    // The last checkpoint is what the run was for, so here a failure is an error.
+    if (saved_step_ != s_.progress.step) out_ << "saved " << trainer_.save() << "\n";
+    write_loss_plot(s_.run_folder, out_, *s_.services.files);
+    out_ << "trained " << report.steps << " steps, "
+         << format_count(static_cast<double>(s_.progress.tokens_seen)) << " tokens in "
+         << format_duration(s_.progress.seconds) << "; peak memory of tensors "
+         << format_count(static_cast<double>(memory_stats().peak_bytes)) << "B\n"
+         << std::flush;
+  }
+
+  Trainer& trainer_;
+  Trainer::State& s_;
+  std::ostream& out_;
+  const Clock& clock_;
+  ProgressDisplay display_;
+  std::optional<MetricsLog> metrics_;
+  RunningMean seconds_per_step_{20}, tokens_per_step_{20}, loss_{20};
+  Evaluation evaluation_;
+  double last_loss_ = 0;
+  int64_t saved_step_ = -1;
+};
+
+FitReport Trainer::fit() {
+  return FitLoop(*this, *state_).run();
+}
+
+void Trainer::State::open_run_folder() {
+  FileSystem& files = *services.files;
+  if (!run_folder.empty()) return;
+  run_folder = make_run_folder(config.trainer.default_root_dir, config.trainer.name, files);
+  files.write_file(join_path(run_folder, "config.yaml"), run_config_to_yaml(config));
+  files.write_file(join_path(run_folder, "tokenizer.json"), data.tokenizer().to_json());
+}
+
+}  // namespace xlstm::train

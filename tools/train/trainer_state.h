@@ -1,0 +1,89 @@
+// The inside of Trainer, shared by trainer.cpp, trainer_fit.cpp and trainer_checkpoint.cpp.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "optim/schedule.h"
+#include "optim/update.h"
+#include "tools/train/saved_model.h"
+#include "tools/train/trainer.h"
+#include "tools/train/training_data.h"
+#include "tools/train/training_state.h"
+
+namespace xlstm::train {
+
+// Fills what the caller left open.
+TrainerServices with_defaults(TrainerServices services);
+void use_threads(int64_t n_threads);  // 0: all processors
+std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
+                                                 const layers::LanguageModel& model);
+optim::ScheduleConfig make_schedule(const RunConfig& config, int64_t max_steps);
+
+// The order of members matters: the vocabulary must be known before the model is built.
+struct Trainer::State {
+  RunConfig config;
+  TrainerServices services;
+  TrainingData data;
+  std::unique_ptr<layers::LanguageModel> model;
+  std::unique_ptr<layers::ParameterArena> arena;
+  std::unique_ptr<optim::Optimizer> optimizer;
+  optim::StepGuard guard;
+  optim::ScheduleConfig schedule;
+  TrainingState progress;
+  std::string run_folder;
+
+  State(const RunConfig& c, const TrainerServices& s)
+      : config(c),
+        services(with_defaults(s)),
+        data(config.data, config.trainer.accumulate_grad_batches,
+             static_cast<uint64_t>(config.seed_everything), cache_dir_of(config), *services.files),
+        guard(config.trainer.max_non_finite) {
+    use_threads(config.trainer.num_threads);
+    fit_vocabulary();
+    const uint64_t seed = static_cast<uint64_t>(config.seed_everything);
+    model = layers::make_language_model(
+        config.model, seed, config.trainer.precision == "64-true" ? DType::f64 : DType::f32);
+    arena = std::make_unique<layers::ParameterArena>(*model);
+    optimizer = make_optimizer(config, *model);
+    schedule = make_schedule(config, max_steps());
+    progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers
+    progress.data_fingerprint = data.fingerprint();
+  }
+
+  // vocab_size 0 means the tokenizer's; a larger one is padding; a smaller one cannot work.
+  void fit_vocabulary() {
+    const int64_t tokens = data.tokenizer().n_vocab();
+    std::visit(
+        [tokens](auto& model_config) {
+          if (model_config.vocab_size == 0) model_config.vocab_size = tokens;
+          require<ConfigError>(model_config.vocab_size >= tokens,
+                               "model.vocab_size: smaller than the tokenizer's vocabulary, got ",
+                               model_config.vocab_size, ", expected at least ", tokens,
+                               " (0 takes the tokenizer's)");
+        },
+        config.model);
+  }
+
+  int64_t steps_per_epoch() const {
+    const int64_t per_step = config.data.batch_size * config.trainer.accumulate_grad_batches;
+    return std::max<int64_t>(1, data.n_sequences() / per_step);
+  }
+
+  // The first limit that is reached. Without any, 1000 epochs.
+  int64_t max_steps() const {
+    const TrainerConfig& t = config.trainer;
+    const int64_t epochs = t.max_epochs >= 0 ? t.max_epochs : 1000;
+    const int64_t by_epochs = epochs * steps_per_epoch();
+    if (t.max_steps < 0) return by_epochs;
+    return t.max_epochs >= 0 ? std::min(t.max_steps, by_epochs) : t.max_steps;
+  }
+
+  // Makes the folder of a new run unless there is one already.
+  void open_run_folder();
+
+  int64_t epoch() const { return progress.step / steps_per_epoch(); }
+};
+
+}  // namespace xlstm::train

@@ -1,0 +1,88 @@
+#include "tools/train/training_data.h"
+
+#include "core/log.h"
+#include "data/bpe_trainer.h"
+#include "data/text_corpus.h"
+#include "data/token_file.h"
+
+namespace xlstm::train {
+namespace {
+
+// Pretoken counts settle early; a tokenizer gains nothing from more text than this.
+constexpr int64_t kTokenizerBytes = int64_t{32} << 20;
+
+data::Tokenizer train_tokenizer(const std::string& text_path, int64_t n_vocab,
+                                const FileSystem& files) {
+  data::BpeTrainer trainer({.n_vocab = n_vocab});
+  data::DocumentReader reader(text_path, int64_t{8} << 20, files);
+  std::vector<data::DocumentPart> parts;
+  int64_t n_bytes = 0;
+  while (n_bytes < kTokenizerBytes && reader.next(parts)) {
+    for (const data::DocumentPart& part : parts) {
+      trainer.add_text(part.text);
+      n_bytes += static_cast<int64_t>(part.text.size());
+    }
+  }
+  return trainer.train();
+}
+
+data::Tokenizer open_tokenizer(const DataConfig& config, const std::string& train_text,
+                               const std::string& cache_dir, FileSystem& files) {
+  if (config.tokenizer != "train") return data::Tokenizer::load(config.tokenizer, files);
+  char name[64];
+  std::snprintf(name, sizeof name, "bpe-%016llx-%lld.json",
+                static_cast<unsigned long long>(data::hash_file(train_text, files)),
+                static_cast<long long>(config.vocab_size));
+  const std::string path = join_path(cache_dir, name);
+  if (files.exists(path)) {
+    try {
+      return data::Tokenizer::load(path, files);
+    } catch (const FormatError& e) {
+      log_warning("the cached tokenizer is damaged and is trained anew: ", e.what());
+    }
+  }
+  const data::Tokenizer tokenizer = train_tokenizer(train_text, config.vocab_size, files);
+  files.make_dirs(cache_dir);
+  tokenizer.save(path, files);
+  return tokenizer;
+}
+
+}  // namespace
+
+struct TrainingData::Corpus {
+  data::TextCorpus text;
+};
+
+TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
+                           const std::string& cache_dir, FileSystem& files)
+    : TrainingData(config, n_accumulated, seed, cache_dir,
+                   Corpus{config.root == data::kStories
+                              ? data::make_stories(cache_dir, config.n_stories, 0, files)
+                              : data::open_corpus(config.root, files)},
+                   files) {}
+
+TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
+                           const std::string& cache_dir, const Corpus& corpus, FileSystem& files)
+    : config_(config),
+      tokenizer_(open_tokenizer(config, corpus.text.train_path, cache_dir, files)),
+      train_(data::cached_tokens(corpus.text.train_path, tokenizer_, cache_dir, files)),
+      valid_(data::cached_tokens(corpus.text.valid_path, tokenizer_, cache_dir, files)),
+      sampler_(train_, config.batch_size * n_accumulated, config.max_length, seed) {}
+
+Batch TrainingData::batch(int64_t step, int64_t micro) const {
+  data::TokenBatch batch = sampler_.rows(step, micro * config_.batch_size, config_.batch_size);
+  return {batch.tokens, config_.document_reset ? batch.reset : Tensor{}};
+}
+
+std::function<std::optional<Batch>()> TrainingData::validation(int64_t limit) const {
+  const data::SequentialBatches batches(valid_, config_.batch_size, config_.max_length);
+  const int64_t n = limit < 0 ? batches.n_batches() : std::min(limit, batches.n_batches());
+  const bool with_reset = config_.document_reset;
+  return [batches, n, with_reset, next = int64_t{0}]() mutable -> std::optional<Batch> {
+    if (next >= n) return std::nullopt;
+    data::TokenBatch batch = batches.batch(next++);
+    return Batch{batch.tokens, with_reset ? batch.reset : Tensor{}};
+  };
+}
+
+}  // namespace xlstm::train

@@ -1,0 +1,48 @@
+// From a data configuration to batches: corpus, tokenizer, token files, order of samples.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "data/batch_sampler.h"
+#include "data/bpe_tokenizer.h"
+#include "tools/train/config.h"
+#include "tools/train/evaluation.h"
+
+namespace xlstm::train {
+
+class TrainingData {
+ public:
+  // Generates the bundled corpus, trains a tokenizer and tokenises, each unless `cache_dir` holds
+  // the result already. One step takes batch_size * n_accumulated sequences. FileError,
+  // FormatError, ConfigError.
+  TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
+               const std::string& cache_dir, FileSystem& files);
+
+  const data::Tokenizer& tokenizer() const { return tokenizer_; }
+  int64_t n_sequences() const { return sampler_.n_windows(); }  // per epoch
+  int64_t n_train_tokens() const { return train_.size(); }
+  int64_t n_valid_tokens() const { return valid_.size(); }
+  const data::TokenStream& train_tokens() const { return train_; }
+  const data::TokenStream& valid_tokens() const { return valid_; }
+  // Changes whenever the tokens would.
+  uint64_t fingerprint() const { return train_.fingerprint(); }
+
+  // Part number `micro` (0 .. n_accumulated - 1) of step `step`: a pure function.
+  Batch batch(int64_t step, int64_t micro) const;
+  // One pass over the validation tokens in order, of at most `limit` batches (-1: all).
+  std::function<std::optional<Batch>()> validation(int64_t limit) const;
+
+ private:
+  struct Corpus;
+  TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
+               const std::string& cache_dir, const Corpus& corpus, FileSystem& files);
+
+  DataConfig config_;
+  data::Tokenizer tokenizer_;
+  data::TokenStream train_, valid_;
+  data::BatchSampler sampler_;
+};
+
+}  // namespace xlstm::train

@@ -1,0 +1,56 @@
+#include "tools/train/training_state.h"
+
+#include <charconv>
+
+namespace xlstm::train {
+namespace {
+
+// JSON integers are signed; 64-bit patterns travel as hexadecimal text.
+std::string to_hex(uint64_t value) {
+  char buffer[17] = {};
+  std::to_chars(buffer, buffer + 16, value, 16);
+  return buffer;
+}
+
+uint64_t from_hex(const JsonField& field) {
+  const std::string& text = field.as_string();
+  uint64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || text.empty())
+    field.fail("expected up to 16 hexadecimal digits");
+  return value;
+}
+
+}  // namespace
+
+Json to_json(const TrainingState& state) {
+  Json json = Json::object();
+  json.set("step", state.step);
+  json.set("n_skipped", state.n_skipped);
+  json.set("skipped_in_a_row", state.skipped_in_a_row);
+  json.set("tokens_seen", state.tokens_seen);
+  json.set("seconds", state.seconds);
+  json.set("generator_seed", to_hex(state.generator.seed));
+  json.set("generator_offset", to_hex(state.generator.offset));
+  json.set("data_fingerprint", to_hex(state.data_fingerprint));
+  json.set("best_validation_loss", state.best_validation_loss);
+  json.set("best_step", state.best_step);
+  return json;
+}
+
+TrainingState training_state_from_json(const Json& json, const std::string& source) {
+  const JsonField field(json, source);
+  TrainingState state;
+  state.step = field.at("step").as_int(0);
+  state.n_skipped = field.at("n_skipped").as_int(0, state.step);
+  state.skipped_in_a_row = field.at("skipped_in_a_row").as_int(0, state.n_skipped);
+  state.tokens_seen = field.at("tokens_seen").as_int(0);
+  state.seconds = field.at("seconds").as_double(0);
+  state.generator = {from_hex(field.at("generator_seed")), from_hex(field.at("generator_offset"))};
+  state.data_fingerprint = from_hex(field.at("data_fingerprint"));
+  state.best_validation_loss = field.at("best_validation_loss").as_double();
+  state.best_step = field.at("best_step").as_int(-1, state.step);
+  return state;
+}
+
+}  // namespace xlstm::train

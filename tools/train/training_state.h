@@ -1,0 +1,30 @@
+// What a checkpoint holds besides weights and moments, and how it is written and read.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/json.h"
+#include "core/random.h"
+
+namespace xlstm::train {
+
+// Everything that the next step depends on, apart from weights and optimizer state.
+struct TrainingState {
+  int64_t step = 0;       // batches consumed, in optimizer steps
+  int64_t n_skipped = 0;  // of these, skipped because the gradient was not finite
+  int64_t skipped_in_a_row = 0;
+  int64_t tokens_seen = 0;
+  double seconds = 0;   // of training, over all processes
+  Generator generator;  // dropout
+  uint64_t data_fingerprint = 0;
+  double best_validation_loss = 0;
+  int64_t best_step = -1;  // -1: never validated
+  bool operator==(const TrainingState&) const = default;
+};
+
+Json to_json(const TrainingState& state);
+// FormatError names `source` and the field.
+TrainingState training_state_from_json(const Json& json, const std::string& source);
+
+}  // namespace xlstm::train
