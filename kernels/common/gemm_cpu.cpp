@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/common/blas_cpu.h"
@@ -41,9 +42,58 @@ Plan plan_product(int64_t M, int64_t N, int64_t K) {
   return p;
 }
 
+// A few rows times a transposed matrix, as when tokens are generated: every row of B is read once,
+// straight from memory, while BLAS would first copy it into its packed form. A result does not
+// depend on the number of rows, so neither does what one stream of a batch says.
+constexpr int64_t kFewRows = 16;
+constexpr int64_t kLanes = 16;
+constexpr int64_t kColumnsPerTask = 32;
+
+// out[r] = <row r of a, b> for R rows, in a fixed order of summation.
+template <int R, class T>
+void dots(const T* a, int64_t lda, const T* b, int64_t K, T* out) {
+  T lanes[R][kLanes] = {};
+  int64_t k = 0;
+  for (; k + kLanes <= K; k += kLanes) {
+    for (int r = 0; r < R; ++r) {
+#pragma omp simd
+      for (int64_t l = 0; l < kLanes; ++l) lanes[r][l] += a[r * lda + k + l] * b[k + l];
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int64_t half = kLanes / 2; half > 0; half /= 2)
+      for (int64_t l = 0; l < half; ++l) lanes[r][l] += lanes[r][l + half];
+    T total = lanes[r][0];
+    for (int64_t i = k; i < K; ++i) total = std::fma(a[r * lda + i], b[i], total);
+    out[r] = total;
+  }
+}
+
+template <class T>
+void run_few_rows(int64_t M, int64_t N, int64_t K, T alpha, const T* A, int64_t lda, const T* B,
+                  int64_t ldb, T beta, T* C, int64_t ldc) {
+#pragma omp parallel for schedule(static) if (M * N * K > 64 * 64 * 64)
+  for (int64_t task = 0; task < ceil_div(N, kColumnsPerTask); ++task) {
+    const int64_t end = std::min(N, (task + 1) * kColumnsPerTask);
+    for (int64_t j = task * kColumnsPerTask; j < end; ++j) {
+      T sums[kFewRows];
+      int64_t m = 0;
+      for (; m + 4 <= M; m += 4) dots<4>(A + m * lda, lda, B + j * ldb, K, sums + m);
+      for (; m + 2 <= M; m += 2) dots<2>(A + m * lda, lda, B + j * ldb, K, sums + m);
+      for (; m < M; ++m) dots<1>(A + m * lda, lda, B + j * ldb, K, sums + m);
+      for (int64_t i = 0; i < M; ++i) {
+        T& c = C[i * ldc + j];
+        c = beta == 0 ? alpha * sums[i] : alpha * sums[i] + beta * c;
+      }
+    }
+  }
+}
+
 template <class T>
 void run(Trans trans_a, Trans trans_b, int64_t M, int64_t N, int64_t K, T alpha, const T* A,
          int64_t lda, const T* B, int64_t ldb, T beta, T* C, int64_t ldc, void* workspace) {
+  if (M <= kFewRows && trans_a == Trans::no && trans_b == Trans::yes)
+    return run_few_rows(M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
   const Plan plan = plan_product(M, N, K);
   // Even block sizes, multiples of 16, so that no thread is left with a sliver.
   const int64_t block_m = plan.rows > 0 ? ceil_div(ceil_div(M, plan.rows), 16) * 16 : 0;
