@@ -92,7 +92,8 @@ inline float log1p(float x) {
   return log(u) + (u > 0.0f && u <= 3.4028234e38f ? correction : 0.0f);
 }
 
-// Shorter forms over ranges that gates are known to stay in. NaN in gives NaN out.
+// Shorter forms over ranges that gates are known to stay in, as accurate as the others. NaN in
+// gives NaN out.
 //
 // e^x for x <= 0; below -87 it is 0.
 inline float exp_of_nonpositive(float x) {

@@ -60,10 +60,11 @@ struct Run {
   Tensor y, state, dx, dweight, dbias, dstate;
 };
 
-Run run(const Problem& p, const Tensor& reset = {}) {
+Run run(const Problem& p, const Tensor& reset = {}, bool silu = true,
+        decltype(&ops::causal_conv1d) op = ops::causal_conv1d) {
   const Tensor x = leaf(p.x.detach()), weight = leaf(p.weight.detach()),
                bias = leaf(p.bias.detach()), state = leaf(p.state.detach());
-  const ops::CausalConv1dResult out = ops::causal_conv1d(x, weight, bias, state, reset, true);
+  const ops::CausalConv1dResult out = op(x, weight, bias, state, reset, silu);
   autograd::backward({out.y, out.final_state}, {p.dy, p.dstate});
   return {out.y, out.final_state, x.grad(), weight.grad(), bias.grad(), state.grad()};
 }
@@ -88,8 +89,8 @@ TEST_CASE("conv: step by step with the state equals the whole, to the bit") {
 TEST_CASE("conv: a sequence in two parts has the gradients of the whole") {
   Generator g{2, 0};
   const int64_t n = 140;  // more than two blocks of steps
-  for (const int64_t KS : {2, 4, 6}) {
-    const Problem p = make<double>(2, n, 5, KS, g);
+  for (const auto& [KS, C] : {std::pair<int64_t, int64_t>{2, 5}, {4, 5}, {4, 16}, {6, 16}}) {
+    const Problem p = make<double>(2, n, C, KS, g);
     const Run whole = run(p);
     for (const int64_t cut : {int64_t{1}, int64_t{63}, int64_t{64}, n - 2}) {
       INFO("KS " << KS << ", cut " << cut);
@@ -107,6 +108,29 @@ TEST_CASE("conv: a sequence in two parts has the gradients of the whole") {
       for (int64_t i = 0; i < sum.numel(); ++i)
         sum.data<double>()[i] += second.dweight.data<double>()[i];
       CHECK(largest_difference(sum, whole.dweight) < 1e-11);
+    }
+  }
+}
+
+TEST_CASE("conv: the gradient is the composed twin's at every width, with and without documents") {
+  Generator g{7, 0};
+  for (const int64_t C : {5, 16, 144}) {
+    for (const bool has_resets : {false, true}) {
+      for (const bool silu : {false, true}) {
+        const int64_t n = 131;
+        const Problem p = make<double>(2, n, C, 4, g);
+        Tensor reset = Tensor::zeros({2, n}, DType::u8);
+        // Near the borders of blocks of 64 steps; other blocks have none.
+        if (has_resets)
+          for (const int64_t at : {int64_t{63}, n + 64, n + 130}) reset.data<uint8_t>()[at] = 1;
+        const Run fused = run(p, reset, silu),
+                  twin = run(p, reset, silu, ops::causal_conv1d_composed);
+        CHECK(largest_difference(fused.y, twin.y) < 1e-13);
+        CHECK(largest_difference(fused.dx, twin.dx) < 1e-13);
+        CHECK(largest_difference(fused.dweight, twin.dweight) < 1e-12);
+        CHECK(largest_difference(fused.dbias, twin.dbias) < 1e-12);
+        CHECK(largest_difference(fused.dstate, twin.dstate) < 1e-13);
+      }
     }
   }
 }

@@ -10,6 +10,7 @@
 #include "core/autograd.h"
 #include "core/ops/slstm.h"
 #include "core/random.h"
+#include "kernels/slstm/slstm_cpu.h"
 #include "tests/catch.h"
 
 namespace xlstm {
@@ -291,6 +292,28 @@ TEST_CASE("float32 stays close to float64 over a long sequence with gradients") 
   double size = 0;
   for (const double x : wide.dR.to_vector<double>()) size = std::max(size, std::abs(x));
   CHECK(largest_difference(narrow.dR, wide.dR) < 1e-4 * size);
+}
+
+TEST_CASE("the cell's functions are right to two units in the last place over their ranges") {
+  using Math = kernels::SlstmVecMath;
+  constexpr double kTwoUnits = 2 * std::numeric_limits<float>::epsilon();
+  const auto error = [](float got, double want) {
+    return std::abs(static_cast<double>(got) - want) / std::abs(want);
+  };
+  for (float x = -86.9f; x <= 0; x += 0.00071f)
+    REQUIRE(error(Math::exp_of_nonpositive(x), std::exp(static_cast<double>(x))) < kTwoUnits);
+  CHECK(Math::exp_of_nonpositive(0.0f) == 1);
+  CHECK(Math::exp_of_nonpositive(-1e30f) == 0);
+  for (float x = 1e-30f; x <= 1; x *= 1.0003f)
+    REQUIRE(error(Math::log1p_of_fraction(x), std::log1p(static_cast<double>(x))) < kTwoUnits);
+  CHECK(Math::log1p_of_fraction(0.0f) == 0);
+  for (float x = 1e-30f; x <= 30; x *= 1.0003f) {
+    REQUIRE(error(Math::tanh(x), std::tanh(static_cast<double>(x))) < kTwoUnits);
+    REQUIRE(Math::tanh(-x) == -Math::tanh(x));
+  }
+  for (const float x : {1e4f, INFINITY}) CHECK(Math::tanh(x) == 1);
+  CHECK(std::isnan(Math::tanh(NAN)));
+  CHECK(std::isnan(Math::exp_of_nonpositive(NAN)));
 }
 
 TEST_CASE("huge pre-activations over a long sequence give no NaN") {
