@@ -20,7 +20,6 @@
 
 namespace xlstm {
 
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 using StringMap = std::map<std::string, std::string>;
 
 class SafetensorsFile {

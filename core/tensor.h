@@ -6,6 +6,8 @@
 
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "core/dtype.h"
@@ -111,5 +113,6 @@ struct TensorImpl {
 };
 
 using Tensors = std::vector<Tensor>;
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 }  // namespace xlstm

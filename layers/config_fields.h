@@ -6,6 +6,7 @@
 
 #include <type_traits>
 
+#include "core/json.h"
 #include "layers/xlstm_large.h"
 #include "layers/xlstm_model.h"
 
@@ -120,8 +121,8 @@ void for_each_field(C& c, F&& f) {
   f("tie_word_embeddings", c.tie_word_embeddings);
 }
 
-// The configuration as JSON with the official keys; doubles survive the round trip.
-std::string config_text(const XlstmModelConfig& config);
-std::string config_text(const XlstmLargeConfig& config);
+// The configuration as JSON with the official keys.
+Json config_json(const XlstmModelConfig& config);
+Json config_json(const XlstmLargeConfig& config);
 
 }  // namespace xlstm::layers

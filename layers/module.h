@@ -12,8 +12,6 @@
 
 namespace xlstm::layers {
 
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
-
 // What a forward pass needs to know beyond its inputs. The default is inference.
 struct ForwardContext {
   bool training = false;                  // dropout acts only if true

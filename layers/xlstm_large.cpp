@@ -71,7 +71,7 @@ XlstmLarge::XlstmLarge(const XlstmLargeConfig& config, ParameterFactory& factory
 }
 
 std::string XlstmLarge::config_text() const {
-  return layers::config_text(config_);
+  return to_text(config_json(config_), 2);
 }
 
 std::string XlstmLarge::layer_map() const {

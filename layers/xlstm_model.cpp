@@ -130,7 +130,7 @@ XlstmModel::XlstmModel(const XlstmModelConfig& config, ParameterFactory& factory
 }
 
 std::string XlstmModel::config_text() const {
-  return layers::config_text(config_);
+  return to_text(config_json(config_), 2);
 }
 
 std::string XlstmModel::layer_map() const {
