@@ -24,7 +24,7 @@ struct StateLayout {
   RecurrentLayout recurrent = RecurrentLayout::cuda;
   bool fused = false;
   bool hugging_face = false;  // backbone.embeddings.weight
-  std::string prefix;         // before every name, "weights." in test packs
+  std::string prefix = "";    // before every name, "weights." in test packs
   bool operator==(const StateLayout&) const = default;
 };
 

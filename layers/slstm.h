@@ -20,10 +20,11 @@ struct SlstmConfig {
   std::string bias_init = "powerlaw_blockdependent";
   std::string recurrent_weight_init = "zeros";
   bool gradient_recurrent_cut = false;
-  std::optional<double> gradient_recurrent_clipval;
-  std::optional<double> forward_clipval;
+  std::optional<double> gradient_recurrent_clipval = {};
+  std::optional<double> forward_clipval = {};
   // Read and kept for compatibility; element types are chosen by this library.
-  std::string dtype = "bfloat16", dtype_b = "float32", dtype_r, dtype_w, dtype_g, dtype_s, dtype_a;
+  std::string dtype = "bfloat16", dtype_b = "float32";
+  std::string dtype_r = "", dtype_w = "", dtype_g = "", dtype_s = "", dtype_a = "";
   bool enable_automatic_mixed_precision = true;
   int64_t batch_size = 8;
   double initial_val = 0;  // only 0

@@ -112,11 +112,7 @@ TEST_CASE("senseless configurations of architecture A are refused by key") {
   REFUSED(base,
           (c.mlstm_block.mlstm.round_proj_up_dim_up = false, c.mlstm_block.mlstm.proj_factor = 0.5),
           "mlstm.proj_factor");
-  CHECK_THROWS_AS(
-      error_of(base, [](auto& c) { c.slstm_block.feedforward->act_fn = "tanhh"; }).empty()
-          ? throw ConfigError("accepted")
-          : throw ConfigError("refused"),
-      ConfigError);
+  CHECK_FALSE(error_of(base, [](auto& c) { c.slstm_block.feedforward->act_fn = "x"; }).empty());
 }
 
 TEST_CASE("senseless configurations of architecture B are refused by key") {
@@ -148,8 +144,8 @@ TEST_CASE("configurations are written as JSON under the official keys") {
         "\"proj_factor\": 2.0", "\"gradient_recurrent_clipval\": null", "\"mlstm_block\": {"})
     CHECK(text.find(part) != std::string::npos);
   CHECK(text.find("signature") == std::string::npos);
-  CHECK_NOTHROW(parse_json(text));
-  CHECK_NOTHROW(parse_json(make_model_outline(testing::small_b())->config_text()));
+  CHECK_NOTHROW(parse_json(text, "a"));
+  CHECK_NOTHROW(parse_json(make_model_outline(testing::small_b())->config_text(), "b"));
 }
 
 }  // namespace
