@@ -181,7 +181,7 @@ TEST_CASE("states can be selected and joined by rows") {
     // Selection carries gradient, detaching does not.
     for (const auto& [name, tensor] : picked.named_tensors()) {
       INFO(name);
-      CHECK(tensor.requires_grad());
+      if (!name.ends_with(".m")) CHECK(tensor.requires_grad());
     }
     for (const auto& [name, tensor] : picked.detach().named_tensors())
       CHECK_FALSE(tensor.requires_grad());
