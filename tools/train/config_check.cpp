@@ -1,0 +1,85 @@
+#include "tools/train/config_check.h"
+
+#include "core/device.h"
+#include "core/error.h"
+#include "core/excerpt.h"
+
+namespace xlstm::train {
+namespace {
+
+void check_model(const RunConfig& config, Problems& problems) {
+  if (!problems.clean("model")) return;
+  std::visit(
+      [&](auto model) {
+        const int64_t n_vocab = model.vocab_size;
+        if (n_vocab != 0 && config.data.tokenizer == "train" && n_vocab < config.data.vocab_size)
+          problems.add("model.vocab_size",
+                       detail::concat(
+                           "smaller than the tokenizer's, got ", n_vocab,
+                           ", expected 0 or at least data.vocab_size = ", config.data.vocab_size));
+        if (n_vocab == 0) model.vocab_size = 1;  // filled in from the tokenizer later
+        try {
+          model.validate();
+        } catch (const ConfigError& error) {
+          problems.add("model", error.what());
+        }
+      },
+      config.model);
+}
+
+void check_optimizer(const OptimizerConfig& optimizer, Problems& problems) {
+  if (problems.clean("optimizer.betas") && optimizer.betas.size() != 2)
+    problems.add("optimizer.betas", detail::concat("got ", optimizer.betas.size(),
+                                                   " numbers, expected 2, such as [0.9, 0.95]"));
+  if (problems.clean("optimizer") && optimizer.name == "adamw" && optimizer.eps == 0)
+    problems.add("optimizer.eps", "got 0, expected a positive number for adamw");
+}
+
+void check_scheduler(const RunConfig& config, Problems& problems) {
+  const SchedulerConfig& scheduler = config.lr_scheduler;
+  if (!problems.clean("lr_scheduler")) return;
+  const int64_t total =
+      scheduler.total_steps > 0 ? scheduler.total_steps : config.trainer.max_steps;
+  const int64_t ends = scheduler.warmup_steps + scheduler.cooldown_steps;
+  if (problems.clean("trainer.max_steps") && total > 0 && ends > total)
+    problems.add("lr_scheduler.warmup_steps",
+                 detail::concat("with cooldown_steps longer than the run, got ", ends,
+                                ", expected at most ", total, " steps"));
+  if (problems.clean("optimizer.lr") && scheduler.min_lr > config.optimizer.lr)
+    problems.add("lr_scheduler.min_lr", detail::concat("above optimizer.lr, got ", scheduler.min_lr,
+                                                       ", expected at most ", config.optimizer.lr));
+  if (scheduler.name == "exponential" && scheduler.min_lr == 0)
+    problems.add("lr_scheduler.min_lr", "got 0, expected a positive end for an exponential decay");
+}
+
+void check_names(const RunConfig& config, Problems& problems) {
+  const std::string& name = config.trainer.name;
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+    problems.add("trainer.name", "got " + excerpt(name) + ", expected a folder name without '/'");
+  if (config.trainer.default_root_dir.empty())
+    problems.add("trainer.default_root_dir", "is empty, expected a folder");
+  if (config.data.root.empty()) problems.add("data.root", "is empty, expected a folder or stories");
+  if (config.data.tokenizer.empty())
+    problems.add("data.tokenizer", "is empty, expected a file, a folder or train");
+}
+
+}  // namespace
+
+void check_run_config(const RunConfig& config, Problems& problems) {
+  check_model(config, problems);
+  check_optimizer(config.optimizer, problems);
+  check_scheduler(config, problems);
+  check_names(config, problems);
+}
+
+std::string reason_for_refusal(const std::string& path, const std::string& value) {
+  if (path == "trainer.precision" &&
+      (value.starts_with("16") || value.starts_with("bf16") || value.starts_with("transformer")))
+    return " (lower precision needs a GPU, and this program trains on the CPU)";
+  if (path == "trainer.accelerator" && (value == "cuda" || value == "gpu"))
+    return cuda_device_count() == 0 ? " (no CUDA device was found)"
+                                    : " (this program trains on the CPU)";
+  return "";
+}
+
+}  // namespace xlstm::train

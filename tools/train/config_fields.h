@@ -1,0 +1,118 @@
+// The keys of the sections that layers do not define, in the manner of layers/config_fields.h:
+// `for_each_field(config, f)` calls f(key, member).
+#pragma once
+
+#include <type_traits>
+
+#include "layers/config_fields.h"
+#include "tools/train/config.h"
+
+namespace xlstm::train {
+
+using layers::ConfigOf;
+using layers::for_each_field;
+
+// Members whose text is more than their type says.
+template <class T>
+struct DurationField {  // "DD:HH:MM:SS", seconds, or null for no limit
+  T& seconds;
+};
+template <class T>
+struct DevicesField {  // a number or "auto"
+  T& n;
+};
+template <class T>
+struct LimitField {  // a number, or 1.0 for all
+  T& n;
+};
+template <class T>
+struct SeedField {  // an integer, or `true` for a random one
+  T& seed;
+};
+template <class T>
+DurationField(T&) -> DurationField<T>;
+template <class T>
+DevicesField(T&) -> DevicesField<T>;
+template <class T>
+LimitField(T&) -> LimitField<T>;
+template <class T>
+SeedField(T&) -> SeedField<T>;
+
+template <ConfigOf<TrainerConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("max_steps", c.max_steps);
+  f("max_epochs", c.max_epochs);
+  f("max_time", DurationField{c.max_time});
+  f("val_check_interval", c.val_check_interval);
+  f("limit_val_batches", LimitField{c.limit_val_batches});
+  f("log_every_n_steps", c.log_every_n_steps);
+  f("accumulate_grad_batches", c.accumulate_grad_batches);
+  f("gradient_clip_val", c.gradient_clip_val);
+  f("precision", c.precision);
+  f("default_root_dir", c.default_root_dir);
+  f("name", c.name);
+  f("enable_progress_bar", c.enable_progress_bar);
+  f("checkpoint_every_n_steps", c.checkpoint_every_n_steps);
+  f("keep_checkpoints", c.keep_checkpoints);
+  f("activation_checkpointing", c.activation_checkpointing);
+  f("devices", DevicesField{c.devices});
+  f("accelerator", c.accelerator);
+  f("max_non_finite", c.max_non_finite);
+  f("num_threads", c.num_threads);
+}
+
+template <ConfigOf<DataConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("root", c.root);
+  f("tokenizer", c.tokenizer);
+  f("vocab_size", c.vocab_size);
+  f("max_length", c.max_length);
+  f("batch_size", c.batch_size);
+  f("n_stories", c.n_stories);
+  f("document_reset", c.document_reset);
+  f("cache_dir", c.cache_dir);
+}
+
+template <ConfigOf<OptimizerConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("name", c.name);
+  f("lr", c.lr);
+  f("betas", c.betas);
+  f("eps", c.eps);
+  f("weight_decay", c.weight_decay);
+  f("momentum", c.momentum);
+}
+
+template <ConfigOf<SchedulerConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("name", c.name);
+  f("warmup_steps", c.warmup_steps);
+  f("min_lr", c.min_lr);
+  f("cooldown_steps", c.cooldown_steps);
+  f("total_steps", c.total_steps);
+}
+
+template <ConfigOf<SampleConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("prompts", c.prompts);
+  f("max_new_tokens", c.options.max_new_tokens);
+  f("temperature", c.options.temperature);
+  f("top_k", c.options.top_k);
+  f("seed", c.options.seed);
+  f("stop_at_end_of_text", c.options.stop_at_end_of_text);
+  f("start_with_end_of_text", c.options.start_with_end_of_text);
+}
+
+// `model` stands between trainer and data in every listing, but is a variant with keys of its own.
+template <ConfigOf<RunConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("seed_everything", SeedField{c.seed_everything});
+  f("trainer", c.trainer);
+  f("model", c.model);
+  f("data", c.data);
+  f("optimizer", c.optimizer);
+  f("lr_scheduler", c.lr_scheduler);
+  f("sample", c.sample);
+}
+
+}  // namespace xlstm::train

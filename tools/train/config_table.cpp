@@ -1,0 +1,301 @@
+#include "tools/train/config_table.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/json.h"
+
+namespace xlstm::train {
+namespace {
+
+constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+constexpr double kMany = 1e15;  // no count is larger
+constexpr double kHuge = std::numeric_limits<double>::max();
+
+std::vector<KeyRule> run_rules() {
+  return {
+      {"seed_everything",
+       "Seed of the weights, the order of samples and dropout; `true` draws one and records it.", 0,
+       kMany},
+      {"trainer.max_steps", "Optimizer steps after which training ends; -1: no limit.", -1, kMany},
+      {"trainer.max_epochs",
+       "Passes over the training data after which training ends; -1: no limit, or 1000 if nothing "
+       "else limits the run.",
+       -1, kMany},
+      {"trainer.max_time",
+       "Time after which training ends with a checkpoint: `DD:HH:MM:SS` or seconds; null: no "
+       "limit.",
+       0, 1e9},
+      {"trainer.val_check_interval",
+       "How often to validate: an integer counts training batches, a number with a point is the "
+       "part of an epoch.",
+       0, kMany},
+      {"trainer.limit_val_batches",
+       "Batches of a validation; -1 or 1.0: all of them; 0: never validate.", -1, kMany},
+      {"trainer.log_every_n_steps", "Optimizer steps between rows of metrics.jsonl.", 1, kMany},
+      {"trainer.accumulate_grad_batches",
+       "Batches whose gradients are averaged for one optimizer step.", 1, 1e6},
+      {"trainer.gradient_clip_val",
+       "Largest norm of all gradients together; they are scaled down to it. 0: off.", 0, kHuge},
+      {"trainer.precision",
+       "Element type of weights and arithmetic.",
+       -kNoLimit,
+       kNoLimit,
+       {"32-true", "64-true"}},
+      {"trainer.default_root_dir", "Folder in which runs are kept."},
+      {"trainer.name", "Name of the run; its folder is `<default_root_dir>/<name>/version_N`."},
+      {"trainer.enable_progress_bar", "Show the progress line."},
+      {"trainer.checkpoint_every_n_steps",
+       "Optimizer steps between checkpoints; 0: at each validation and at the end.", 0, kMany},
+      {"trainer.keep_checkpoints",
+       "Newest checkpoints that are kept; the one with the best validation loss is kept besides.",
+       1, 1e6},
+      {
+          "trainer.activation_checkpointing",
+          "Recompute each block in the backward pass instead of keeping its inner values: less "
+          "memory, "
+          "a third more work, the same result.",
+      },
+      {"trainer.devices", "Devices to train on: 1 or `auto`.", 1, 1},
+      {"trainer.accelerator", "Where to compute.", -kNoLimit, kNoLimit, {"auto", "cpu"}},
+      {"trainer.max_non_finite",
+       "Steps in a row with NaN or infinite gradients that end the run; each such step is skipped.",
+       1, 1e6},
+      {"trainer.num_threads", "CPU threads; 0: all. Results do not depend on it.", 0, 4096},
+
+      {"data.root", "Folder with `train.txt` and `valid.txt`; `stories` is the bundled corpus."},
+      {"data.tokenizer",
+       "A `tokenizer.json`, or a folder with one (or with `vocab.json` and `merges.txt`); `train` "
+       "makes one from the training text."},
+      {"data.vocab_size", "Number of tokens of a tokenizer that is made from the training text.",
+       257, 16777216},
+      {"data.max_length", "Tokens of a training sequence.", 1, 1e8},
+      {"data.batch_size", "Sequences of a batch.", 1, 1e7},
+      {"data.n_stories", "Stories of the bundled corpus that are told.", 1, 1e8},
+      {"data.document_reset",
+       "Start every document inside a sequence from an empty state, so that it sees nothing of the "
+       "one before."},
+      {"data.cache_dir",
+       "Folder for token files and trained tokenizers; empty: `<default_root_dir>/cache`."},
+
+      {"optimizer.name", "The optimizer.", -kNoLimit, kNoLimit, {"adamw", "sgd"}},
+      {"optimizer.lr", "Largest learning rate, reached after the warm-up.", 0, 1e3},
+      {"optimizer.betas", "AdamW's decay of the first and second moment.", 0, 0.9999999999},
+      {"optimizer.eps", "AdamW's addition to the root of the second moment.", 0, 1},
+      {"optimizer.weight_decay",
+       "Decay of weight matrices, decoupled from the gradient; norms, biases and (unless asked "
+       "for) "
+       "embeddings are left alone.",
+       0, 1e3},
+      {"optimizer.momentum", "SGD's momentum.", 0, 0.9999999999},
+
+      {"lr_scheduler.name",
+       "Course of the learning rate after the warm-up.",
+       -kNoLimit,
+       kNoLimit,
+       {"constant", "cosine", "linear", "exponential"}},
+      {"lr_scheduler.warmup_steps", "Optimizer steps in which the learning rate rises from 0.", 0,
+       kMany},
+      {"lr_scheduler.min_lr", "Learning rate at the end of the course.", 0, 1e3},
+      {"lr_scheduler.cooldown_steps",
+       "Last optimizer steps, in which the learning rate falls linearly to 0.", 0, kMany},
+      {"lr_scheduler.total_steps", "Optimizer steps of the whole course; 0: those of the run.", 0,
+       kMany},
+
+      {"sample.prompts", "Beginnings that are continued at each validation and by `generate`."},
+      {"sample.max_new_tokens", "Tokens added to a prompt at most.", 1, 1e9},
+      {"sample.temperature",
+       "Divides the logits before a token is drawn; 0: always the likeliest token.", 0, 1e6},
+      {"sample.top_k", "Draw among the likeliest tokens only, so many; 0: among all.", 0, 1e9},
+      {"sample.seed", "Seed of the draws.", 0, kMany},
+      {"sample.stop_at_end_of_text", "End a text at the tokenizer's end-of-text token."},
+      {"sample.start_with_end_of_text",
+       "Put the end-of-text token before a prompt, as in the training data."},
+
+      {"model.arch",
+       "Architecture: `xlstm` mixes mLSTM and sLSTM blocks as in the xLSTM paper, "
+       "`xlstm_large` is the 7B model's.",
+       -kNoLimit,
+       kNoLimit,
+       {"xlstm", "xlstm_large"}},
+  };
+}
+
+std::vector<KeyRule> paper_rules() {
+  constexpr std::string_view kNoEffect = "Read for compatibility, without effect.";
+  return {
+      {"xlstm.vocab_size", "Rows of the embedding and the head; 0: as many as the tokenizer has.",
+       0, 2147483648.0},
+      {"xlstm.context_length",
+       "Read for compatibility, without effect: sequences may have any length."},
+      {"xlstm.num_blocks", "Number of blocks; not together with `num_layers`.", 1, 65536},
+      {"xlstm.embedding_dim", "Width of the residual stream.", 1, 16777216},
+      {"xlstm.add_post_blocks_norm", "A norm after the last block."},
+      {"xlstm.bias", "Biases in the projections of mLSTM layers."},
+      {"xlstm.dropout", "Share of zeroed outputs of both kinds of layers.", 0, 0.999999},
+      {"xlstm.slstm_at", "Indices of the sLSTM blocks, or `all`; the others are mLSTM blocks."},
+      {"xlstm.signature",
+       "`[a, b]`: of every a + b blocks in a row, the first a are mLSTM blocks and the others "
+       "sLSTM "
+       "blocks; instead of `slstm_at`."},
+      {"xlstm.num_layers", "With a signature `[a, b]`: the model has so many times a + b blocks.",
+       1, 65536},
+      {"xlstm.tie_weights", "The head uses the embedding's weights."},
+      {"xlstm.weight_decay_on_embedding", "Weight decay acts on the embedding too."},
+      {"xlstm.add_embedding_dropout", "Dropout after the embedding."},
+      {"xlstm.mlstm_block.mlstm.conv1d_kernel_size", "Steps that the convolution sees.", 0, 1024},
+      {"xlstm.mlstm_block.mlstm.qkv_proj_blocksize",
+       "Width of the blocks of the query, key and value projections.", 1, 16777216},
+      {"xlstm.mlstm_block.mlstm.num_heads", "Heads of an mLSTM layer.", 1, 65536},
+      {"xlstm.mlstm_block.mlstm.proj_factor", "Inner width over embedding_dim.", 0, 1024},
+      {"xlstm.mlstm_block.mlstm.round_proj_up_dim_up",
+       "Round the inner width up (otherwise down) to the multiple below."},
+      {"xlstm.mlstm_block.mlstm.round_proj_up_to_multiple_of", "Unit of the inner width.", 1,
+       1048576},
+      {"xlstm.mlstm_block.mlstm.chunk_size",
+       "Steps computed together; changes the speed and not the result.", 1, 65536},
+      {"xlstm.slstm_block.slstm.num_heads", "Heads of an sLSTM layer.", 1, 65536},
+      {"xlstm.slstm_block.slstm.conv1d_kernel_size",
+       "Steps that the convolution sees; 0: no convolution.", 0, 1024},
+      {"xlstm.slstm_block.slstm.group_norm_weight", "The norm of each head has a scale."},
+      {"xlstm.slstm_block.slstm.dropout", "Follows the model's dropout; leave it out.", 0,
+       0.999999},
+      {"xlstm.slstm_block.slstm.backend",
+       "Layout of the recurrent weights in files; the arithmetic is the same.",
+       -kNoLimit,
+       kNoLimit,
+       {"cuda", "vanilla"}},
+      {"xlstm.slstm_block.slstm.bias_init", "Initialisation of the gate biases."},
+      {"xlstm.slstm_block.slstm.recurrent_weight_init", "Initialisation of the recurrent weights."},
+      {"xlstm.slstm_block.slstm.gradient_recurrent_cut",
+       "No gradient through the recurrent weights' input."},
+      {"xlstm.slstm_block.slstm.gradient_recurrent_clipval",
+       "Bound on the gradient that flows back through time, per element; null: none."},
+      {"xlstm.slstm_block.slstm.forward_clipval", "Bound on the states of the cell; null: none."},
+      {"xlstm.slstm_block.slstm.dtype", kNoEffect},
+      {"xlstm.slstm_block.slstm.dtype_b", kNoEffect},
+      {"xlstm.slstm_block.slstm.dtype_r", kNoEffect},
+      {"xlstm.slstm_block.slstm.dtype_w", kNoEffect},
+      {"xlstm.slstm_block.slstm.dtype_g", kNoEffect},
+      {"xlstm.slstm_block.slstm.dtype_s", kNoEffect},
+      {"xlstm.slstm_block.slstm.dtype_a", kNoEffect},
+      {"xlstm.slstm_block.slstm.enable_automatic_mixed_precision", kNoEffect},
+      {"xlstm.slstm_block.slstm.batch_size", kNoEffect},
+      {"xlstm.slstm_block.slstm.initial_val", "Start of the states; only 0."},
+      {"xlstm.slstm_block.feedforward",
+       "The feed-forward network of sLSTM blocks; null removes it."},
+      {"xlstm.slstm_block.feedforward.proj_factor", "Inner width over embedding_dim.", 0, 1024},
+      {"xlstm.slstm_block.feedforward.act_fn", "Activation of the gate."},
+      {"xlstm.slstm_block.feedforward.dropout", "Share of zeroed outputs.", 0, 0.999999},
+      {"xlstm.slstm_block.feedforward.bias", "Biases in both projections."},
+      {"xlstm.slstm_block.feedforward.ff_type",
+       "Kind of network.",
+       -kNoLimit,
+       kNoLimit,
+       {"ffn_gated"}},
+      {"xlstm.slstm_block.feedforward.round_proj_up_dim_up",
+       "Round the inner width up (otherwise down) to the multiple below."},
+      {"xlstm.slstm_block.feedforward.round_proj_up_to_multiple_of", "Unit of the inner width.", 1,
+       1048576},
+  };
+}
+
+std::vector<KeyRule> large_rules() {
+  constexpr std::string_view kNoEffect = "Read for compatibility, without effect.";
+  return {
+      {"xlstm_large.vocab_size",
+       "Rows of the embedding and the head; 0: as many as the tokenizer has.", 0, 2147483648.0},
+      {"xlstm_large.embedding_dim", "Width of the residual stream; must be given.", 1, 16777216},
+      {"xlstm_large.num_heads", "Heads of an mLSTM layer; must be given.", 1, 65536},
+      {"xlstm_large.num_blocks", "Number of blocks; must be given.", 1, 65536},
+      {"xlstm_large.use_bias", "Biases in every projection and norm but the head."},
+      {"xlstm_large.norm_eps", "Addition to the mean square in norms.", 0, 1},
+      {"xlstm_large.norm_reduction_force_float32", kNoEffect},
+      {"xlstm_large.add_out_norm", "A norm after the last block."},
+      {"xlstm_large.qk_dim_factor", "Width of queries and keys over embedding_dim.", 0, 1024},
+      {"xlstm_large.v_dim_factor", "Width of values over embedding_dim.", 0, 1024},
+      {"xlstm_large.chunkwise_kernel", kNoEffect},
+      {"xlstm_large.sequence_kernel", kNoEffect},
+      {"xlstm_large.step_kernel", kNoEffect},
+      {"xlstm_large.mode", kNoEffect},
+      {"xlstm_large.chunk_size", "Steps computed together; changes the speed and not the result.",
+       1, 65536},
+      {"xlstm_large.return_last_states", kNoEffect},
+      {"xlstm_large.autocast_kernel_dtype", kNoEffect},
+      {"xlstm_large.eps", "Addition to the cell's denominator.", 0, 1},
+      {"xlstm_large.inference_state_dtype", kNoEffect},
+      {"xlstm_large.ffn_proj_factor", "Inner width of the feed-forward network over embedding_dim.",
+       0, 1024},
+      {"xlstm_large.ffn_round_up_to_multiple_of", "Unit of that width.", 1, 1048576},
+      {"xlstm_large.gate_soft_cap", "Soft bound on gate pre-activations.", 0, 1e6},
+      {"xlstm_large.output_logit_soft_cap", "Soft bound on logits; 0: none.", 0, 1e6},
+      {"xlstm_large.weight_mode",
+       "Names of projections in files.",
+       -kNoLimit,
+       kNoLimit,
+       {"single", "fused"}},
+      {"xlstm_large.tie_word_embeddings", "The head uses the embedding's weights."},
+  };
+}
+
+}  // namespace
+
+const std::vector<KeyRule>& key_rules() {
+  static const std::vector<KeyRule> kRules = [] {
+    std::vector<KeyRule> all = run_rules();
+    for (const auto& more : {paper_rules(), large_rules()})
+      all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }();
+  return kRules;
+}
+
+const KeyRule* find_rule(std::string_view path) {
+  const auto& rules = key_rules();
+  const auto found =
+      std::find_if(rules.begin(), rules.end(), [&](const KeyRule& r) { return r.path == path; });
+  return found == rules.end() ? nullptr : &*found;
+}
+
+std::string number_text(double x) {
+  if (std::abs(x) < 1e15 && x == std::trunc(x)) return std::to_string(static_cast<int64_t>(x));
+  return std::isfinite(x) ? to_text(Json(x)) : std::to_string(x);
+}
+
+const std::vector<KeyAlias>& key_aliases() {
+  static const std::vector<KeyAlias> kAliases = {
+      {"data.context_length", "data.max_length", "the same"},
+      {"model.hidden_size", "model.embedding_dim", "the name in transformers"},
+      {"model.num_hidden_layers", "model.num_blocks", "the name in transformers"},
+      {"data.num_workers", "", "batches are prepared while the previous step computes"},
+      {"trainer.deterministic", "", "every run is deterministic"},
+      {"trainer.enable_model_summary", "", "the model is always described"},
+      {"trainer.num_sanity_val_steps", "", "there is no trial validation"},
+  };
+  return kAliases;
+}
+
+const std::vector<RefusedKey>& refused_keys() {
+  constexpr std::string_view kOneDevice = "training runs on one device";
+  static const std::vector<RefusedKey> kRefused = {
+      {"trainer.strategy", kOneDevice},
+      {"trainer.num_nodes", kOneDevice},
+      {"trainer.sync_batchnorm", "there is no batch norm"},
+      {"trainer.logger", "metrics always go to metrics.jsonl"},
+      {"trainer.callbacks", "there are no callbacks"},
+      {"trainer.profiler", "use `xlstm bench`"},
+      {"trainer.fast_dev_run", "use trainer.max_steps and trainer.limit_val_batches"},
+      {"trainer.min_epochs", "use trainer.max_epochs"},
+      {"trainer.min_steps", "use trainer.max_steps"},
+      {"trainer.limit_train_batches", "use trainer.max_steps"},
+      {"trainer.limit_test_batches", "there is no test set"},
+      {"trainer.overfit_batches", "give a small training text instead"},
+      {"trainer.check_val_every_n_epoch", "use trainer.val_check_interval"},
+      {"trainer.gradient_clip_algorithm", "clipping is by norm, see trainer.gradient_clip_val"},
+      {"trainer.enable_checkpointing", "use trainer.checkpoint_every_n_steps"},
+      {"trainer.detect_anomaly", "non-finite steps are always found, see trainer.max_non_finite"},
+  };
+  return kRefused;
+}
+
+}  // namespace xlstm::train
