@@ -163,7 +163,6 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
       {"model: {slstm_at: some}", "model.slstm_at", "or all"},
       {"model: {signature: [1, 2, 3]}", "model", "signature"},
       {"model: {arch: xlstm_large}", "model", "embedding_dim"},
-      {"model: {vocab_size: 100}", "model.vocab_size", "smaller than the tokenizer's"},
       {"model: {slstm_block: {slstm: {backend: triton}}}", "model.slstm_block.slstm.backend",
        "expected one of cuda, vanilla"},
       {"model: {slstm_block: {feedforward: {act_fn: tanhh}}, slstm_at: [0]}", "model", "tanhh"},

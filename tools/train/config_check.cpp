@@ -11,13 +11,8 @@ void check_model(const RunConfig& config, Problems& problems) {
   if (!problems.clean("model")) return;
   std::visit(
       [&](auto model) {
-        const int64_t n_vocab = model.vocab_size;
-        if (n_vocab != 0 && config.data.tokenizer == "train" && n_vocab < config.data.vocab_size)
-          problems.add("model.vocab_size",
-                       detail::concat(
-                           "smaller than the tokenizer's, got ", n_vocab,
-                           ", expected 0 or at least data.vocab_size = ", config.data.vocab_size));
-        if (n_vocab == 0) model.vocab_size = 1;  // filled in from the tokenizer later
+        // Whether it holds the tokenizer's vocabulary is checked against the tokenizer itself.
+        if (model.vocab_size == 0) model.vocab_size = 1;  // filled in from the tokenizer later
         try {
           model.validate();
         } catch (const ConfigError& error) {

@@ -73,7 +73,9 @@ void write_reference_outputs(layers::LanguageModel& model, const layers::StateLa
   model.zero_grad();
   autograd::backward(loss);
   NamedTensors gradients;
-  for (const auto& [name, gradient] : layers::grad_dict(model, layout))
+  layers::StateLayout official = layout;
+  official.prefix.clear();  // a pack's own prefix is no part of the names
+  for (const auto& [name, gradient] : layers::grad_dict(model, official))
     gradients.emplace_back(name, ops::cast(gradient, DType::f32));
   write_safetensors(grads_path, gradients, {}, files);
 }
