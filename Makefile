@@ -23,7 +23,8 @@ setup:
 build: setup
 	@bash cmake/build.sh $(PRESET) $(JOBS)
 
-demo: build
+demo: setup
+	@bash cmake/build.sh $(PRESET) $(JOBS) xlstm
 	@bash tools/demo.sh
 
 test: build
