@@ -6,6 +6,7 @@
 
 #include "tools/commands.h"
 #include "tools/train/config_io.h"
+#include "tools/train/run_folder.h"
 #include "tools/train/trainer.h"
 
 namespace xlstm::cli {
@@ -18,8 +19,17 @@ struct Arguments {
 };
 
 int run(const Arguments& arguments, const CLI::App& command) {
-  const train::RunConfig config =
-      train::load_run_config(arguments.configs, parse_overrides(command.remaining()));
+  const auto overrides = parse_overrides(command.remaining());
+  train::RunConfig config = train::load_run_config(arguments.configs, overrides);
+  std::string checkpoint;
+  if (!arguments.ckpt_path.empty()) {
+    // What the command line leaves open is as it was when the run was started.
+    checkpoint = train::resolve_checkpoint(arguments.ckpt_path, config.trainer.default_root_dir,
+                                           config.trainer.name, real_file_system());
+    std::vector<std::string> configs = {join_path(checkpoint, "config.json")};
+    configs.insert(configs.end(), arguments.configs.begin(), arguments.configs.end());
+    config = train::load_run_config(configs, overrides);
+  }
   if (arguments.print_config) {
     std::cout << train::run_config_to_yaml(config);
     return 0;
@@ -29,7 +39,7 @@ int run(const Arguments& arguments, const CLI::App& command) {
     return 0;
   }
   train::Trainer trainer(config, {.is_terminal = isatty(STDOUT_FILENO) != 0});
-  if (!arguments.ckpt_path.empty()) trainer.resume(arguments.ckpt_path);
+  if (!checkpoint.empty()) trainer.resume(checkpoint);
   switch (trainer.fit().reason) {
     case train::StopReason::terminated:
       return 3;

@@ -1,4 +1,6 @@
 // The training loop: what happens between the steps.
+#include <sys/resource.h>
+
 #include <cmath>
 #include <ostream>
 
@@ -34,6 +36,12 @@ class RunningMean {
  private:
   double keep_, weight_ = 0, sum_ = 0;
 };
+
+int64_t peak_process_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{1024} * usage.ru_maxrss;
+}
 
 void write_loss_plot(const std::string& run_folder, std::ostream& out, FileSystem& files) {
   Curve train{"training loss", "#1f77b4", {}}, valid{"validation loss", "#d62728", {}};
@@ -174,6 +182,7 @@ class FitLoop {
   }
 
   void validate_and_sample() {
+    if (s_.config.trainer.limit_val_batches == 0) return;
     evaluation_ = trainer_.validate();
     const bool best =
         s_.progress.best_step < 0 || evaluation_.loss < s_.progress.best_validation_loss;
@@ -233,7 +242,8 @@ class FitLoop {
     out_ << "trained " << report.steps << " steps, "
          << format_count(static_cast<double>(s_.progress.tokens_seen)) << " tokens in "
          << format_duration(s_.progress.seconds) << "; peak memory of tensors "
-         << format_count(static_cast<double>(memory_stats().peak_bytes)) << "B\n"
+         << format_count(static_cast<double>(memory_stats().peak_bytes)) << "B, of the process "
+         << format_count(static_cast<double>(peak_process_bytes())) << "B\n"
          << std::flush;
   }
 
