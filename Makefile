@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET ?= cpu
 
-.PHONY: all setup build demo test cuda asan tsan fuzz check oracle bench install clean help
+.PHONY: all setup build demo test cuda asan tsan fuzz check bench install clean help
 
 all: build
 
@@ -15,7 +15,7 @@ help:
 	@echo "make asan    run the tests under the address and undefined-behaviour sanitizers"
 	@echo "make fuzz    fuzz the file readers for FUZZ_SECONDS each (needs clang)"
 	@echo "make check   formatting, layering and self-contained headers"
-	@echo "make bench   time every op and the training step on this machine"
+	@echo "make bench   time a training step on this machine"
 
 setup:
 	@bash cmake/setup.sh
@@ -42,7 +42,7 @@ check:
 	@bash tests/format.sh
 
 bench: build
-	@bash tests/bench/run.sh
+	@build/$(PRESET)/tests/bench_train_step
 
 clean:
 	rm -rf build
