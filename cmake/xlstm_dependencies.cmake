@@ -1,7 +1,4 @@
 # Everything comes from the system through find_package; nothing is fetched.
-if(XLSTM_STATIC_DEPS)
-  set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
-endif()
 find_program(XLSTM_CCACHE ccache)
 if(XLSTM_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${XLSTM_CCACHE})
