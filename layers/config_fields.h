@@ -25,6 +25,7 @@ void for_each_field(C& c, F&& f) {
   f("round_proj_up_dim_up", c.round_proj_up_dim_up);
   f("round_proj_up_to_multiple_of", c.round_proj_up_to_multiple_of);
   f("chunk_size", c.chunk_size);
+  f("stabilizer_gradient", c.stabilizer_gradient);
 }
 
 template <ConfigOf<SlstmConfig> C, class F>

@@ -12,16 +12,17 @@ namespace xlstm::layers {
 namespace {
 
 // One step needs no chunks.
-ops::MlstmOptions cell_options(int64_t T, int64_t chunk_size, double soft_cap, double eps) {
-  return {.form = T == 1 ? ops::MlstmForm::recurrent : ops::MlstmForm::chunkwise,
-          .chunk_size = chunk_size,
-          .soft_cap = soft_cap,
-          .eps = eps};
+ops::MlstmForm form_for(int64_t T) {
+  return T == 1 ? ops::MlstmForm::recurrent : ops::MlstmForm::chunkwise;
 }
 
-ops::MlstmState zero_cell(int64_t B, int64_t H, int64_t K, int64_t V, DType dtype) {
+// The official model of A begins without a stabiliser, that of B with m = 0. They differ beside
+// eps.
+constexpr double kStartA = ops::kNoStabilizer, kStartB = 0;
+
+ops::MlstmState zero_cell(int64_t B, int64_t H, int64_t K, int64_t V, double start_m, DType dtype) {
   return {Tensor::zeros({B, H, K, V}, dtype), Tensor::zeros({B, H, K}, dtype),
-          Tensor::zeros({B, H}, dtype)};
+          Tensor::full({B, H}, start_m, dtype)};
 }
 
 // [B, T, H*X] -> [B, T, H, X]
@@ -121,7 +122,11 @@ Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerSt
   const Tensors i_f = ops::split(gates(q, k, v), {H_, H_}, 2);
   const auto cell =
       ops::mlstm(by_head(q, H_), by_head(k, H_), by_head(v, H_), i_f[0], i_f[1], state.cell, reset,
-                 cell_options(x.size(1), config_.chunk_size, 0, 1e-6));
+                 {.form = form_for(x.size(1)),
+                  .chunk_size = config_.chunk_size,
+                  .eps = 1e-6,
+                  .start_m = kStartA,
+                  .stabilizer_gradient = config_.stabilizer_gradient});
   const Tensor normed = outnorm_->forward(join_heads(cell.h));
   const Tensor skipped = ops::add(normed, ops::mul(conv.y, learnable_skip_));
   const Tensor y = proj_down_->forward(ops::gated(gate, skipped, ops::Activation::silu));
@@ -134,7 +139,7 @@ Outcome<MlstmLayerState> MlstmLayer::step(const Tensor& x, const MlstmLayerState
 
 MlstmLayerState MlstmLayer::init_state(int64_t batch) const {
   const int64_t K = E_ / H_;
-  return {conv1d_->init_state(batch), zero_cell(batch, H_, K, K, learnable_skip_.dtype())};
+  return {conv1d_->init_state(batch), zero_cell(batch, H_, K, K, kStartA, learnable_skip_.dtype())};
 }
 
 // ---- architecture B ----
@@ -218,7 +223,11 @@ Outcome<MlstmLayerState> MlstmLargeLayer::forward(const Tensor& x, const MlstmLa
   const Tensors i_f = ops::split(ops::linear(x, W, bias), {H_, H_}, 2);
   const auto cell =
       ops::mlstm(by_head(q, H_), by_head(k, H_), by_head(v, H_), i_f[0], i_f[1], state.cell, reset,
-                 cell_options(x.size(1), config_.chunk_size, config_.gate_soft_cap, config_.eps));
+                 {.form = form_for(x.size(1)),
+                  .chunk_size = config_.chunk_size,
+                  .soft_cap = config_.gate_soft_cap,
+                  .eps = config_.eps,
+                  .start_m = kStartB});
   const Tensor normed = multihead_norm_->forward(join_heads(cell.h));
   const Tensor gated = ops::gated(output_gate_->forward(x), normed, ops::Activation::sigmoid);
   return {out_proj_->forward(gated), {Tensor{}, cell.final_state}};
@@ -230,7 +239,7 @@ Outcome<MlstmLayerState> MlstmLargeLayer::step(const Tensor& x,
 }
 
 MlstmLayerState MlstmLargeLayer::init_state(int64_t batch) const {
-  return {Tensor{}, zero_cell(batch, H_, config_.qk_width() / H_, config_.v_width() / H_,
+  return {Tensor{}, zero_cell(batch, H_, config_.qk_width() / H_, config_.v_width() / H_, kStartB,
                               input_gate_->weight().dtype())};
 }
 

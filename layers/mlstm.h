@@ -12,7 +12,7 @@
 
 namespace xlstm::layers {
 
-// Architecture A. Member names are the official configuration keys; chunk_size is ours.
+// Architecture A. Member names are the official configuration keys; the last two are ours.
 struct MlstmConfig {
   int64_t conv1d_kernel_size = 4;
   int64_t qkv_proj_blocksize = 4;
@@ -21,6 +21,8 @@ struct MlstmConfig {
   bool round_proj_up_dim_up = true;
   int64_t round_proj_up_to_multiple_of = 64;
   int64_t chunk_size = 64;
+  // Adds the gradient that reaches the gates through the eps of the denominator (core/ops/mlstm.h).
+  bool stabilizer_gradient = false;
 
   int64_t inner_width(int64_t embedding_dim) const;  // E
   void validate(int64_t embedding_dim) const;        // ConfigError

@@ -32,6 +32,9 @@ void check_options(const char* op, const MlstmOptions& o) {
                        ", expected 0 (none) or more");
   require<ConfigError>(o.eps >= 0 && std::isfinite(o.eps), op, ": eps is out of range, got ", o.eps,
                        ", expected 0 or more");
+  require<ConfigError>(o.start_m <= 0 && o.start_m >= kNoStabilizer, op,
+                       ": start_m is out of range, got ", o.start_m, ", expected ", kNoStabilizer,
+                       " to 0");
 }
 
 void check_state(const char* op, const MlstmState& state, const Sizes& s, DType dtype) {
@@ -113,6 +116,8 @@ xlstm_mlstm_config make_config(const Sizes& s, DType dtype, const MlstmOptions& 
   c.detach_normalizer = o.detach_normalizer;
   c.soft_cap = o.soft_cap;
   c.eps = o.eps;
+  c.start_m = o.start_m;
+  c.stabilizer_gradient = o.stabilizer_gradient;
   return c;
 }
 
@@ -293,7 +298,7 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
                          "expected none (use mlstm with T = 1)");
   if (!state.C.defined()) state.C = Tensor::zeros({s.B, s.H, s.K, s.V}, dtype);
   if (!state.n.defined()) state.n = Tensor::zeros({s.B, s.H, s.K}, dtype);
-  if (!state.m.defined()) state.m = Tensor::zeros({s.B, s.H}, dtype);
+  if (!state.m.defined()) state.m = Tensor::full({s.B, s.H}, options.start_m, dtype);
   for (const Tensor& x : {state.C, state.n, state.m})
     require<ShapeError>(x.is_contiguous(), op, ": the state must be contiguous, got strides ",
                         to_string(x.strides()));

@@ -6,7 +6,7 @@
 namespace xlstm::ops {
 
 // C [B, H, K, V], n [B, H, K], m [B, H]; C and n hold raw keys (the 1/sqrt(K) is on the query
-// side). Undefined members mean zeros.
+// side). Undefined members mean zeros, but m the start_m of the options.
 struct MlstmState {
   Tensor C, n, m;
 };
@@ -22,6 +22,9 @@ enum class MlstmInputGate {
   sigmoid  // no stabiliser: m is not used and stays zero
 };
 
+// The zero state has no scale of its own: the first m is the first input gate.
+inline constexpr double kNoStabilizer = -1e30;
+
 struct MlstmOptions {
   MlstmForm form = MlstmForm::chunkwise;
   int64_t chunk_size = 64;
@@ -30,6 +33,13 @@ struct MlstmOptions {
   bool detach_normalizer = false;  // leave the denominator out of the gradient, as the peers do
   double soft_cap = 0;             // > 0: gates pass through cap * tanh(x / cap) first
   double eps = 1e-6;               // added to the denominator
+  // m of the zero state, at the start and after a reset: 0, or kNoStabilizer. Results depend on it
+  // through eps alone.
+  double start_m = 0;
+  // m cancels but beside eps, where it is a constant of the gradient unless this is set. It makes
+  // the gradient of one sequence exact, but no longer the sum over its pieces: a final m takes
+  // none.
+  bool stabilizer_gradient = false;
 };
 
 struct MlstmResult {

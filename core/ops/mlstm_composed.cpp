@@ -18,13 +18,21 @@ Tensor widen(const Tensor& x, int64_t rank) {
   return reshape(x, shape);
 }
 
+// The state, and beside its stabiliser m the same with its gradient. In the state m is a constant,
+// for it cancels; in eps it does not.
+struct LiveState : MlstmState {
+  Tensor live_m;
+};
+
 // The state times 0 where a document begins.
-void forget_at_reset(MlstmState& state, const Tensor& reset, int64_t t) {
+void forget_at_reset(LiveState& state, const Tensor& reset, int64_t t, double start_m) {
   const Tensor starts = cast(select(reset, 1, t), state.C.dtype());
   const Tensor keep = add_scalar(neg(starts), 1);
   state.C = mul(state.C, widen(keep, 4));
   state.n = mul(state.n, widen(keep, 3));
-  state.m = mul(state.m, widen(keep, 2));
+  const Tensor start = scale(widen(starts, 2), start_m);
+  state.m = add(mul(state.m, widen(keep, 2)), start);
+  state.live_m = add(mul(state.live_m, widen(keep, 2)), start);
 }
 
 struct StepInputs {
@@ -37,17 +45,18 @@ struct StepWeights {
   Tensor forget, input;
 };
 
-StepWeights weights(const StepInputs& x, MlstmState& state, const MlstmOptions& options) {
+StepWeights weights(const StepInputs& x, LiveState& state, const MlstmOptions& options) {
   const Tensor log_f = log_sigmoid(softcap(x.f, options.soft_cap));
   const Tensor i = softcap(x.i, options.soft_cap);
   if (options.input_gate == MlstmInputGate::sigmoid) return {exp(log_f), sigmoid(i)};
   const Tensor decayed = add(log_f, state.m);
   state.m = maximum(decayed.detach(), i.detach());
+  state.live_m = maximum(add(log_f, state.live_m), i);
   return {exp(sub(decayed, state.m)), exp(sub(i, state.m))};
 }
 
 // h [B, H, V]; the state becomes that after the step.
-Tensor step(const StepInputs& x, MlstmState& state, const MlstmOptions& options) {
+Tensor step(const StepInputs& x, LiveState& state, const MlstmOptions& options) {
   const StepWeights w = weights(x, state, options);
   const Tensor key = mul(unsqueeze(w.input, -1), x.k);
   state.C = add(mul(widen(w.forget, 4), state.C), mul(unsqueeze(key, -1), unsqueeze(x.v, -2)));
@@ -59,7 +68,9 @@ Tensor step(const StepInputs& x, MlstmState& state, const MlstmOptions& options)
   const Tensor l = sum(mul(query, state.n), -1);
   const Tensor lowest = Tensor::full({}, -kernels::mlstm::kMaxFloorExponent, state.m.dtype());
   const Tensor floor = exp(neg(maximum(state.m.detach(), lowest)));
-  Tensor denominator = add_scalar(maximum(abs(l), floor), options.eps);
+  Tensor eps = Tensor::full({}, options.eps, l.dtype());
+  if (options.stabilizer_gradient) eps = mul(exp(sub(state.live_m, state.m.detach())), eps);
+  Tensor denominator = add(maximum(abs(l), floor), eps);
   if (options.detach_normalizer) denominator = denominator.detach();
   return div(numerator, unsqueeze(denominator, -1));
 }
@@ -72,13 +83,15 @@ MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, co
   const int64_t B = q.size(0), T = q.size(1), H = q.size(2), K = q.size(3), V = v.size(3);
   const DType dtype = q.dtype();
   const bool exponential = options.input_gate == MlstmInputGate::exponential;
-  MlstmState state = initial;
+  LiveState state{initial, {}};
   if (!state.C.defined()) state.C = Tensor::zeros({B, H, K, V}, dtype);
   if (!state.n.defined() || !options.normalize) state.n = Tensor::zeros({B, H, K}, dtype);
-  if (!state.m.defined() || !exponential) state.m = Tensor::zeros({B, H}, dtype);
+  if (!state.m.defined() || !exponential)
+    state.m = Tensor::full({B, H}, exponential ? options.start_m : 0, dtype);
+  state.live_m = state.m;
   Tensors hs;
   for (int64_t t = 0; t < T; ++t) {
-    if (reset.defined()) forget_at_reset(state, reset, t);
+    if (reset.defined()) forget_at_reset(state, reset, t, exponential ? options.start_m : 0);
     const StepInputs x{select(q, 1, t), select(k, 1, t), select(v, 1, t), select(i, 1, t),
                        select(f, 1, t)};
     hs.push_back(step(x, state, options));

@@ -9,7 +9,8 @@ namespace xlstm {
 namespace {
 
 // Inputs q, k, v, i, f, C0, n0, m0, reset; attributes chunk_size, sigmoid_gate, no_normalizer,
-// detach, soft_cap, eps. Outputs h, C, n, m.
+// detach, soft_cap, eps, start_m,
+// stabilizer_gradient. Outputs h, C, n, m.
 ops::MlstmOptions options_of(const OpAttributes& a, ops::MlstmForm form) {
   ops::MlstmOptions o;
   o.form = form;
@@ -20,6 +21,8 @@ ops::MlstmOptions options_of(const OpAttributes& a, ops::MlstmForm form) {
   o.detach_normalizer = a.has("detach");
   o.soft_cap = a.get("soft_cap");
   o.eps = a.get("eps", 1e-6);
+  o.start_m = a.get("start_m");
+  o.stabilizer_gradient = a.has("stabilizer_gradient");
   return o;
 }
 
@@ -89,8 +92,8 @@ class SampleMaker {
   Generator& g_;
 };
 
-// The gradient leaves out a term of the size of eps, so eps is tiny where gradients are compared
-// with differences, and gates take no part where it is not.
+// Unless asked, the gradient leaves out a term of the size of eps, so eps is tiny where gradients
+// are compared with differences, and gates take no part where it is not.
 std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   SampleMaker make(dtype, g);
   if (size == SampleSize::bench)
@@ -115,11 +118,19 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
       make.with_state("eps", {1, 4, 1, 2, 2}, {{"eps", 1e-6}, {"chunk_size", 2}}),
       make.with_state("detached", {1, 5, 1, 2, 2}, {tiny, {"chunk_size", 2}, {"detach", 1}})};
   all[5].differentiable = {0, 1, 2, 3, 4, 5};
-  all[10].differentiable = {0, 1, 2, 5, 6};
   // Of what the gradient without the denominator is the true one.
   all[11].differentiable = {2, 5};
+  all[10].differentiable = {0, 1, 2, 5, 6};
   all.push_back(make.with_state("partly a state", {1, 4, 2, 2, 2}, {tiny, {"chunk_size", 2}}));
   all.back().inputs[6] = all.back().inputs[7] = Tensor{};
+  const std::pair<const std::string, double> large{"eps", 0.3}, exact{"stabilizer_gradient", 1};
+  all.push_back(make.with_state("large eps", {1, 6, 2, 2, 2}, {large, exact, {"chunk_size", 2}}));
+  all.push_back(
+      make.with_resets("large eps, resets", {2, 7, 1, 2, 2}, {large, exact, {"chunk_size", 3}}));
+  all.push_back(
+      make.with_resets("no stabiliser at the start", {2, 7, 1, 2, 2},
+                       {large, exact, {"chunk_size", 3}, {"start_m", ops::kNoStabilizer}}));
+  all.back().inputs[7] = Tensor{};
   return all;
 }
 

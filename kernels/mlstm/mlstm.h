@@ -12,8 +12,8 @@
  * Layouts. q, k [B,T,H,K]; v, h [B,T,H,V]; i, f [B,T,H]; strides in elements, K and V dense, and
  * for q, k, v, h and their gradients stride t >= K (or V) when T > 1. States C [B,H,K,V], n
  * [B,H,K], m [B,H] and the saved m_t, l_t [B,H,T] are contiguous and have the type of computation
- * (f64 for f64, else f32). reset [B,T] contiguous: 1 makes the state zero (and m = 0) before that
- * step. CPU: f32 and f64, gates of the same type.
+ * (f64 for f64, else f32). reset [B,T] contiguous: 1 makes the state zero (and m = start_m) before
+ * that step. Outputs depend on start_m through eps alone. CPU: f32 and f64, gates of the same type.
  */
 #ifndef XLSTM_KERNELS_MLSTM_MLSTM_H_
 #define XLSTM_KERNELS_MLSTM_MLSTM_H_
@@ -42,11 +42,13 @@ typedef struct xlstm_mlstm_config {
   int64_t chunk_size;     /* >= 1, any; results differ by rounding only */
   xlstm_mlstm_form form;  /* of the forward; the backward is chunkwise for all three */
   xlstm_mlstm_input_gate input_gate;
-  int32_t normalize;         /* 0 only with the sigmoid input gate */
-  int32_t detach_normalizer; /* 1: N is a constant in the gradient */
-  double soft_cap;           /* 0: none */
-  double eps;                /* >= 0 */
-  int32_t variant;           /* kernel variant; 0: the backend chooses. The CPU has only 0. */
+  int32_t normalize;           /* 0 only with the sigmoid input gate */
+  int32_t detach_normalizer;   /* 1: N is a constant in the gradient */
+  int32_t stabilizer_gradient; /* 1: m_t has its gradient through eps */
+  double soft_cap;             /* 0: none */
+  double eps;                  /* >= 0 */
+  double start_m;  /* m of the zero state: 0, or very low (-1e30) for "no stabiliser yet" */
+  int32_t variant; /* kernel variant; 0: the backend chooses. The CPU has only 0. */
 } xlstm_mlstm_config;
 
 typedef struct xlstm_mlstm_stride {
@@ -54,10 +56,10 @@ typedef struct xlstm_mlstm_stride {
 } xlstm_mlstm_stride;
 
 /* ---- forward ----
- * Reads q, k, v, i, f and, unless null, the initial C0, n0, m0 (null: zeros; each on its own) and
- * reset. Writes h and, unless null, the final C, n, m and for the backward m_t and the signed l_t.
- * C may be C0, n may be n0, m may be m0; nothing else may overlap. n0 and n are not touched without
- * the normaliser, m0 is not read and m is 0 with the sigmoid gate.
+ * Reads q, k, v, i, f and, unless null, the initial C0, n0, m0 (null: zeros, start_m; each on its
+ * own) and reset. Writes h and, unless null, the final C, n, m and for the backward m_t and the
+ * signed l_t. C may be C0, n may be n0, m may be m0; nothing else may overlap. n0 and n are not
+ * touched without the normaliser, m0 is not read and m is 0 with the sigmoid gate.
  *
  * Sums of log gates are in double, everything else in the type of the data; no exponent is positive
  * but that of exp(-m_t), which is clamped at 80. Gates of any finite size give finite results.
@@ -85,10 +87,12 @@ xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec ex
 /* ---- backward ----
  * From dh (null: zero) and the gradients dC, dn of the final state (null: zero; taken at fixed m),
  * writes dq, dk, dv, di, df and, unless null, dC0, dn0 and dm0 = <C0,dC0> + <n0,dn0>. The
- * stabiliser m_t is a constant, which is exact but for a term of the size of eps. Nothing flows
- * across a reset. h, saved_m, saved_l are those of the forward; h is read only for the exact
- * gradient of the normaliser, i.e. with normalize and without detach_normalizer; saved_m, saved_l
- * with normalize.
+ * stabiliser m_t is a constant, which is exact but for a term of the size of eps. With
+ * stabilizer_gradient that term is there: -<h_t,dh_t> eps / N_t into m_t, and from there into
+ * whichever of i_t, f_t and m_{t-1} decided the maximum (still nothing comes from the final m).
+ * Nothing flows across a reset. h,
+ * saved_m, saved_l are those of the forward; h is read only for the exact gradient of the
+ * normaliser, i.e. with normalize and without detach_normalizer; saved_m, saved_l with normalize.
  * Flops per step and head: 10 K V + (L + 1) (3 K + 2 V). 2 K V of them recompute the states at the
  * chunk starts, which stand in the workspace: (T / L + 2) (K V + K) numbers a slot. */
 typedef struct xlstm_mlstm_bwd_args {

@@ -32,6 +32,7 @@ xlstm_status check_config(const xlstm_mlstm_config& c, int64_t T) {
   if (!c.normalize && c.input_gate != XLSTM_MLSTM_SIGMOID) return XLSTM_BAD_VALUE;
   if (!(c.soft_cap >= 0) || !std::isfinite(c.soft_cap)) return XLSTM_BAD_VALUE;
   if (!(c.eps >= 0) || !std::isfinite(c.eps)) return XLSTM_BAD_VALUE;
+  if (!(c.start_m <= 0 && c.start_m >= -1e30)) return XLSTM_BAD_VALUE;
   return XLSTM_OK;
 }
 

@@ -3,6 +3,8 @@
 // algorithm.
 #include <omp.h>
 
+#include <utility>
+
 #include "kernels/mlstm/mlstm_chunk.h"
 
 namespace xlstm::kernels::mlstm {
@@ -29,7 +31,10 @@ struct BwdScratch {
   T* dnum;                       // [kTileRows, V] dh / N
   T* dl;                         // [kTileRows] gradient of l
   T *scores, *d_scores, *decay;  // [kTileRows, kTileCols], [kTileRows, kTileCols], [kTileCols]
-  T *q_dq, *k_dk;                // per step of the chunk
+  // Per step of the chunk: <q, dq> and <k, dk>, and what goes into m_t through eps.
+  double *q_dq, *k_dk;
+  T* dm;
+  double* products;  // [kTileCols] P dP of one row
 
   BwdScratch(Scratch& s, const xlstm_mlstm_config& c)
       : gates(s, backward_chunk(c)),
@@ -44,8 +49,10 @@ struct BwdScratch {
         scores(s.take<T>(kTileRows * kTileCols)),
         d_scores(s.take<T>(kTileRows * kTileCols)),
         decay(s.take<T>(kTileCols)),
-        q_dq(s.take<T>(backward_chunk(c))),
-        k_dk(s.take<T>(backward_chunk(c))) {}
+        q_dq(s.take<double>(backward_chunk(c))),
+        k_dk(s.take<double>(backward_chunk(c))),
+        dm(s.take<T>(backward_chunk(c))),
+        products(s.take<double>(kTileCols)) {}
 };
 
 template <class T>
@@ -107,6 +114,7 @@ class BwdHead {
       const bool flows = !cut && (begin > 0 || wants_initial);
       chunk(begin, end - begin, state_before, has_state_grad ? state_after : -1, flows);
       has_state_grad = flows;
+      if (cut) later_dm_ = 0;
       if (live_before) state_after = state_before;
       end = begin;
       if (begin == document && begin > 0) document = document_begin(reset, begin - 1);
@@ -125,11 +133,12 @@ class BwdHead {
   int64_t L;
   T query_scale;
   bool initial_live_ = false;
+  double later_dm_ = 0;  // gradient of the stabiliser, on its way back in time
 
   HeadState<T> stored(int64_t at) const {
     return {s.all_C + at * c.K * c.V, s.all_n + at * c.K, s.all_m[at], true};
   }
-  T m_at_start(int64_t state) const { return state < 0 ? T(0) : s.all_m[state]; }
+  T m_at_start(int64_t state) const { return state < 0 ? zero_state_m<T>(c) : s.all_m[state]; }
 
   // Recomputes the live states at the chunk starts. Returns the index one past those before the
   // chunks; there stands the final state if it is wanted.
@@ -141,7 +150,8 @@ class BwdHead {
   void tile(int64_t begin, int64_t r0, int64_t rows, int64_t c0, int64_t cols, bool add_dq);
   void score_gradients(int64_t r0, int64_t rows, int64_t c0, int64_t cols);
   void pass_to_state(int64_t begin, int64_t r0, int64_t rows, T keep);
-  void gate_gradients(int64_t begin, int64_t n, double at_end, bool fresh);
+  void gate_gradients(int64_t begin, int64_t n, double at_end, int64_t before);
+  T stabiliser_gradient(int64_t t, T m_before, T& d_log_f);
   void store_initial(bool cut);
 };
 
@@ -155,7 +165,7 @@ int64_t BwdHead<T>::walk_forward(bool wants_final) {
     const int64_t end = chunk_end(reset, begin, c.T, L);
     if (reset != nullptr && reset[begin] != 0) {
       state.live = false;
-      state.m = 0;
+      state.m = zero_state_m<T>(c);
     }
     const bool needed = end < c.T ? reset == nullptr || reset[end] == 0 : wants_final;
     // A state with which a chunk begins is kept, and the next one is built beside it.
@@ -208,7 +218,7 @@ void BwdHead<T>::chunk(int64_t begin, int64_t n, int64_t before, int64_t after, 
       pass_to_state(begin, r0, rows, r0 == 0 ? keep : T(1));
     }
   }
-  gate_gradients(begin, n, at_end, before < 0);
+  gate_gradients(begin, n, at_end, before);
 }
 
 // dk = alpha (dC v + dn) and dv = alpha dC^T k: what comes back from after the chunk.
@@ -231,16 +241,19 @@ void BwdHead<T>::read_state_gradient(int64_t begin, int64_t n, bool active) {
       copy_or_zero<T>(key, nullptr, c.K);
       copy_or_zero<T>(value, nullptr, c.V);
     }
+    s.k_dk[t] = active ? dot_wide(k[begin + t], key, c.K) : 0.0;
   }
 }
 
 // The gradients of numerator and l: dh / N, and dl from -<dh, h> / N.
 template <class T>
 void BwdHead<T>::prepare_rows(int64_t begin, int64_t r0, int64_t rows) {
+  const bool wants_dm = c.stabilizer_gradient && c.input_gate == XLSTM_MLSTM_EXPONENTIAL;
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t t = begin + r0 + r;
     T* row = s.dnum + r * c.V;
-    s.dl[r] = T(0);
+    s.dl[r] = s.dm[r0 + r] = T(0);
+    s.q_dq[r0 + r] = 0;
     if (dh.data == nullptr) {
       copy_or_zero<T>(row, nullptr, c.V);
     } else if (!c.normalize) {
@@ -249,9 +262,13 @@ void BwdHead<T>::prepare_rows(int64_t begin, int64_t r0, int64_t rows) {
       const T m = head_of<T>(a.saved_m, index, c.T)[t], l = head_of<T>(a.saved_l, index, c.T)[t];
       const T floor = vec::exp(floor_exponent(m));
       // Another form or chunk size may have rounded the saved m otherwise than it is here.
-      const T n = denominator(l, floor, static_cast<T>(c.eps)) * vec::exp(m - s.gates.m[r0 + r]);
+      const T eps = static_cast<T>(c.eps), n_saved = denominator(l, floor, eps);
+      const T n = n_saved * vec::exp(m - s.gates.m[r0 + r]);
       scale_to(row, dh[t], T(1) / n, c.V);
-      if (!c.detach_normalizer) s.dl[r] = denominator_gradient(l, floor, n, dot(h[t], dh[t], c.V));
+      if (c.detach_normalizer) continue;
+      const T h_dh = static_cast<T>(dot_wide(h[t], dh[t], c.V));
+      s.dl[r] = denominator_gradient(l, floor, n, h_dh);
+      if (wants_dm) s.dm[r0 + r] = -h_dh * eps / n_saved;
     }
   }
 }
@@ -265,10 +282,13 @@ void BwdHead<T>::read_state(int64_t begin, int64_t r0, int64_t rows, const HeadS
     T* row = dq[begin + r0 + r];
     if (c.normalize && !c.detach_normalizer) add_scaled(row, state.n, query_scale * s.dl[r], c.K);
     scale_to(row, row, s.gates.beta[r0 + r], c.K);
+    s.q_dq[r0 + r] = dot_wide(q[begin + r0 + r], row, c.K);
   }
 }
 
-// P = S D and dS = s D (dnum v + dl), from S = s q k and dnum v.
+// P = S D and dS = s D (dnum v + dl), from S = s q k and dnum v. The gates' gradients are sums of
+// P dP over rows and columns; these sums largely cancel, so they are taken here rather than from
+// <q, dq> and <k, dk>, which are the same but for K times the rounding.
 template <class T>
 void BwdHead<T>::score_gradients(int64_t r0, int64_t rows, int64_t c0, int64_t cols) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -277,9 +297,13 @@ void BwdHead<T>::score_gradients(int64_t r0, int64_t rows, int64_t c0, int64_t c
     const T dl = s.dl[r];
     decay(s.decay, s.gates.u + c0, s.gates.w[r0 + r], seen);
     for (int64_t j = 0; j < seen; ++j) {
+      const double dp = static_cast<double>(ds[j]) + static_cast<double>(dl);
       p[j] *= s.decay[j];
-      ds[j] = (ds[j] + dl) * (query_scale * s.decay[j]);
+      ds[j] = static_cast<T>(dp) * (query_scale * s.decay[j]);
+      s.products[j] = static_cast<double>(p[j]) * dp;
     }
+    s.q_dq[r0 + r] += sum(s.products, seen);
+    add_scaled(s.k_dk + c0, s.products, 1.0, seen);
     for (int64_t j = seen; j < cols; ++j) p[j] = ds[j] = T(0);
   }
 }
@@ -314,24 +338,34 @@ void BwdHead<T>::pass_to_state(int64_t begin, int64_t r0, int64_t rows, T keep) 
               c.V);
 }
 
+// Takes the gradient of m_t back to what decided it: returns the input gate's, or adds the forget
+// gate's and leaves the rest to m_{t-1}.
+template <class T>
+T BwdHead<T>::stabiliser_gradient(int64_t t, T m_before, T& d_log_f) {
+  later_dm_ += static_cast<double>(s.dm[t]);
+  const double top = t > 0 ? s.gates.w[t - 1] : static_cast<double>(m_before);
+  if (s.gates.u[t] > top) return static_cast<T>(std::exchange(later_dm_, 0.0));
+  d_log_f += static_cast<T>(later_dm_);
+  return T(0);
+}
+
 // di = <k, dk>, d log f_t = <C, dC> + <n, dn> at the end + sum over the chunk's later steps and t
 // of <q, dq> - <k, dk>; then through the sigmoids and the soft cap.
 template <class T>
-void BwdHead<T>::gate_gradients(int64_t begin, int64_t n, double at_end, bool fresh) {
+void BwdHead<T>::gate_gradients(int64_t begin, int64_t n, double at_end, int64_t before) {
   const T cap = static_cast<T>(c.soft_cap);
-  for (int64_t t = 0; t < n; ++t) {
-    s.q_dq[t] = dot(q[begin + t], dq[begin + t], c.K);
-    s.k_dk[t] = dot(k[begin + t], dk[begin + t], c.K);
-  }
+  const bool fresh = before < 0;
+  const T m_before = m_at_start(before);
   double later = at_end;
   for (int64_t t = n; t-- > 0;) {
-    later += static_cast<double>(s.q_dq[t]) - static_cast<double>(s.k_dk[t]);
+    later += s.q_dq[t] - s.k_dk[t];
     // The first forget gate of a document multiplies zeros; the sum would leave rounding noise.
-    const T d_log_f = fresh && t == 0 ? T(0) : static_cast<T>(later);
+    T d_log_f = fresh && t == 0 ? T(0) : static_cast<T>(later);
+    const T d_log_i = static_cast<T>(s.k_dk[t]) + stabiliser_gradient(t, m_before, d_log_f);
     const T f_capped = s.gates.f[t], i_capped = s.gates.i[t];
     *df[begin + t] = d_log_f * vec::sigmoid(-f_capped) * soft_cap_gradient(f_capped, cap);
     const T through = c.input_gate == XLSTM_MLSTM_SIGMOID ? vec::sigmoid(-i_capped) : T(1);
-    *di[begin + t] = s.k_dk[t] * through * soft_cap_gradient(i_capped, cap);
+    *di[begin + t] = d_log_i * through * soft_cap_gradient(i_capped, cap);
   }
 }
 
@@ -342,7 +376,7 @@ void BwdHead<T>::store_initial(bool cut) {
   if (a.dn0 != nullptr && c.normalize)
     copy_or_zero(head_of<T>(a.dn0, index, c.K), cut ? nullptr : s.dn, c.K);
   if (a.dm0 == nullptr) return;
-  double total = 0;
+  double total = later_dm_;
   if (!cut && c.input_gate == XLSTM_MLSTM_EXPONENTIAL) {
     const T *C0 = head_of<T>(a.C0, index, size), *n0 = head_of<T>(a.n0, index, c.K);
     for (int64_t r = 0; r < c.K && C0 != nullptr; ++r)

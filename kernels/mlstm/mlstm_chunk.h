@@ -74,6 +74,32 @@ inline T sum(const T* a, int64_t n) {
   return total;
 }
 
+// The same in double: for sums that nearly cancel.
+template <class T>
+inline double dot_wide(const T* a, const T* b, int64_t n) {
+  constexpr int64_t kLanes = 8;
+  double partial[kLanes] = {}, total = 0;
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane)
+      partial[lane] += static_cast<double>(a[j + lane]) * static_cast<double>(b[j + lane]);
+  for (const double p : partial) total += p;
+  for (; j < n; ++j) total += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+  return total;
+}
+
+template <class T>
+inline double sum_wide(const T* a, int64_t n) {
+  constexpr int64_t kLanes = 8;
+  double partial[kLanes] = {}, total = 0;
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane) partial[lane] += static_cast<double>(a[j + lane]);
+  for (const double p : partial) total += p;
+  for (; j < n; ++j) total += static_cast<double>(a[j]);
+  return total;
+}
+
 template <class T>
 inline void scale_to(T* to, const T* from, T factor, int64_t n) {
   for (int64_t j = 0; j < n; ++j) to[j] = factor * from[j];
@@ -261,6 +287,12 @@ void update_state(const xlstm_mlstm_config& c, const Rows<const T>& k, const Row
   state.live = true;
 }
 
+// With the sigmoid gate m is not used and stays 0.
+template <class T>
+inline T zero_state_m(const xlstm_mlstm_config& c) {
+  return c.input_gate == XLSTM_MLSTM_EXPONENTIAL ? static_cast<T>(c.start_m) : T(0);
+}
+
 // The state before the first step. A state of which nothing was given is zero, and not live.
 template <class T>
 void load_state(const xlstm_mlstm_config& c, const void* C, const void* n, const void* m,
@@ -269,7 +301,7 @@ void load_state(const xlstm_mlstm_config& c, const void* C, const void* n, const
     return p == nullptr ? nullptr : static_cast<const T*>(p) + offset;
   };
   const bool exponential = c.input_gate == XLSTM_MLSTM_EXPONENTIAL;
-  state.m = exponential && m != nullptr ? *at(m, head) : T(0);
+  state.m = exponential && m != nullptr ? *at(m, head) : zero_state_m<T>(c);
   state.live = C != nullptr || (c.normalize && n != nullptr) || (exponential && m != nullptr);
   if (!state.live) return;
   copy_or_zero(state.C, at(C, head * c.K * c.V), c.K * c.V);

@@ -12,16 +12,16 @@ template <class T>
 struct FwdScratch {
   HeadState<T> state;
   ChunkGates<T> gates;
-  T* weighted;     // [kTileCols, K] keys times alpha
-  T* scores;       // [kTileRows, kTileCols]
-  T* denominator;  // [kTileRows] l_t
+  T* weighted;          // [kTileCols, K] keys times alpha
+  T* scores;            // [kTileRows, kTileCols]
+  double* denominator;  // [kTileRows] l_t; its terms may nearly cancel
 
   FwdScratch(Scratch& s, const xlstm_mlstm_config& c)
       : state{s.take<T>(c.K * c.V), s.take<T>(c.K)},
         gates(s, chunk_length(c)),
         weighted(s.take<T>(kTileCols * c.K)),
         scores(s.take<T>(kTileRows * kTileCols)),
-        denominator(s.take<T>(kTileRows)) {}
+        denominator(s.take<double>(kTileRows)) {}
 };
 
 template <class T>
@@ -65,7 +65,7 @@ struct FwdHead {
       scale_to(row, row, s.gates.beta[r0 + r], c.V);
       if (c.normalize) {
         s.denominator[r] =
-            query_scale * s.gates.beta[r0 + r] * dot(q[begin + r0 + r], s.state.n, c.K);
+            query_scale * s.gates.beta[r0 + r] * dot_wide(q[begin + r0 + r], s.state.n, c.K);
       }
     }
   }
@@ -80,7 +80,7 @@ struct FwdHead {
       const int64_t seen = std::clamp<int64_t>(r0 + r - c0 + 1, 0, cols);
       multiply_decay(row, s.gates.u + c0, s.gates.w[r0 + r], seen);
       for (int64_t j = seen; j < cols; ++j) row[j] = T(0);
-      if (c.normalize) s.denominator[r] += sum(row, seen);
+      if (c.normalize) s.denominator[r] += sum_wide(row, seen);
     }
     gemm_serial(Trans::no, Trans::no, rows, c.V, cols, T(1), s.scores, kTileCols, v[begin + c0],
                 v.stride, add ? T(1) : T(0), h[begin + r0], h.stride);
@@ -92,7 +92,7 @@ struct FwdHead {
       const T m = s.gates.m[r0 + r];
       if (saved_m != nullptr) saved_m[t] = m;
       if (!c.normalize) continue;
-      const T l = s.denominator[r];
+      const T l = static_cast<T>(s.denominator[r]);
       if (saved_l != nullptr) saved_l[t] = l;
       const T n = denominator(l, vec::exp(floor_exponent(m)), eps);
       T* row = h[t];
@@ -108,7 +108,7 @@ struct FwdHead {
       if (s.state.live) {
         read_state(begin, r0, rows, s);
       } else {
-        copy_or_zero<T>(s.denominator, nullptr, rows);
+        copy_or_zero<double>(s.denominator, nullptr, rows);
       }
       for (int64_t c0 = 0; c0 < r0 + rows; c0 += kTileCols) {
         read_tile(begin, r0, rows, c0, std::min(kTileCols, r0 + rows - c0), add, s);
@@ -141,7 +141,7 @@ void forward_head(const xlstm_mlstm_fwd_args& a, int64_t index, FwdScratch<T>& s
     const int64_t end = chunk_end(head.reset, begin, c.T, chunk_length(c));
     if (head.reset != nullptr && head.reset[begin] != 0) {
       s.state.live = false;
-      s.state.m = 0;
+      s.state.m = zero_state_m<T>(c);
     }
     head.chunk(begin, end - begin, s);
     if (end < c.T || wants_state)

@@ -100,7 +100,7 @@ void sequence_head(const xlstm_mlstm_fwd_args& a, int64_t index, T* C, T* n) {
   for (int64_t t = 0; t < c.T; ++t) {
     if (a.reset != nullptr && a.reset[b * c.T + t] != 0) {
       state.live = false;
-      state.m = 0;
+      state.m = zero_state_m<T>(c);
     }
     if (!state.live) {
       copy_or_zero<T>(C, nullptr, c.K * c.V);

@@ -26,10 +26,12 @@ Tensors mlstm(const Tensors& in, const OpAttributes& a) {
   const int64_t B = q.size(0), T = q.size(1), H = q.size(2), K = q.size(3), V = v.size(3);
   const bool sigmoid = a.has("sigmoid_gate"), normalize = !a.has("no_normalizer");
   const double cap = a.get("soft_cap"), eps = a.get("eps", 1e-6);
+  const double start_m = sigmoid ? 0 : a.get("start_m");
   const Tensor h = Tensor::zeros({B, T, H, V}, DType::f64);
   const Tensor C = copy_or_zeros(in[5], {B, H, K, V});
   const Tensor n = copy_or_zeros(normalize ? in[6] : Tensor{}, {B, H, K});
-  const Tensor m = copy_or_zeros(sigmoid ? Tensor{} : in[7], {B, H});
+  const Tensor m =
+      !sigmoid && in[7].defined() ? in[7].clone() : Tensor::full({B, H}, start_m, DType::f64);
   for (int64_t bh = 0; bh < B * H; ++bh) {
     double *c = values(C) + bh * K * V, *norm = values(n) + bh * K, &top = values(m)[bh];
     for (int64_t t = 0; t < T; ++t) {
@@ -37,7 +39,7 @@ Tensors mlstm(const Tensors& in, const OpAttributes& a) {
       if (reset.defined() && reset.data<uint8_t>()[bh / H * T + t] != 0) {
         for (int64_t j = 0; j < K * V; ++j) c[j] = 0;
         for (int64_t j = 0; j < K; ++j) norm[j] = 0;
-        top = 0;
+        top = start_m;
       }
       const double log_f = log_of_sigmoid(capped(values(f)[at], cap));
       const double log_i =
