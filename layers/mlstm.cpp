@@ -63,8 +63,8 @@ void MlstmConfig::validate(int64_t embedding_dim) const {
   require<ConfigError>(conv1d_kernel_size >= 1 && conv1d_kernel_size <= 1024,
                        "mlstm.conv1d_kernel_size: got ", conv1d_kernel_size,
                        ", expected 1 to 1024");
-  require<ConfigError>(chunk_size >= 1 && chunk_size <= 4096, "mlstm.chunk_size: got ", chunk_size,
-                       ", expected 1 to 4096");
+  require<ConfigError>(chunk_size >= 1 && chunk_size <= 65536, "mlstm.chunk_size: got ", chunk_size,
+                       ", expected 1 to 65536");
 }
 
 MlstmLayer::MlstmLayer(const BlockPlace& place, const MlstmConfig& config,
@@ -173,8 +173,8 @@ void MlstmLargeConfig::validate() const {
   };
   divides("query and key", qk_width());
   divides("value", v_width());
-  require<ConfigError>(chunk_size >= 1 && chunk_size <= 4096, "chunk_size: got ", chunk_size,
-                       ", expected 1 to 4096");
+  require<ConfigError>(chunk_size >= 1 && chunk_size <= 65536, "chunk_size: got ", chunk_size,
+                       ", expected 1 to 65536");
   require<ConfigError>(eps > 0 && norm_eps > 0, "eps, norm_eps: got ", eps, " and ", norm_eps,
                        ", expected positive numbers");
   require<ConfigError>(std::isfinite(gate_soft_cap) && gate_soft_cap >= 0, "gate_soft_cap: got ",

@@ -143,7 +143,7 @@ std::vector<KeyRule> paper_rules() {
       {"xlstm.tie_weights", "The head uses the embedding's weights."},
       {"xlstm.weight_decay_on_embedding", "Weight decay acts on the embedding too."},
       {"xlstm.add_embedding_dropout", "Dropout after the embedding."},
-      {"xlstm.mlstm_block.mlstm.conv1d_kernel_size", "Steps that the convolution sees.", 0, 1024},
+      {"xlstm.mlstm_block.mlstm.conv1d_kernel_size", "Steps that the convolution sees.", 1, 1024},
       {"xlstm.mlstm_block.mlstm.qkv_proj_blocksize",
        "Width of the blocks of the query, key and value projections.", 1, 16777216},
       {"xlstm.mlstm_block.mlstm.num_heads", "Heads of an mLSTM layer.", 1, 65536},
@@ -154,6 +154,9 @@ std::vector<KeyRule> paper_rules() {
        1048576},
       {"xlstm.mlstm_block.mlstm.chunk_size",
        "Steps computed together; changes the speed and not the result.", 1, 65536},
+      {"xlstm.mlstm_block.mlstm.stabilizer_gradient",
+       "Adds the gradient through the denominator's eps, about 1e-6 of the gates'; for "
+       "comparisons."},
       {"xlstm.slstm_block.slstm.num_heads", "Heads of an sLSTM layer.", 1, 65536},
       {"xlstm.slstm_block.slstm.conv1d_kernel_size",
        "Steps that the convolution sees; 0: no convolution.", 0, 1024},
