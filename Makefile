@@ -41,6 +41,9 @@ check:
 	@bash tests/layering.sh
 	@bash tests/format.sh
 
+fuzz:
+	@bash tests/fuzz/run.sh
+
 bench: build
 	@build/$(PRESET)/tests/bench_train_step
 

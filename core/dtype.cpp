@@ -1,6 +1,7 @@
 #include "core/dtype.h"
 
 #include <bit>
+#include <cstring>
 
 #include "core/error.h"
 
@@ -78,11 +79,16 @@ xlstm_dtype kernel_dtype(DType dtype) {
 }
 
 float f16_to_float(uint16_t bits) {
-  return static_cast<float>(std::bit_cast<_Float16>(bits));
+  _Float16 half;
+  std::memcpy(&half, &bits, sizeof half);
+  return static_cast<float>(half);
 }
 
 uint16_t float_to_f16(float value) {
-  return std::bit_cast<uint16_t>(static_cast<_Float16>(value));
+  const auto half = static_cast<_Float16>(value);
+  uint16_t bits = 0;
+  std::memcpy(&bits, &half, sizeof bits);
+  return bits;
 }
 
 }  // namespace xlstm

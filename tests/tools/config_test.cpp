@@ -193,10 +193,13 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
       {"a: !!python/object:os.system x", "a.yaml:1", "tags are not supported"},
       {"? [a]\n: 1", "a.yaml:1", "a key must be a plain word"},
       {"trainer: {max_steps: 1\n", "a.yaml:", "not valid YAML"},
-      {"--- {}\n--- {}\n", "a.yaml", "2 YAML documents"},
+      {"--- {}\n--- {}\n", "a.yaml", "more than one YAML document"},
       {"[1, 2]", "a.yaml", "expected sections"},
       {"hello", "a.yaml", "expected sections"},
       {"\xff: 1", "a.yaml", "not UTF-8"},
+      {"a: \"\\ud800\"", "a.yaml:1", ""},
+      {"\x01: 1", "a.yaml", "control character at byte 0"},
+      {"trainer: {limit_val_batches: 0}", "trainer.limit_val_batches", "at least 1"},
   };
   CHECK(kWrong.size() >= 60);
   for (const WrongConfig& wrong : kWrong) {
@@ -325,6 +328,7 @@ TEST_CASE("YAML that would eat time or memory is refused") {
   for (int i = 0; i < 100; ++i) deep += std::string(static_cast<size_t>(i), ' ') + "a:\n";
   CHECK_THROWS_AS(parse_yaml(deep + std::string(100, ' ') + "a: 1", "x"), ConfigError);
   CHECK_THROWS_AS(parse_yaml("a: *nowhere", "x"), ConfigError);
+  CHECK_THROWS_AS(parse_yaml(",a:nul", "x"), ConfigError);  // yaml-cpp's LoadAll never returns
   CHECK(parse_yaml("a: &x [1]\nb: *x", "x").find("b")->size() == 1);
 }
 

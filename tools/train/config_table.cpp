@@ -30,8 +30,7 @@ std::vector<KeyRule> run_rules() {
        "How often to validate: an integer counts training batches, a number with a point is the "
        "part of an epoch.",
        0, kMany},
-      {"trainer.limit_val_batches",
-       "Batches of a validation; -1 or 1.0: all of them; 0: never validate.", -1, kMany},
+      {"trainer.limit_val_batches", "Batches of a validation; -1 or 1.0: all of them.", -1, kMany},
       {"trainer.log_every_n_steps", "Optimizer steps between rows of metrics.jsonl.", 1, kMany},
       {"trainer.accumulate_grad_batches",
        "Batches whose gradients are averaged for one optimizer step.", 1, 1e6},

@@ -1,9 +1,12 @@
 #include "tools/train/yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <sstream>
 #include <unordered_set>
 
 #include "core/error.h"
@@ -117,6 +120,7 @@ class Converter {
     throw_error<ConfigError>(source_, line >= 0 ? ":" + std::to_string(line + 1) : "", ": ", what);
   }
   Json scalar(const YAML::Node& node) const {
+    check_text(node);
     if (node.Tag() == "!") return Json(node.Scalar());  // it was quoted
     try {
       return parse_scalar(node.Scalar());
@@ -124,12 +128,17 @@ class Converter {
       fail(node, error.what());
     }
   }
+  // Escapes such as "\\ud800" can make what is no text.
+  void check_text(const YAML::Node& node) const {
+    if (!is_utf8(node.Scalar())) fail(node, "not a text: " + excerpt(node.Scalar()));
+  }
   Json map(const YAML::Node& node, int depth) {
     Json::Object members;
     std::unordered_set<std::string> keys;
     for (const auto& member : node) {
       if (!member.first.IsScalar()) fail(member.first, "a key must be a plain word");
       const std::string& key = member.first.Scalar();
+      check_text(member.first);
       if (!keys.insert(key).second) fail(member.first, "duplicate key " + excerpt(key));
       members.emplace_back(key, convert(member.second, depth + 1));
     }
@@ -139,6 +148,32 @@ class Converter {
   const std::string& source_;
   int64_t n_values_ = 0;
 };
+
+// Hears a document and keeps nothing.
+class Listener : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// YAML::LoadAll would say how many documents there are, but never returns from some malformed ones.
+void require_one_document(std::string_view text, const std::string& source) {
+  std::istringstream stream{std::string(text)};
+  YAML::Parser parser(stream);
+  Listener listener;
+  parser.HandleNextDocument(listener);
+  require<ConfigError>(!parser, source, ": more than one YAML document, or text after the value");
+}
 
 // A string that reads back as itself without quotes.
 bool is_plain(const std::string& text) {
@@ -183,12 +218,15 @@ Json parse_yaml(std::string_view text, const std::string& source) {
   require<ConfigError>(text.size() <= kMaxBytes, source, ": too large, got ", text.size(),
                        " bytes, expected at most ", kMaxBytes);
   require<ConfigError>(is_utf8(text), source, ": not UTF-8 text");
+  // YAML forbids control characters, and the parser takes NUL bytes for another encoding.
+  const auto control = std::find_if(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\r' && c != '\t';
+  });
+  require<ConfigError>(control == text.end(), source, ": control character at byte ",
+                       control - text.begin());
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.empty()) return Json();
-    require<ConfigError>(documents.size() == 1, source, ": got ", documents.size(),
-                         " YAML documents, expected 1");
-    return Converter(source).convert(documents[0], 0);
+    require_one_document(text, source);
+    return Converter(source).convert(YAML::Load(std::string(text)), 0);
   } catch (const YAML::Exception& error) {
     throw_error<ConfigError>(source, ":", error.mark.line + 1, ": not valid YAML: ", error.msg);
   }
