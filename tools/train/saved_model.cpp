@@ -23,7 +23,7 @@ bool is_foreign(const std::string& path, const FileSystem& files) {
 
 SavedModel load_saved_model(const std::string& ckpt_path, const std::vector<std::string>& configs,
                             const std::vector<std::pair<std::string, std::string>>& overrides,
-                            const FileSystem& files) {
+                            bool exact_gradients, const FileSystem& files) {
   SavedModel saved;
   if (is_foreign(ckpt_path, files)) {
     saved.path = ckpt_path;
@@ -37,6 +37,9 @@ SavedModel load_saved_model(const std::string& ckpt_path, const std::vector<std:
     all.insert(all.end(), configs.begin(), configs.end());
     saved.config = load_run_config(all, overrides, files);
   }
+  if (auto* paper = std::get_if<layers::XlstmModelConfig>(&saved.config.model);
+      paper != nullptr && exact_gradients)
+    paper->mlstm_block.mlstm.stabilizer_gradient = true;
   const DType dtype = saved.config.trainer.precision == "64-true" ? DType::f64 : DType::f32;
   saved.model = layers::make_language_model(
       saved.config.model, static_cast<uint64_t>(saved.config.seed_everything), dtype);

@@ -22,9 +22,11 @@ struct SavedModel {
 
 // `ckpt_path` as in resolve_checkpoint, or weights of other origin (a .safetensors file, or a
 // folder of them), which then need a config. The checkpoint's own config is the base; `configs` and
-// `overrides` go on top. FileError, FormatError, ConfigError.
+// `overrides` go on top. With `exact_gradients` the mLSTM's backward includes what training leaves
+// out (stabilizer_gradient), for comparisons. FileError, FormatError, ConfigError.
 SavedModel load_saved_model(const std::string& ckpt_path, const std::vector<std::string>& configs,
                             const std::vector<std::pair<std::string, std::string>>& overrides,
+                            bool exact_gradients = false,
                             const FileSystem& files = real_file_system());
 
 // The tokenizer at `path`; if that is empty, the one beside the weights, or the config's.
