@@ -40,6 +40,7 @@ asan tsan: setup
 check:
 	@bash tests/layering.sh
 	@bash tests/format.sh
+	@bash tests/self_contained_headers.sh
 
 fuzz:
 	@bash tests/fuzz/run.sh

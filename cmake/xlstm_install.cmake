@@ -15,13 +15,23 @@ install(
 if(TARGET xlstm)
   install(TARGETS xlstm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-foreach(folder kernels core layers optim data tools/train)
+foreach(folder core layers optim data tools/train)
   install(
     DIRECTORY ${folder}/
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/${folder}
     FILES_MATCHING
     PATTERN "*.h")
 endforeach()
+# Of kernels/ only the C interface: types.h and <op>/<op>.h. The other headers there hold inline code that
+# depends on the compiler flags of this build.
+file(GLOB kernel_rooms CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} kernels/*)
+foreach(room IN LISTS kernel_rooms)
+  get_filename_component(op ${room} NAME)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/${room}/${op}.h)
+    install(FILES ${room}/${op}.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/${room})
+  endif()
+endforeach()
+install(FILES kernels/common/types.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/kernels/common)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xlstm)
 install(EXPORT xlstm-targets NAMESPACE xlstm:: DESTINATION ${package_dir})

@@ -1,0 +1,66 @@
+// docs/ops.md is what the op table says. XLSTM_UPDATE_DOCS=1 makes this test write the page anew.
+#include <cstdlib>
+#include <sstream>
+#include <string>
+
+#include "core/file_system.h"
+#include "core/op_info.h"
+#include "tests/catch.h"
+
+namespace xlstm {
+namespace {
+
+const char* const kHead = R"(# Operations
+
+*This page is made from the program: `XLSTM_UPDATE_DOCS=1 build/cpu/tests/test_docs_ops_doc` writes it anew.*
+
+The op table, row by row: a function of `xlstm::ops` or one form of it, under the header in `core/ops/` that
+documents its shapes, element types and errors. The same rows drive the tests: each op is compared with a
+double-precision oracle, its gradient with central differences, and its results for 1, 2 and 3 threads with
+each other, bit by bit.
+
+- **gradient**: autograd can differentiate it.
+- **composed twin**: the op is fused, and the same exists made of small ops. `XLSTM_FORCE_REFERENCE=1`
+  runs the twin instead, which tells a wrong kernel from a wrong model.
+- **float32**: the largest error that the tests allow a float32 result against the oracle, relative to the
+  largest value of the result.
+)";
+
+std::string ops_page() {
+  std::ostringstream page;
+  page << kHead;
+  std::string group;
+  for (const OpInfo& op : op_table()) {
+    if (op.group != group) {
+      group = op.group;
+      page << "\n## " << group
+           << "\n\n| op | what it computes | gradient | composed twin | float32 |\n"
+           << "|---|---|---|---|---|\n";
+    }
+    page << "| `" << op.name << "` | " << op.summary << " | " << (op.has_gradient ? "yes" : "no")
+         << " | " << (op.composed != nullptr ? "yes" : "no") << " | " << op.float_tolerance
+         << " |\n";
+  }
+  return page.str();
+}
+
+TEST_CASE("docs/ops.md is what the op table says") {
+  const std::string path = std::string(XLSTM_SOURCE_DIR) + "/docs/ops.md";
+  FileSystem& files = real_file_system();
+  if (std::getenv("XLSTM_UPDATE_DOCS") != nullptr) files.write_file(path, ops_page());
+  INFO("to write it anew: XLSTM_UPDATE_DOCS=1 build/cpu/tests/test_docs_ops_doc");
+  CHECK(files.read_file(path) == ops_page());
+}
+
+TEST_CASE("op names are unique, and summaries fit a table cell") {
+  for (const OpInfo& op : op_table()) {
+    INFO(op.name);
+    const std::string summary = op.summary;
+    CHECK(!summary.empty());
+    CHECK(summary.find_first_of("|\n") == std::string::npos);
+    CHECK(find_op(op.name) == &op);
+  }
+}
+
+}  // namespace
+}  // namespace xlstm
