@@ -6,4 +6,4 @@ build/xlstm fit --config tools/configs/demo.yaml
 echo
 echo "A story by the model just trained (build/xlstm generate --ckpt_path last --trainer.name demo):"
 echo
-build/xlstm generate --ckpt_path last --trainer.name demo --prompt "One morning" --seed 7
+build/xlstm generate --ckpt_path last --trainer.name demo --prompt "One morning" --seed 3 --temperature 0.6
