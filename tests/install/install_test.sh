@@ -55,10 +55,15 @@ status=0
 [ "$(wc -l <"$work/token_stream.out")" -eq 1 ] && grep -q "^token_stream: .*no_such_run" "$work/token_stream.out" ||
   fail "token_stream: unclear error for a missing path" "$work/token_stream.out"
 
-# The command, where it was built, runs from where it was installed.
-if [ -e "$work/prefix/bin/xlstm" ]; then
-  quietly command "$work/prefix/bin/xlstm" --version
-fi
+# The installed command trains a tiny model, and token_stream tells what it has learnt (nothing, but it tells it).
+(cd "$work" && quietly fit prefix/bin/xlstm fit --trainer.max_steps 3 --trainer.enable_progress_bar false \
+  --data.n_stories 200 --data.vocab_size 400 --data.max_length 32 --data.batch_size 2 \
+  --model.embedding_dim 32 --model.num_blocks 2)
+"$work/token_stream/token_stream" "$work/runs/xlstm/version_0" "Once upon" >"$work/text.out" 2>&1 ||
+  fail "token_stream did not run" "$work/text.out"
+[ "$(head -c 9 "$work/text.out")" = "Once upon" ] && [ "$(wc -c <"$work/text.out")" -gt 30 ] ||
+  fail "token_stream gave no text" "$work/text.out"
+
 # A component that does not exist is refused by name.
 mkdir "$work/wrong"
 printf 'cmake_minimum_required(VERSION 3.25)\nproject(wrong LANGUAGES C)\nfind_package(xlstm REQUIRED COMPONENTS nonsense)\n' \
