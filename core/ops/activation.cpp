@@ -6,7 +6,7 @@
 #include "core/autograd.h"
 #include "core/op_info.h"
 #include "core/ops/activation_composed.h"
-#include "core/ops/view.h"
+#include "core/ops/kernel_call.h"
 #include "kernels/activation/activation.h"
 
 namespace xlstm::ops {

@@ -1,7 +1,7 @@
 #include "kernels/adamw/adamw.h"
 
 #include "core/ops/adamw.h"
-#include "core/ops/row_view.h"
+#include "core/ops/kernel_call.h"
 
 namespace xlstm::ops {
 namespace {
@@ -98,10 +98,8 @@ double sum_of_squares(const Tensor& x) {
   const Tensor values = dense(x);
   double sum = 0;
   const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(), &sum};
-  const int64_t bytes = xlstm_sum_of_squares_workspace(&args);
-  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
-  check_status(xlstm_sum_of_squares_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
-               "sum_of_squares");
+  const Workspace workspace(xlstm_sum_of_squares_workspace(&args));
+  check_status(xlstm_sum_of_squares_cpu(&args, workspace.exec()), "sum_of_squares");
   return sum;
 }
 

@@ -8,11 +8,6 @@
 namespace xlstm::ops {
 namespace {
 
-using kernel_call::dense;
-using kernel_call::dense_last;
-using kernel_call::raw_or_null;
-using kernel_call::require_like;
-
 constexpr const char* kOp = "causal_conv1d";
 
 struct Sizes {
@@ -31,7 +26,7 @@ Sizes check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Ten
   require_like(weight, {s.C, 1, s.KS}, x.dtype(), kOp, "weight");
   require_like(bias, {s.C}, x.dtype(), kOp, "bias");
   require_like(initial_state, {s.B, s.KS - 1, s.C}, x.dtype(), kOp, "initial_state");
-  kernel_call::require_reset(reset, s.B, s.T, kOp);
+  require_reset(reset, s.B, s.T, kOp);
   return s;
 }
 
@@ -72,7 +67,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dweight = raw_or_null(dweight);
   a.dbias = raw_or_null(dbias);
   a.dstate_init = raw_or_null(dstate);
-  const kernel_call::Workspace workspace(xlstm_causal_conv1d_bwd_workspace_cpu(&a));
+  const Workspace workspace(xlstm_causal_conv1d_bwd_workspace_cpu(&a));
   check_status(xlstm_causal_conv1d_bwd_cpu(&a, workspace.exec()), kOp);
   return {dx, dweight, dbias, dstate};
 }
@@ -102,7 +97,7 @@ CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& weight, const Te
   a.y = out.y.raw();
   a.y_stride_b = out.y.stride(0), a.y_stride_t = out.y.stride(1);
   a.state_final = out.final_state.raw();
-  const kernel_call::Workspace workspace(xlstm_causal_conv1d_fwd_workspace_cpu(&a));
+  const Workspace workspace(xlstm_causal_conv1d_fwd_workspace_cpu(&a));
   check_status(xlstm_causal_conv1d_fwd_cpu(&a, workspace.exec()), kOp);
   if (autograd::must_record(inputs)) {
     const auto keep = [](const Tensor& t) { return autograd::Saved(t, kOp); };

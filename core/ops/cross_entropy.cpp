@@ -4,7 +4,7 @@
 
 #include "core/autograd.h"
 #include "core/op_info.h"
-#include "core/ops/row_view.h"
+#include "core/ops/kernel_call.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
 namespace xlstm::ops {
@@ -45,14 +45,14 @@ struct SavedLoss {
 Tensor logits_gradient(const SavedLoss& saved, const Tensor& grad) {
   if (!grad.defined()) return {};
   const Tensor logits = saved.logits.get();
-  const RowView rows = row_view(logits);
+  const Tensor rows = as_rows(logits);
   const Tensor dlogits = Tensor::empty(logits.shape(), logits.dtype());
   xlstm_cross_entropy_bwd_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = saved.targets.numel();
-  args.n_vocab = rows.width;
-  args.logits = rows.tensor.raw();
-  args.logits_stride_row = rows.stride;
+  args.n_vocab = rows.size(1);
+  args.logits = rows.raw();
+  args.logits_stride_row = rows.stride(0);
   args.targets = saved.targets.data<int64_t>();
   args.ignore_index = saved.ignore_index;
   args.soft_cap = saved.soft_cap;
@@ -61,7 +61,7 @@ Tensor logits_gradient(const SavedLoss& saved, const Tensor& grad) {
   args.n_targets = saved.n_targets;
   args.dloss = grad.raw();
   args.dlogits = dlogits.raw();
-  args.dlogits_stride_row = rows.width;
+  args.dlogits_stride_row = rows.size(1);
   check_status(xlstm_cross_entropy_bwd_cpu(&args, {}), "cross_entropy");
   return dlogits;
 }
@@ -72,7 +72,7 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
                                  int64_t ignore_index) {
   check(logits, targets, soft_cap, ignore_index);
   if (force_reference()) return cross_entropy_composed(logits, targets, soft_cap, ignore_index);
-  const RowView rows = row_view(logits);
+  const Tensor rows = as_rows(logits);
   const bool recorded = autograd::must_record({logits});
   // Backward reads the targets again, so a caller's buffer that is refilled meanwhile is copied.
   const Tensor ids = recorded ? targets.clone() : dense(targets);
@@ -83,9 +83,9 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   xlstm_cross_entropy_fwd_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = ids.numel();
-  args.n_vocab = rows.width;
-  args.logits = rows.tensor.raw();
-  args.logits_stride_row = rows.stride;
+  args.n_vocab = rows.size(1);
+  args.logits = rows.raw();
+  args.logits_stride_row = rows.stride(0);
   args.targets = ids.data<int64_t>();
   args.ignore_index = ignore_index;
   args.soft_cap = soft_cap;
@@ -93,10 +93,8 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   args.n_targets = &result.n_targets;
   args.row_max = row_max.raw();
   args.row_sum = row_sum.raw();
-  const int64_t bytes = xlstm_cross_entropy_fwd_workspace(&args);
-  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
-  check_status(xlstm_cross_entropy_fwd_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
-               "cross_entropy");
+  const Workspace workspace(xlstm_cross_entropy_fwd_workspace(&args));
+  check_status(xlstm_cross_entropy_fwd_cpu(&args, workspace.exec()), "cross_entropy");
   if (recorded) {
     SavedLoss saved{autograd::Saved(logits, "cross_entropy"),
                     ids,

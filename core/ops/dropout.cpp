@@ -1,7 +1,7 @@
 #include "core/ops/dropout.h"
 
 #include "core/autograd.h"
-#include "core/ops/row_view.h"
+#include "core/ops/kernel_call.h"
 #include "kernels/dropout/dropout.h"
 
 namespace xlstm::ops {

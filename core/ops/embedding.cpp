@@ -1,7 +1,7 @@
 #include "core/ops/embedding.h"
 
 #include "core/autograd.h"
-#include "core/ops/row_view.h"
+#include "core/ops/kernel_call.h"
 #include "kernels/embedding/embedding.h"
 
 namespace xlstm::ops {
@@ -17,7 +17,7 @@ void check_tokens(const Tensor& tokens, int64_t n_vocab) {
 
 Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& table) {
   if (!grad.defined()) return {};
-  const RowView dy = row_view(grad);
+  const Tensor dy = as_rows(grad);
   const Tensor dweight = Tensor::empty(table, grad.dtype());
   xlstm_embedding_bwd_args args{};
   args.dtype = kernel_dtype(grad.dtype());
@@ -25,13 +25,11 @@ Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& tab
   args.n_vocab = table[0];
   args.D = table[1];
   args.tokens = tokens.data<int64_t>();
-  args.dy = dy.tensor.raw();
-  args.dy_stride_row = dy.stride;
+  args.dy = dy.raw();
+  args.dy_stride_row = dy.stride(0);
   args.dweight = dweight.raw();
-  const int64_t bytes = xlstm_embedding_bwd_workspace(&args);
-  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
-  check_status(xlstm_embedding_bwd_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
-               "embedding");
+  const Workspace workspace(xlstm_embedding_bwd_workspace(&args));
+  check_status(xlstm_embedding_bwd_cpu(&args, workspace.exec()), "embedding");
   return dweight;
 }
 
@@ -51,7 +49,7 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
   // Backward reads the tokens again, so a caller's buffer that is refilled meanwhile is copied.
   const Tensor ids = recorded ? tokens.clone() : dense(tokens);
   check_tokens(ids, weight.size(0));
-  const RowView table = row_view(weight);
+  const Tensor table = as_rows(weight);
   Shape shape = tokens.shape();
   shape.push_back(weight.size(1));
   const Tensor y = Tensor::empty(shape, weight.dtype());
@@ -61,8 +59,8 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
   args.n_vocab = weight.size(0);
   args.D = weight.size(1);
   args.tokens = ids.data<int64_t>();
-  args.weight = table.tensor.raw();
-  args.weight_stride_row = table.stride;
+  args.weight = table.raw();
+  args.weight_stride_row = table.stride(0);
   args.y = y.raw();
   args.y_stride_row = args.D;
   check_status(xlstm_embedding_fwd_cpu(&args, {}), "embedding");

@@ -3,14 +3,10 @@
 #include "core/autograd.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
-#include "core/ops/row_view.h"
 #include "kernels/headwise_linear/headwise_linear.h"
 
 namespace xlstm::ops {
 namespace {
-
-using kernel_call::raw_or_null;
-using kernel_call::require_like;
 
 constexpr const char* kOp = "headwise_linear";
 
@@ -43,7 +39,7 @@ struct Kept {
 Tensors backward(const Kept& k, const Tensors& grads) {
   if (!grads[0].defined()) return {{}, {}, {}};
   const Tensor x = k.x.get(), weight = k.weight.get();
-  const RowView dy = row_view(grads[0]);
+  const Tensor dy = as_rows(grads[0]);
   const DType dtype = grads[0].dtype();
   Tensor dx, dW, dbias;
   if (k.want_x) dx = Tensor::empty(k.x_shape, dtype);
@@ -53,18 +49,18 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dtype = k.dtype;
   a.N = k.s.N, a.H = k.s.H, a.I = k.s.I, a.O = k.s.O;
   if (k.want_weight) {
-    const RowView rows = row_view(x);
-    a.x = rows.tensor.raw();
-    a.x_stride_n = rows.stride;
+    const Tensor rows = as_rows(x);
+    a.x = rows.raw();
+    a.x_stride_n = rows.stride(0);
   }
   a.W = weight.raw();
-  a.dy = dy.tensor.raw();
-  a.dy_stride_n = dy.stride;
+  a.dy = dy.raw();
+  a.dy_stride_n = dy.stride(0);
   a.dx = raw_or_null(dx);
   a.dx_stride_n = k.s.H * k.s.I;
   a.dW = raw_or_null(dW);
   a.dbias = raw_or_null(dbias);
-  const kernel_call::Workspace workspace(xlstm_headwise_linear_bwd_workspace_cpu(&a));
+  const Workspace workspace(xlstm_headwise_linear_bwd_workspace_cpu(&a));
   check_status(xlstm_headwise_linear_bwd_cpu(&a, workspace.exec()), kOp);
   return {dx, dW, dbias};
 }
@@ -75,28 +71,28 @@ Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias
   const Sizes s = check(x, weight, bias);
   const xlstm_dtype dtype = kernel_dtype(x.dtype());
   if (force_reference()) return headwise_linear_composed(x, weight, bias);
-  const RowView rows = row_view(x);
-  const Tensor w = kernel_call::dense(weight), b = kernel_call::dense(bias);
+  const Tensor rows = as_rows(x);
+  const Tensor w = dense(weight), b = dense(bias);
   Shape shape = x.shape();
   shape.back() = s.H * s.O;
   const Tensor y = Tensor::empty(shape, x.dtype());
   xlstm_headwise_linear_fwd_args a{};
   a.dtype = dtype;
   a.N = s.N, a.H = s.H, a.I = s.I, a.O = s.O;
-  a.x = rows.tensor.raw();
-  a.x_stride_n = rows.stride;
+  a.x = rows.raw();
+  a.x_stride_n = rows.stride(0);
   a.W = w.raw();
   a.bias = raw_or_null(b);
   a.y = y.raw();
   a.y_stride_n = s.H * s.O;
-  const kernel_call::Workspace workspace(xlstm_headwise_linear_fwd_workspace_cpu(&a));
+  const Workspace workspace(xlstm_headwise_linear_fwd_workspace_cpu(&a));
   check_status(xlstm_headwise_linear_fwd_cpu(&a, workspace.exec()), kOp);
   if (autograd::must_record({x, weight, bias})) {
     const bool want_weight = weight.requires_grad();
     const Kept kept{s,
                     dtype,
                     x.shape(),
-                    autograd::Saved(want_weight ? rows.tensor : Tensor{}, kOp),
+                    autograd::Saved(want_weight ? rows : Tensor{}, kOp),
                     autograd::Saved(w, kOp),
                     x.requires_grad(),
                     want_weight,

@@ -1,10 +1,13 @@
-// What ops do around a kernel call: scratch memory, optional tensors, dense copies.
+// What ops do around a kernel call: scratch memory, optional tensors, argument checks, dense
+// copies. For op authors alone; everything here is outside the tape.
 #pragma once
+
+#include <optional>
 
 #include "core/tensor.h"
 #include "kernels/common/types.h"
 
-namespace xlstm::kernel_call {
+namespace xlstm::ops {
 
 // Scratch memory for one call, and the xlstm_exec that hands it over.
 class Workspace {
@@ -24,7 +27,7 @@ inline void* raw_or_null(const Tensor& t) {
   return t.defined() ? t.raw() : nullptr;
 }
 
-// t itself or a contiguous copy of it, outside the tape; undefined stays so.
+// t itself if it is contiguous, else a copy; undefined stays so.
 inline Tensor dense(const Tensor& t) {
   return !t.defined() || t.is_contiguous() ? t : t.clone();
 }
@@ -33,6 +36,14 @@ inline Tensor dense(const Tensor& t) {
 inline Tensor dense_last(const Tensor& t) {
   return !t.defined() || t.dim() == 0 || t.size(-1) <= 1 || t.stride(-1) == 1 ? t : t.clone();
 }
+
+// The strides under which memory of (shape, strides) reads as `new_shape` in row-major order, if
+// there are any. Both shapes have the same number of elements.
+std::optional<Shape> strides_for_reshape(const Shape& shape, const Shape& strides,
+                                         const Shape& new_shape);
+// x as a matrix [numel / last, last] whose rows are dense, one row stride apart: a view where
+// strides allow, else a copy. x has at least one dimension. An empty x gives [0 or rows, last].
+Tensor as_rows(const Tensor& x);
 
 // ShapeError unless `t` is undefined or has this shape and type.
 inline void require_like(const Tensor& t, const Shape& shape, DType dtype, const char* op,
@@ -51,4 +62,4 @@ inline void require_reset(const Tensor& reset, int64_t B, int64_t T, const char*
                "reset");
 }
 
-}  // namespace xlstm::kernel_call
+}  // namespace xlstm::ops

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/autograd.h"
+#include "core/ops/kernel_call.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
 #include "kernels/common/blas_cpu.h"

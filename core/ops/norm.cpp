@@ -4,7 +4,7 @@
 
 #include "core/autograd.h"
 #include "core/op_info.h"
-#include "core/ops/row_view.h"
+#include "core/ops/kernel_call.h"
 #include "kernels/norm/norm.h"
 
 namespace xlstm::ops {
@@ -53,33 +53,31 @@ struct SavedNorm {
 Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
   if (!grad.defined()) return Tensors(3);
   const Tensor x = saved.x.get(), weight = dense(saved.weight.get());
-  const RowView rows = row_view(x), dy = row_view(grad);
+  const Tensor rows = as_rows(x), dy = as_rows(grad);
   const Tensor dx = saved.want_x ? Tensor::empty(x.shape(), x.dtype()) : Tensor{};
   // Written by the kernel, except where there is no row to sum over.
   const Tensor dweight = saved.want_weight ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
   const Tensor dbias = saved.want_bias ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
   xlstm_norm_bwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
-  args.rows = rows.rows;
+  args.rows = rows.size(0);
   args.groups = saved.config.groups;
-  args.width = rows.width / saved.config.groups;
+  args.width = rows.size(1) / saved.config.groups;
   args.subtract_mean = saved.config.subtract_mean;
   args.one_plus = saved.config.scale == NormScale::one_plus;
-  args.x = rows.tensor.raw();
-  args.x_stride_row = rows.stride;
+  args.x = rows.raw();
+  args.x_stride_row = rows.stride(0);
   args.weight = weight.raw();
-  args.mean = saved.mean.defined() ? saved.mean.raw() : nullptr;
+  args.mean = raw_or_null(saved.mean);
   args.rstd = saved.rstd.raw();
-  args.dy = dy.tensor.raw();
-  args.dy_stride_row = dy.stride;
-  args.dx = dx.defined() ? dx.raw() : nullptr;
-  args.dx_stride_row = rows.width;
-  args.dweight = dweight.defined() ? dweight.raw() : nullptr;
-  args.dbias = dbias.defined() ? dbias.raw() : nullptr;
-  const int64_t bytes = xlstm_norm_bwd_workspace(&args);
-  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
-  check_status(xlstm_norm_bwd_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr}),
-               saved.config.name);
+  args.dy = dy.raw();
+  args.dy_stride_row = dy.stride(0);
+  args.dx = raw_or_null(dx);
+  args.dx_stride_row = rows.size(1);
+  args.dweight = raw_or_null(dweight);
+  args.dbias = raw_or_null(dbias);
+  const Workspace workspace(xlstm_norm_bwd_workspace(&args));
+  check_status(xlstm_norm_bwd_cpu(&args, workspace.exec()), saved.config.name);
   return {dx, dweight, dbias};
 }
 
@@ -89,9 +87,9 @@ Tensor norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Nor
     return norm_composed(x, weight, bias, config.groups, config.eps, config.scale,
                          config.subtract_mean);
   const bool recorded = autograd::must_record({x, weight, bias});
-  const RowView rows = row_view(x);
-  const Tensor dense_weight = dense(weight), dense_bias = bias.defined() ? dense(bias) : Tensor{};
-  const Shape statistics{rows.rows, config.groups};
+  const Tensor rows = as_rows(x);
+  const Tensor dense_weight = dense(weight), dense_bias = dense(bias);
+  const Shape statistics{rows.size(0), config.groups};
   const Tensor y = Tensor::empty(x.shape(), x.dtype());
   Tensor mean, rstd;
   if (recorded) {
@@ -100,20 +98,20 @@ Tensor norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Nor
   }
   xlstm_norm_fwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
-  args.rows = rows.rows;
+  args.rows = rows.size(0);
   args.groups = config.groups;
-  args.width = rows.width / config.groups;
+  args.width = rows.size(1) / config.groups;
   args.subtract_mean = config.subtract_mean;
   args.one_plus = config.scale == NormScale::one_plus;
   args.eps = config.eps;
-  args.x = rows.tensor.raw();
-  args.x_stride_row = rows.stride;
+  args.x = rows.raw();
+  args.x_stride_row = rows.stride(0);
   args.weight = dense_weight.raw();
-  args.bias = dense_bias.defined() ? dense_bias.raw() : nullptr;
+  args.bias = raw_or_null(dense_bias);
   args.y = y.raw();
-  args.y_stride_row = rows.width;
-  args.mean = mean.defined() ? mean.raw() : nullptr;
-  args.rstd = rstd.defined() ? rstd.raw() : nullptr;
+  args.y_stride_row = rows.size(1);
+  args.mean = raw_or_null(mean);
+  args.rstd = raw_or_null(rstd);
   check_status(xlstm_norm_fwd_cpu(&args, {}), config.name);
   if (recorded) {
     SavedNorm saved{autograd::Saved(x, config.name),

@@ -2,6 +2,7 @@
 
 #include "core/autograd.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/kernel_call.h"
 #include "core/ops/view.h"
 #include "kernels/reduce/reduce.h"
 
@@ -50,11 +51,8 @@ Tensor summed(const Tensor& x, const Around& a, const Shape& shape, double facto
   args.factor = factor;
   args.x = x.raw();
   args.y = y.raw();
-  xlstm_exec exec{};
-  exec.workspace_bytes = xlstm_sum_fwd_workspace(&args);
-  const Tensor workspace = Tensor::empty({exec.workspace_bytes}, DType::u8);
-  exec.workspace = workspace.raw();
-  check_status(xlstm_sum_fwd_cpu(&args, exec), "sum");
+  const Workspace workspace(xlstm_sum_fwd_workspace(&args));
+  check_status(xlstm_sum_fwd_cpu(&args, workspace.exec()), "sum");
   return y;
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/ops/row_view.h"
+#include "core/ops/kernel_call.h"
 #include "kernels/sampling/sampling.h"
 
 namespace xlstm::ops {
@@ -59,25 +59,24 @@ void check(const Tensor& logits, const SamplingOptions& options, int64_t positio
 Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t position,
               const Tensor& streams) {
   check(logits, options, position, streams);
-  const RowView rows = row_view(logits);
-  const Tensor names = streams.defined() ? dense(streams) : Tensor{};
+  const Tensor rows = as_rows(logits);
+  const Tensor names = dense(streams);
   const Tensor tokens = Tensor::empty({logits.size(0)}, DType::i64);
   xlstm_sampling_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = logits.size(0);
   args.n_vocab = logits.size(1);
   args.n_valid = options.n_valid;
-  args.logits = rows.tensor.raw();
-  args.logits_stride_row = rows.stride;
+  args.logits = rows.raw();
+  args.logits_stride_row = rows.stride(0);
   args.temperature = options.temperature;
   args.top_k = options.top_k;
   args.seed = options.seed;
   args.position = static_cast<uint64_t>(position);
   args.streams = names.defined() ? names.data<int64_t>() : nullptr;
   args.tokens = tokens.data<int64_t>();
-  const int64_t bytes = xlstm_sampling_workspace(&args);
-  const Tensor workspace = Tensor::empty({bytes}, DType::u8);
-  const xlstm_status status = xlstm_sampling_cpu(&args, {nullptr, workspace.raw(), bytes, nullptr});
+  const Workspace workspace(xlstm_sampling_workspace(&args));
+  const xlstm_status status = xlstm_sampling_cpu(&args, workspace.exec());
   if (status == XLSTM_BAD_VALUE)
     report_bad_row(logits, options.n_valid == 0 ? logits.size(1) : options.n_valid);
   check_status(status, "sample");

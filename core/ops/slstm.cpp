@@ -9,11 +9,6 @@
 namespace xlstm::ops {
 namespace {
 
-using kernel_call::dense;
-using kernel_call::dense_last;
-using kernel_call::raw_or_null;
-using kernel_call::require_like;
-
 constexpr const char* kOp = "slstm";
 
 struct Sizes {
@@ -34,7 +29,7 @@ Sizes check(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmSt
   require_like(initial.c, state, dtype, kOp, "initial c");
   require_like(initial.n, state, dtype, kOp, "initial n");
   require_like(initial.m, state, dtype, kOp, "initial m");
-  kernel_call::require_reset(reset, s.B, s.T, kOp);
+  require_reset(reset, s.B, s.T, kOp);
   require<ConfigError>(options.recurrent_clip >= 0, kOp, ": bad recurrent_clip, got ",
                        options.recurrent_clip, ", expected a number >= 0 (0 means no clip)");
   require<ConfigError>(options.forward_clip >= 0, kOp, ": bad forward_clip, got ",
@@ -95,7 +90,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dc_init = raw_or_null(dc_init);
   a.dn_init = raw_or_null(dn_init);
   a.dm_init = raw_or_null(dm_init);
-  const kernel_call::Workspace workspace(xlstm_slstm_bwd_workspace_cpu(&a));
+  const Workspace workspace(xlstm_slstm_bwd_workspace_cpu(&a));
   check_status(xlstm_slstm_bwd_cpu(&a, workspace.exec()), kOp);
   return {dwx, dR, dbias, dh_init, dc_init, dn_init, dm_init};
 }
@@ -137,7 +132,7 @@ SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const S
   a.h_final = out.final_state.h.raw(), a.c_final = out.final_state.c.raw();
   a.n_final = out.final_state.n.raw(), a.m_final = out.final_state.m.raw();
   a.saved = raw_or_null(saved);
-  const kernel_call::Workspace workspace(xlstm_slstm_fwd_workspace_cpu(&a));
+  const Workspace workspace(xlstm_slstm_fwd_workspace_cpu(&a));
   check_status(xlstm_slstm_fwd_cpu(&a, workspace.exec()), kOp);
 
   if (record) {

@@ -3,8 +3,6 @@
 // Errors: ShapeError.
 #pragma once
 
-#include <optional>
-
 #include "core/tensor.h"
 
 namespace xlstm::ops {
@@ -27,17 +25,5 @@ Tensor contiguous(const Tensor& x);  // x itself if it is contiguous
 Tensor concat(const Tensors& xs, int64_t dim);
 Tensor stack(const Tensors& xs, int64_t dim);
 Tensor cast(const Tensor& x, DType dtype);  // x itself if it has the type
-
-// ---- for writing ops: outside the tape ----
-
-// The strides under which memory of (shape, strides) reads as `new_shape` in row-major order, if
-// there are any. Both shapes have the same number of elements.
-std::optional<Shape> strides_for_reshape(const Shape& shape, const Shape& strides,
-                                         const Shape& new_shape);
-// x as a matrix [numel / last, last] whose rows are dense, one row stride apart: a view where
-// strides allow, else a copy. x has at least one dimension. An empty x gives [0 or rows, last].
-Tensor as_rows(const Tensor& x);
-// x itself if it is contiguous, else a copy.
-Tensor dense(const Tensor& x);
 
 }  // namespace xlstm::ops

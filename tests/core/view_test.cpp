@@ -3,6 +3,7 @@
 #include "core/autograd.h"
 #include "core/ops/activation.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/kernel_call.h"
 #include "core/ops/reduce.h"
 #include "tests/catch.h"
 
