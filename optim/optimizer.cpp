@@ -48,22 +48,22 @@ void Optimizer::step(double lr, double grad_scale) {
   }
 }
 
-std::vector<NamedTensor> Optimizer::state() const {
-  std::vector<NamedTensor> out;
+NamedTensors Optimizer::state() const {
+  NamedTensors out;
   for (size_t s = 0; s < slot_names_.size(); ++s)
     for (size_t i = 0; i < parameters_.size(); ++i)
       out.emplace_back(slot_names_[s] + "." + parameters_[i].name, slots_[i][s]);
   return out;
 }
 
-void Optimizer::load_state(const std::vector<NamedTensor>& state, int64_t step_count) {
+void Optimizer::load_state(const NamedTensors& state, int64_t step_count) {
   require<FormatError>(step_count >= 0,
                        "optimizer state: the step count must not be negative, got ", step_count);
   std::map<std::string, Tensor> given;
   for (const auto& [name, tensor] : state)
     require<FormatError>(given.emplace(name, tensor).second, "optimizer state: ", name,
                          " appears twice");
-  const std::vector<NamedTensor> own = this->state();
+  const NamedTensors own = this->state();
   for (const auto& [name, tensor] : own) {
     const auto found = given.find(name);
     require<FormatError>(found != given.end() && found->second.defined(), "optimizer state: ", name,

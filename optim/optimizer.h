@@ -30,10 +30,10 @@ class Optimizer {
 
   // Everything a checkpoint must keep beside step_count, as <slot>.<parameter name>, sharing memory
   // with the optimizer: moment1.x and moment2.x for AdamW, velocity.x for SGD with momentum.
-  std::vector<NamedTensor> state() const;
+  NamedTensors state() const;
   // Copies a saved state in. FormatError for a missing, unknown or repeated name or a tensor of
   // another shape or type, and for a negative count; nothing has changed then.
-  void load_state(const std::vector<NamedTensor>& state, int64_t step_count);
+  void load_state(const NamedTensors& state, int64_t step_count);
 
  protected:
   Optimizer(Parameters parameters, std::vector<std::string> slot_names);

@@ -21,7 +21,7 @@ bool decays(const std::string& name, bool decay_embedding) {
   return !is_embedding || decay_embedding;
 }
 
-Parameters make_parameters(const std::vector<NamedTensor>& named, bool decay_embedding) {
+Parameters make_parameters(const NamedTensors& named, bool decay_embedding) {
   Parameters parameters;
   for (const auto& [name, value] : named)
     parameters.push_back({name, value, decays(name, decay_embedding)});

@@ -9,8 +9,6 @@
 
 namespace xlstm::optim {
 
-using NamedTensor = std::pair<std::string, Tensor>;
-
 struct Parameter {
   std::string name;
   Tensor value;  // the gradient is value.grad()
@@ -27,7 +25,7 @@ bool decays(const std::string& name, bool decay_embedding = false);
 
 // Names and tensors with the rule applied. Errors: ConfigError for an empty or repeated name or for
 // one memory under two names; ShapeError for a tensor that is not contiguous float32 or float64.
-Parameters make_parameters(const std::vector<NamedTensor>& named, bool decay_embedding = false);
+Parameters make_parameters(const NamedTensors& named, bool decay_embedding = false);
 
 // The checks of make_parameters.
 void check_parameters(const Parameters& parameters);

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "core/file_system.h"
 
@@ -32,6 +33,11 @@ class TemporaryDir {
 
   const std::string& path() const { return path_; }
   std::string path(const std::string& name) const { return join_path(path_, name); }
+  // Writes a file and returns its path.
+  std::string file(const std::string& name, std::string_view bytes) const {
+    real_file_system().write_file(path(name), bytes);
+    return path(name);
+  }
 
  private:
   std::string path_;

@@ -8,7 +8,7 @@
 #include "data/bpe_trainer.h"
 #include "data/token_file.h"
 #include "tests/catch.h"
-#include "tests/data/temp_dir.h"
+#include "tests/core/temporary_dir.h"
 
 namespace xlstm::data {
 namespace {
@@ -50,7 +50,7 @@ std::string random_corpus(int64_t n_words) {
 }
 
 TEST_CASE("documents are what stands between separators, without white space around") {
-  const TempDir dir;
+  const TemporaryDir dir;
   const std::string path = dir.file("a.txt",
                                     "\n One.\nStill one. \n<|endoftext|>\nTwo.<|endoftext|>Three\n"
                                     "<|endoftext|>\n \n<|endoftext|><|endoftext|> <|endoftext| \n");
@@ -59,7 +59,7 @@ TEST_CASE("documents are what stands between separators, without white space aro
 }
 
 TEST_CASE("a text read in small chunks gives the documents and the tokens of the whole") {
-  const TempDir dir;
+  const TemporaryDir dir;
   const std::string path = dir.file("a.txt", random_corpus(20000));
   const Documents whole = read_documents(path, int64_t{1} << 30);
   CHECK(whole.size() > 500);
@@ -88,7 +88,7 @@ TEST_CASE("a text read in small chunks gives the documents and the tokens of the
 }
 
 TEST_CASE("tokens do not depend on the number of threads") {
-  const TempDir dir;
+  const TemporaryDir dir;
   const std::string path = dir.file("a.txt", random_corpus(200000));
   const Tokenizer tokenizer = BpeTrainer({.n_vocab = 257}).train();
   const int threads = omp_get_max_threads();
@@ -100,34 +100,34 @@ TEST_CASE("tokens do not depend on the number of threads") {
 }
 
 TEST_CASE("missing and empty corpora are reported") {
-  const TempDir dir;
+  const TemporaryDir dir;
   const Tokenizer tokenizer = BpeTrainer({.n_vocab = 257}).train();
-  CHECK_THROWS_WITH(open_corpus(dir.path + "/absent"), Contains("no folder"));
-  CHECK_THROWS_WITH(open_corpus(dir.path), Contains("no file") && Contains("train.txt"));
+  CHECK_THROWS_WITH(open_corpus(dir.path() + "/absent"), Contains("no folder"));
+  CHECK_THROWS_WITH(open_corpus(dir.path()), Contains("no file") && Contains("train.txt"));
   dir.file("train.txt", "a");
-  CHECK_THROWS_WITH(open_corpus(dir.path), Contains("valid.txt"));
+  CHECK_THROWS_WITH(open_corpus(dir.path()), Contains("valid.txt"));
   dir.file("valid.txt", " \n<|endoftext|>\n");
-  const TextCorpus corpus = open_corpus(dir.path);
+  const TextCorpus corpus = open_corpus(dir.path());
   CHECK(tokens_of(corpus.train_path, tokenizer).size() == 2);
   CHECK_THROWS_AS(tokens_of(corpus.valid_path, tokenizer), FormatError);
   CHECK_THROWS_AS(tokens_of(dir.file("empty.txt", ""), tokenizer), FormatError);
-  CHECK_THROWS_AS(tokens_of(dir.path + "/absent.txt", tokenizer), FileError);
+  CHECK_THROWS_AS(tokens_of(dir.path() + "/absent.txt", tokenizer), FileError);
   TokenizerDefinition definition = tokenizer.definition();
   definition.add_prefix_space = true;
   CHECK_THROWS_AS(tokens_of(corpus.train_path, Tokenizer(definition)), ConfigError);
 }
 
 TEST_CASE("the bundled stories are written once and are the same each time") {
-  const TempDir dir, other;
-  const TextCorpus corpus = make_stories(dir.path, 200);
+  const TemporaryDir dir, other;
+  const TextCorpus corpus = make_stories(dir.path(), 200);
   CHECK(read_documents(corpus.train_path, 1 << 20).size() +
             read_documents(corpus.valid_path, 1 << 20).size() ==
         200);
-  CHECK(make_stories(dir.path, 200).train_path == corpus.train_path);
-  CHECK(hash_file(make_stories(other.path, 200).train_path) == hash_file(corpus.train_path));
-  CHECK(make_stories(dir.path, 100).train_path != corpus.train_path);
-  CHECK(real_file_system().list(dir.path).size() == 2);  // nothing temporary is left
-  CHECK_THROWS_AS(make_stories(dir.path, 0), ConfigError);
+  CHECK(make_stories(dir.path(), 200).train_path == corpus.train_path);
+  CHECK(hash_file(make_stories(other.path(), 200).train_path) == hash_file(corpus.train_path));
+  CHECK(make_stories(dir.path(), 100).train_path != corpus.train_path);
+  CHECK(real_file_system().list(dir.path()).size() == 2);  // nothing temporary is left
+  CHECK_THROWS_AS(make_stories(dir.path(), 0), ConfigError);
 }
 
 }  // namespace

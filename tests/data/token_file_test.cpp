@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "data/bpe_trainer.h"
 #include "tests/catch.h"
-#include "tests/data/temp_dir.h"
+#include "tests/core/temporary_dir.h"
 
 namespace xlstm::data {
 namespace {
@@ -34,8 +34,8 @@ std::vector<int64_t> expected_tokens(const Tokenizer& tokenizer) {
 }
 
 TEST_CASE("a token file gives back the tokens of the text, with 2 and with 4 bytes") {
-  const TempDir dir;
-  const std::string text = dir.file("a.txt", kText), path = join_path(dir.path, "a.tokens");
+  const TemporaryDir dir;
+  const std::string text = dir.file("a.txt", kText), path = dir.path("a.tokens");
   Tokenizer tokenizer = small_tokenizer();
   if (GENERATE(false, true)) {  // a vocabulary too large for 16 bits
     TokenizerDefinition definition = tokenizer.definition();
@@ -51,7 +51,7 @@ TEST_CASE("a token file gives back the tokens of the text, with 2 and with 4 byt
   CHECK(all_tokens(stream) == expected_tokens(tokenizer));
   stream.verify();
 
-  const std::string raw = join_path(dir.path, "a.bin");
+  const std::string raw = dir.path("a.bin");
   write_token_file(text, tokenizer, raw, TokenFormat::raw);
   const TokenStream bare =
       TokenStream::open_raw(raw, written.element_bytes, tokenizer.n_vocab(), stream.end_of_text());
@@ -62,13 +62,13 @@ TEST_CASE("a token file gives back the tokens of the text, with 2 and with 4 byt
 }
 
 TEST_CASE("every changed, missing or added byte of a token file is noticed") {
-  const TempDir dir;
-  const std::string path = join_path(dir.path, "a.tokens");
+  const TemporaryDir dir;
+  const std::string path = dir.path("a.tokens");
   write_token_file(dir.file("a.txt", kText), small_tokenizer(), path);
   const std::string good = real_file_system().read_file(path);
   const auto is_good = [&dir](const std::string& bytes) {
     try {
-      const std::string bad_path = join_path(dir.path, "b.tokens");
+      const std::string bad_path = dir.path("b.tokens");
       std::ofstream(bad_path, std::ios::binary) << bytes;  // 800 files; no need to sync them
       TokenStream::open(bad_path).verify();
     } catch (const FormatError&) {
@@ -94,7 +94,7 @@ TEST_CASE("every changed, missing or added byte of a token file is noticed") {
 }
 
 TEST_CASE("raw files and reads are checked") {
-  const TempDir dir;
+  const TemporaryDir dir;
   const std::string path = dir.file("a.bin", std::string("\x01\0\x02\0\x03\0", 6));
   const TokenStream stream = TokenStream::open_raw(path, 2, 4, 2);
   CHECK(all_tokens(stream) == std::vector<int64_t>{1, 2, 3});
@@ -114,8 +114,8 @@ TEST_CASE("raw files and reads are checked") {
 }
 
 TEST_CASE("tokens are cached until the text or the tokenizer changes, and mended when damaged") {
-  const TempDir dir;
-  const std::string text = dir.file("a.txt", kText), cache = join_path(dir.path, "cache/deep");
+  const TemporaryDir dir;
+  const std::string text = dir.file("a.txt", kText), cache = dir.path("cache/deep");
   const Tokenizer tokenizer = small_tokenizer();
   const auto n_files = [&cache] { return real_file_system().list(cache).size(); };
   const uint64_t fingerprint = cached_tokens(text, tokenizer, cache).fingerprint();

@@ -103,7 +103,7 @@ TEST_CASE("a saved and loaded state continues bit for bit") {
       one->step(0.01);
       two->step(0.01);
       if (step != 2) continue;
-      std::vector<NamedTensor> saved;
+      NamedTensors saved;
       for (const auto& [name, tensor] : two->state()) saved.emplace_back(name, tensor.clone());
       const int64_t count = two->step_count();
       two = make(kind, resumed);
@@ -133,7 +133,7 @@ TEST_CASE("a state that does not fit is refused and changes nothing") {
   AdamW optimizer(parameters, {});
   draw_gradients(parameters, 1);
   optimizer.step(0.1);
-  std::vector<NamedTensor> good;
+  NamedTensors good;
   for (const auto& [name, tensor] : optimizer.state())
     good.emplace_back(name, Tensor::full(tensor.shape(), 7, tensor.dtype()));
   const auto moments = [&] {
