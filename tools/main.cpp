@@ -59,6 +59,21 @@ int exit_code_of_current_exception(std::string& message) {
   }
 }
 
+bool is_command(const CLI::App& app, const std::string& name) {
+  for (const CLI::App* command : app.get_subcommands({}))
+    if (command->get_name() == name) return true;
+  return false;
+}
+
+// What the parser says, and for a command that does not exist its name.
+std::string parse_complaint(const CLI::App& app, const CLI::ParseError& error, int argc,
+                            char** argv) {
+  if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1]))
+    return std::string("no such command, got ") + argv[1] +
+           ", expected fit, validate, generate, tokenize or inspect (see --help)";
+  return std::string(error.what()) + " (see --help)";
+}
+
 }  // namespace xlstm::cli
 
 int main(int argc, char** argv) {
@@ -76,7 +91,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     // --help and --version arrive here too, with code 0.
-    return app.exit(e) == 0 ? 0 : 2;
+    if (e.get_exit_code() == 0) return app.exit(e);
+    std::cerr << "xlstm: error: arguments: " << parse_complaint(app, e, argc, argv) << "\n";
+    return 2;
   }
   try {
     return action();
