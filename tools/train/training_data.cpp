@@ -67,7 +67,13 @@ TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint
       tokenizer_(open_tokenizer(config, corpus.text.train_path, cache_dir, files)),
       train_(data::cached_tokens(corpus.text.train_path, tokenizer_, cache_dir, files)),
       valid_(data::cached_tokens(corpus.text.valid_path, tokenizer_, cache_dir, files)),
-      sampler_(train_, config.batch_size * n_accumulated, config.max_length, seed) {}
+      sampler_(train_, config.batch_size * n_accumulated, config.max_length, seed) {
+  // More would repeat sequences within a step; it is a slip, and would fill the memory.
+  require<ConfigError>(config.batch_size <= sampler_.n_windows(),
+                       "data.batch_size: larger than the training text, got ", config.batch_size,
+                       " sequences, expected at most ", sampler_.n_windows(), " (the sequences of ",
+                       config.max_length, " tokens in it)");
+}
 
 Batch TrainingData::batch(int64_t step, int64_t micro) const {
   data::TokenBatch batch = sampler_.rows(step, micro * config_.batch_size, config_.batch_size);
