@@ -56,6 +56,17 @@ void list_differences(const Json& now, const Json& then, const std::string& key,
   out.push_back(key + ": got " + to_text(now) + ", checkpoint has " + to_text(then));
 }
 
+// A checkpoint whose manifest is damaged is of no step; it must not stop the run from saving.
+bool is_of_step(const std::string& folder, int64_t step, const FileSystem& files) {
+  try {
+    return Checkpoint::open(folder, files).step() == step;
+  } catch (const FormatError&) {
+    return false;
+  } catch (const FileError&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 std::string Trainer::save() {
@@ -77,8 +88,7 @@ std::string Trainer::save() {
   std::vector<std::string> protect;
   if (s.progress.best_step >= 0)
     for (const std::string& folder : list_checkpoints(root, *s.services.files))
-      if (Checkpoint::open(folder, *s.services.files).step() == s.progress.best_step)
-        protect.push_back(folder);
+      if (is_of_step(folder, s.progress.best_step, *s.services.files)) protect.push_back(folder);
   prune_checkpoints(root, s.config.trainer.keep_checkpoints, protect, *s.services.files);
   return path;
 }
