@@ -1,6 +1,7 @@
 #include "tools/train/model_file.h"
 
 #include <algorithm>
+#include <span>
 
 #include "core/autograd.h"
 #include "core/ops/cross_entropy.h"
@@ -53,6 +54,10 @@ void write_reference_outputs(layers::LanguageModel& model, const layers::StateLa
   require<FormatError>(tokens.dtype() == DType::i64 && tokens.dim() == 2 && tokens.size(1) >= 2,
                        tokens_path, ": tokens must be int64 [B, T+1] with T >= 1, got ",
                        name_of(tokens.dtype()), " ", to_string(tokens.shape()));
+  for (const int64_t token : std::span(tokens.data<int64_t>(), static_cast<size_t>(tokens.numel())))
+    require<FormatError>(token >= 0 && token < model.n_vocab(), tokens_path,
+                         ": token outside the vocabulary, got ", token, ", expected 0 to ",
+                         model.n_vocab() - 1);
   const int64_t T = tokens.size(1) - 1;
   const bool with_gradients = !grads_path.empty();
   for (Tensor& parameter : model.parameters()) parameter.set_requires_grad(with_gradients);
