@@ -135,6 +135,15 @@ void record(const char* name, const Tensors& inputs, const Tensors& outputs,
   }
 }
 
+LeafGradient::LeafGradient(const Tensor& input) {
+  if (input.requires_grad() && input.impl()->grad_node == nullptr) leaf_ = input;
+}
+
+Tensor LeafGradient::get() const {
+  const Tensor grad = leaf_.defined() ? leaf_.grad() : Tensor{};
+  return grad.defined() && grad.is_contiguous() ? grad : Tensor{};
+}
+
 NoGrad::NoGrad() : before_(recording) {
   recording = false;
 }

@@ -61,6 +61,19 @@ bool must_record(const Tensors& inputs);
 void record(const char* name, const Tensors& inputs, const Tensors& outputs,
             BackwardFunction backward);
 
+// For backward functions that can add their share of a weight's gradient in place, which saves a
+// temporary of the weight's size.
+class LeafGradient {
+ public:
+  explicit LeafGradient(const Tensor& input);
+  // The gradient to add to, contiguous: the caller adds, calls bump_version, and returns no
+  // gradient for this input. Undefined if the input is no leaf or has no such gradient yet.
+  Tensor get() const;
+
+ private:
+  Tensor leaf_;
+};
+
 // While alive, nothing is recorded on this thread.
 class NoGrad {
  public:

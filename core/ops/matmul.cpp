@@ -129,6 +129,15 @@ Tensor right_gradient(const Tensor& a, const Tensor& dy, const Shape& b_shape) {
   return sum_to(product(transposed(a), dy), b_shape);
 }
 
+// dy^T x, added to the weight's gradient if that exists already (then nothing is returned).
+Tensor weight_gradient(const Tensor& dy, const Tensor& x, const autograd::LeafGradient& leaf) {
+  Tensor sum = leaf.get();
+  if (!sum.defined()) return product(transposed(dy), x);
+  multiply_into(transposed(dy), x, 1, sum);
+  sum.bump_version();
+  return {};
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
@@ -175,7 +184,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     const Saved saved_x(weight.requires_grad() ? x : Tensor{}, "linear");
     const Saved saved_w(x.requires_grad() ? weight : Tensor{}, "linear");
     record("linear", inputs, {y},
-           [saved_x, saved_w, x_shape = x.shape(),
+           [saved_x, saved_w, leaf = autograd::LeafGradient(weight), x_shape = x.shape(),
             wants_bias = bias.requires_grad()](const Tensors& g) {
              Tensors grads(3);
              const Tensor x0 = saved_x.get(), w0 = saved_w.get();
@@ -185,7 +194,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                grads[0] = Tensor::empty(x_shape, dy.dtype());
                multiply_into(dy, w0, 0, as_rows(grads[0]));
              }
-             if (x0.defined()) grads[1] = product(transposed(dy), as_rows(x0));
+             if (x0.defined()) grads[1] = weight_gradient(dy, as_rows(x0), leaf);
              if (wants_bias) grads[2] = sum_to(dy, {dy.size(1)});
              return grads;
            });

@@ -1,5 +1,8 @@
 #include "core/autograd.h"
 
+#include "core/ops/elementwise.h"
+#include "core/ops/matmul.h"
+#include "core/ops/reduce.h"
 #include "tests/catch.h"
 
 namespace xlstm {
@@ -61,6 +64,24 @@ TEST_CASE("the tape is consumed by backward") {
   const Tensor y = square_times(x, 1);
   autograd::backward(y);
   CHECK_THROWS_AS(autograd::backward(y), AutogradError);
+}
+
+TEST_CASE("a weight used twice, and backward twice, adds up whether or not its gradient exists") {
+  const Tensor x = Tensor::from<double>({1, 2, 3, 4, 5, 6}, {3, 2});
+  const auto run = [&](Tensor& w) {
+    autograd::backward(ops::sum(ops::add(ops::linear(x, w), ops::linear(x, w))));
+  };
+  Tensor fresh = Tensor::from<double>({1, 2, 3, 4}, {2, 2}), given = fresh.clone();
+  fresh.set_requires_grad(true);
+  given.set_requires_grad(true);
+  given.set_grad(Tensor::full({2, 2}, 10, DType::f64));
+  const uint64_t before = given.grad().version();
+  run(fresh);
+  run(fresh);
+  run(given);
+  CHECK(fresh.grad().to_vector<double>() == std::vector<double>{36, 48, 36, 48});
+  CHECK(given.grad().to_vector<double>() == std::vector<double>{28, 34, 28, 34});
+  CHECK(given.grad().version() > before);
 }
 
 TEST_CASE("a tape of a million steps is destroyed without deep recursion") {
