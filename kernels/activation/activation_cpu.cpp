@@ -1,5 +1,6 @@
 #include "kernels/activation/activation.h"
 #include "kernels/activation/activation_functions.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/nd_loop.h"
 
 namespace xlstm::kernels {
@@ -81,15 +82,9 @@ void bwd(const xlstm_activation_bwd_args& g) {
 using namespace xlstm::kernels;
 
 xlstm_status xlstm_activation_fwd_cpu(const xlstm_activation_fwd_args* args, xlstm_exec) {
-  if (const auto s = xlstm_activation_fwd_check(args); s != XLSTM_OK) return s;
-  if (args->dtype != XLSTM_F32 && args->dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
-  args->dtype == XLSTM_F32 ? fwd<float>(*args) : fwd<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_activation_fwd_check, [&]<class T>(Element<T>) { fwd<T>(*args); });
 }
 
 xlstm_status xlstm_activation_bwd_cpu(const xlstm_activation_bwd_args* args, xlstm_exec) {
-  if (const auto s = xlstm_activation_bwd_check(args); s != XLSTM_OK) return s;
-  if (args->dtype != XLSTM_F32 && args->dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
-  args->dtype == XLSTM_F32 ? bwd<float>(*args) : bwd<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_activation_bwd_check, [&]<class T>(Element<T>) { bwd<T>(*args); });
 }

@@ -3,8 +3,11 @@
 #include <cstdint>
 
 #include "kernels/adamw/adamw.h"
+#include "kernels/common/entry.h"
 
 namespace {
+
+using namespace xlstm::kernels;
 
 constexpr int64_t kParallelFrom = 32768;  // elements below which threads cost more than they bring
 constexpr int64_t kSumBlock = 16384;      // elements of one partial sum of squares
@@ -129,39 +132,25 @@ void clip(const xlstm_clip_args& a) {
 }  // namespace
 
 xlstm_status xlstm_adamw_cpu(const xlstm_adamw_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_adamw_check(args);
-  if (status != XLSTM_OK) return status;
-  args->dtype == XLSTM_F32 ? adamw<float>(*args) : adamw<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_adamw_check, [&]<class T>(Element<T>) { adamw<T>(*args); });
 }
 
 xlstm_status xlstm_sgd_cpu(const xlstm_sgd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_sgd_check(args);
-  if (status != XLSTM_OK) return status;
-  args->dtype == XLSTM_F32 ? sgd<float>(*args) : sgd<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_sgd_check, [&]<class T>(Element<T>) { sgd<T>(*args); });
 }
 
 int64_t xlstm_sum_of_squares_workspace(const xlstm_sum_of_squares_args* args) {
-  if (xlstm_sum_of_squares_check(args) != XLSTM_OK) return 0;
-  return sum_blocks(args->n) * static_cast<int64_t>(sizeof(double));
+  return Cpu::workspace(args, xlstm_sum_of_squares_check,
+                        [&](auto) { return sum_blocks(args->n) * int64_t{sizeof(double)}; });
 }
 
 xlstm_status xlstm_sum_of_squares_cpu(const xlstm_sum_of_squares_args* args, xlstm_exec exec) {
-  const xlstm_status status = xlstm_sum_of_squares_check(args);
-  if (status != XLSTM_OK) return status;
-  const int64_t needed = xlstm_sum_of_squares_workspace(args);
-  if (needed > 0 && (exec.workspace == nullptr || exec.workspace_bytes < needed))
-    return XLSTM_WORKSPACE_TOO_SMALL;
-  double* partial = static_cast<double*>(exec.workspace);
-  *args->sum = args->dtype == XLSTM_F32 ? sum_of_squares<float>(*args, partial)
-                                        : sum_of_squares<double>(*args, partial);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_sum_of_squares_check, exec, xlstm_sum_of_squares_workspace,
+                  [&]<class T>(Element<T>) {
+                    *args->sum = sum_of_squares<T>(*args, static_cast<double*>(exec.workspace));
+                  });
 }
 
 xlstm_status xlstm_clip_cpu(const xlstm_clip_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_clip_check(args);
-  if (status != XLSTM_OK) return status;
-  args->dtype == XLSTM_F32 ? clip<float>(*args) : clip<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_clip_check, [&]<class T>(Element<T>) { clip<T>(*args); });
 }

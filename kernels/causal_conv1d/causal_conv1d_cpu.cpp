@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "kernels/causal_conv1d/causal_conv1d.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/lanes.h"
 #include "kernels/common/vec_math.h"
 
@@ -394,58 +395,32 @@ void backward(const xlstm_causal_conv1d_bwd_args& a, void* workspace) {
   }
 }
 
-bool computes_in(xlstm_dtype dtype) {
-  return dtype == XLSTM_F32 || dtype == XLSTM_F64;
-}
-
-xlstm_status check_workspace(xlstm_exec exec, int64_t needed) {
-  if (needed > 0 && exec.workspace == nullptr) return XLSTM_NULL_POINTER;
-  return exec.workspace_bytes < needed ? XLSTM_WORKSPACE_TOO_SMALL : XLSTM_OK;
-}
-
 }  // namespace
 }  // namespace xlstm::kernels
 
-int64_t xlstm_causal_conv1d_fwd_workspace_cpu(const xlstm_causal_conv1d_fwd_args* a) {
-  using namespace xlstm::kernels;
-  if (xlstm_causal_conv1d_fwd_check(a) != XLSTM_OK || !computes_in(a->dtype)) return 0;
-  return Prepared<float>::size(a->C, a->KS) * (a->dtype == XLSTM_F32 ? 4 : 8);
+using namespace xlstm::kernels;
+
+int64_t xlstm_causal_conv1d_fwd_workspace_cpu(const xlstm_causal_conv1d_fwd_args* args) {
+  return Cpu::workspace(args, xlstm_causal_conv1d_fwd_check, [&]<class T>(Element<T>) {
+    return Prepared<T>::size(args->C, args->KS) * int64_t{sizeof(T)};
+  });
 }
 
-int64_t xlstm_causal_conv1d_bwd_workspace_cpu(const xlstm_causal_conv1d_bwd_args* a) {
-  using namespace xlstm::kernels;
-  if (xlstm_causal_conv1d_bwd_check(a) != XLSTM_OK || !computes_in(a->dtype)) return 0;
-  const Blocks blocks(a->B, a->T, a->C);
-  return (Prepared<float>::size(a->C, a->KS) + blocks.tasks * sums_per_task(a->C, a->KS)) *
-         (a->dtype == XLSTM_F32 ? 4 : 8);
+int64_t xlstm_causal_conv1d_bwd_workspace_cpu(const xlstm_causal_conv1d_bwd_args* args) {
+  return Cpu::workspace(args, xlstm_causal_conv1d_bwd_check, [&]<class T>(Element<T>) {
+    const int64_t sums = Blocks(args->B, args->T, args->C).tasks * sums_per_task(args->C, args->KS);
+    return (Prepared<T>::size(args->C, args->KS) + sums) * int64_t{sizeof(T)};
+  });
 }
 
-xlstm_status xlstm_causal_conv1d_fwd_cpu(const xlstm_causal_conv1d_fwd_args* a, xlstm_exec exec) {
-  using namespace xlstm::kernels;
-  xlstm_status status = xlstm_causal_conv1d_fwd_check(a);
-  if (status != XLSTM_OK) return status;
-  if (!computes_in(a->dtype)) return XLSTM_BAD_DTYPE;
-  status = check_workspace(exec, xlstm_causal_conv1d_fwd_workspace_cpu(a));
-  if (status != XLSTM_OK) return status;
-  if (a->dtype == XLSTM_F32) {
-    forward<float>(*a, exec.workspace);
-  } else {
-    forward<double>(*a, exec.workspace);
-  }
-  return XLSTM_OK;
+xlstm_status xlstm_causal_conv1d_fwd_cpu(const xlstm_causal_conv1d_fwd_args* args,
+                                         xlstm_exec exec) {
+  return Cpu::run(args, xlstm_causal_conv1d_fwd_check, exec, xlstm_causal_conv1d_fwd_workspace_cpu,
+                  [&]<class T>(Element<T>) { forward<T>(*args, exec.workspace); });
 }
 
-xlstm_status xlstm_causal_conv1d_bwd_cpu(const xlstm_causal_conv1d_bwd_args* a, xlstm_exec exec) {
-  using namespace xlstm::kernels;
-  xlstm_status status = xlstm_causal_conv1d_bwd_check(a);
-  if (status != XLSTM_OK) return status;
-  if (!computes_in(a->dtype)) return XLSTM_BAD_DTYPE;
-  status = check_workspace(exec, xlstm_causal_conv1d_bwd_workspace_cpu(a));
-  if (status != XLSTM_OK) return status;
-  if (a->dtype == XLSTM_F32) {
-    backward<float>(*a, exec.workspace);
-  } else {
-    backward<double>(*a, exec.workspace);
-  }
-  return XLSTM_OK;
+xlstm_status xlstm_causal_conv1d_bwd_cpu(const xlstm_causal_conv1d_bwd_args* args,
+                                         xlstm_exec exec) {
+  return Cpu::run(args, xlstm_causal_conv1d_bwd_check, exec, xlstm_causal_conv1d_bwd_workspace_cpu,
+                  [&]<class T>(Element<T>) { backward<T>(*args, exec.workspace); });
 }

@@ -15,7 +15,7 @@ const char* xlstm_status_string(xlstm_status status) {
     case XLSTM_BAD_VALUE:
       return "a scalar or flag is outside its range";
     case XLSTM_WORKSPACE_TOO_SMALL:
-      return "the workspace is smaller than the workspace query says";
+      return "the workspace is missing or smaller than the workspace query says";
     case XLSTM_NOT_COMPILED:
       return "this backend is not part of the build";
     case XLSTM_DEVICE_ERROR:

@@ -3,7 +3,8 @@
  * Contract of every public kernel function
  *  - one argument struct per op and direction: pointers, int64 sizes and strides, scalars, flags;
  *  - never allocates, synchronises, prints, throws, exits or keeps state; the caller gives the
- *    workspace, whose size `<function>_workspace` tells;
+ *    workspace, whose size `<function>_workspace` tells (0 for arguments that the call refuses);
+ *  - first makes the checks that all backends share, `<function>_check`: all but the element type;
  *  - returns a status; nothing has been written when the status is not XLSTM_OK;
  *  - results do not depend on the number of threads and are the same bits every time.
  */
@@ -24,9 +25,9 @@ typedef enum xlstm_status {
   XLSTM_BAD_STRIDE = 3,   /* a stride is unusable, e.g. the innermost dimension is not dense */
   XLSTM_BAD_DTYPE = 4,    /* this backend does not compute in the given element type */
   XLSTM_BAD_VALUE = 5,    /* a scalar or flag is outside its range */
-  XLSTM_WORKSPACE_TOO_SMALL = 6,
-  XLSTM_NOT_COMPILED = 7, /* the backend is not part of this build */
-  XLSTM_DEVICE_ERROR = 8  /* the device refused; the backend's own last error tells more */
+  XLSTM_WORKSPACE_TOO_SMALL = 6, /* also where one is needed and the pointer is null */
+  XLSTM_NOT_COMPILED = 7,        /* the backend is not part of this build */
+  XLSTM_DEVICE_ERROR = 8         /* the device refused; the backend's own last error tells more */
 } xlstm_status;
 
 /* One plain English sentence for a status. Never null, never freed. */

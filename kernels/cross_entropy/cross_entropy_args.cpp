@@ -6,7 +6,6 @@ namespace {
 
 template <class Args>
 xlstm_status check_common(const Args& a) {
-  if (a.dtype != XLSTM_F32 && a.dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
   int64_t elements = 0;
   if (a.rows < 0 || a.n_vocab < 0 || (a.rows > 0 && a.n_vocab == 0) ||
       __builtin_mul_overflow(a.rows, a.n_vocab, &elements))

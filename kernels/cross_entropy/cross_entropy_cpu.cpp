@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/common/entry.h"
 #include "kernels/common/vec_math.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
@@ -160,28 +161,24 @@ void backward(const xlstm_cross_entropy_bwd_args& a) {
 }  // namespace
 
 int64_t xlstm_cross_entropy_fwd_workspace(const xlstm_cross_entropy_fwd_args* args) {
-  if (xlstm_cross_entropy_fwd_check(args) != XLSTM_OK) return 0;
-  return args->rows * static_cast<int64_t>(sizeof(double));
+  return Cpu::workspace(args, xlstm_cross_entropy_fwd_check,
+                        [&](auto) { return args->rows * int64_t{sizeof(double)}; });
 }
 
 xlstm_status xlstm_cross_entropy_fwd_cpu(const xlstm_cross_entropy_fwd_args* args,
                                          xlstm_exec exec) {
-  const xlstm_status status = xlstm_cross_entropy_fwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (!targets_ok(*args)) return XLSTM_BAD_VALUE;
-  const int64_t needed = xlstm_cross_entropy_fwd_workspace(args);
-  if (needed > 0 && (exec.workspace == nullptr || exec.workspace_bytes < needed))
-    return XLSTM_WORKSPACE_TOO_SMALL;
-  double* row_loss = static_cast<double*>(exec.workspace);
-  args->dtype == XLSTM_F32 ? forward<float>(*args, row_loss) : forward<double>(*args, row_loss);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_cross_entropy_fwd_check, exec, xlstm_cross_entropy_fwd_workspace,
+                  [&]<class T>(Element<T>) {
+                    if (!targets_ok(*args)) return XLSTM_BAD_VALUE;
+                    forward<T>(*args, static_cast<double*>(exec.workspace));
+                    return XLSTM_OK;
+                  });
 }
 
 xlstm_status xlstm_cross_entropy_bwd_cpu(const xlstm_cross_entropy_bwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_cross_entropy_bwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (!targets_ok(*args)) return XLSTM_BAD_VALUE;
-  if (args->rows == 0) return XLSTM_OK;
-  args->dtype == XLSTM_F32 ? backward<float>(*args) : backward<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_cross_entropy_bwd_check, [&]<class T>(Element<T>) {
+    if (!targets_ok(*args)) return XLSTM_BAD_VALUE;
+    if (args->rows > 0) backward<T>(*args);
+    return XLSTM_OK;
+  });
 }

@@ -2,7 +2,6 @@
 
 xlstm_status xlstm_dropout_check(const xlstm_dropout_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
-  if (a->dtype != XLSTM_F32 && a->dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
   if (a->n < 0) return XLSTM_BAD_SIZE;
   if (!(a->p >= 0 && a->p < 1)) return XLSTM_BAD_VALUE;
   if (a->n > 0 && (a->x == nullptr || a->y == nullptr)) return XLSTM_NULL_POINTER;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/common/entry.h"
 #include "kernels/common/philox.h"
 #include "kernels/dropout/dropout.h"
 
@@ -50,8 +51,5 @@ void apply(const xlstm_dropout_args& a) {
 }  // namespace
 
 xlstm_status xlstm_dropout_cpu(const xlstm_dropout_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_dropout_check(args);
-  if (status != XLSTM_OK) return status;
-  args->dtype == XLSTM_F32 ? apply<float>(*args) : apply<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_dropout_check, [&]<class T>(Element<T>) { apply<T>(*args); });
 }

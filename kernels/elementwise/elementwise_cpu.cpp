@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/common/entry.h"
 #include "kernels/common/nd_loop.h"
 #include "kernels/common/vec_math.h"
 #include "kernels/elementwise/elementwise.h"
@@ -191,39 +192,23 @@ void binary_bwd(const xlstm_binary_bwd_args& g) {
   }
 }
 
-template <class Args, class Single, class Double>
-xlstm_status in_type(const Args& args, Single single, Double twice) {
-  if (args.dtype == XLSTM_F32) {
-    single(args);
-  } else if (args.dtype == XLSTM_F64) {
-    twice(args);
-  } else {
-    return XLSTM_BAD_DTYPE;
-  }
-  return XLSTM_OK;
-}
-
 }  // namespace
 }  // namespace xlstm::kernels
 
 using namespace xlstm::kernels;
 
 xlstm_status xlstm_unary_fwd_cpu(const xlstm_unary_fwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_unary_fwd_check(args);
-  return status != XLSTM_OK ? status : in_type(*args, unary_fwd<float>, unary_fwd<double>);
+  return Cpu::run(args, xlstm_unary_fwd_check, [&]<class T>(Element<T>) { unary_fwd<T>(*args); });
 }
 
 xlstm_status xlstm_unary_bwd_cpu(const xlstm_unary_bwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_unary_bwd_check(args);
-  return status != XLSTM_OK ? status : in_type(*args, unary_bwd<float>, unary_bwd<double>);
+  return Cpu::run(args, xlstm_unary_bwd_check, [&]<class T>(Element<T>) { unary_bwd<T>(*args); });
 }
 
 xlstm_status xlstm_binary_fwd_cpu(const xlstm_binary_fwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_binary_fwd_check(args);
-  return status != XLSTM_OK ? status : in_type(*args, binary_fwd<float>, binary_fwd<double>);
+  return Cpu::run(args, xlstm_binary_fwd_check, [&]<class T>(Element<T>) { binary_fwd<T>(*args); });
 }
 
 xlstm_status xlstm_binary_bwd_cpu(const xlstm_binary_bwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_binary_bwd_check(args);
-  return status != XLSTM_OK ? status : in_type(*args, binary_bwd<float>, binary_bwd<double>);
+  return Cpu::run(args, xlstm_binary_bwd_check, [&]<class T>(Element<T>) { binary_bwd<T>(*args); });
 }

@@ -2,8 +2,7 @@
 
 namespace {
 
-xlstm_status check_sizes(xlstm_dtype dtype, int64_t n_tokens, int64_t n_vocab, int64_t D) {
-  if (dtype != XLSTM_F32 && dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
+xlstm_status check_sizes(int64_t n_tokens, int64_t n_vocab, int64_t D) {
   int64_t elements = 0;
   if (n_tokens < 0 || n_vocab < 0 || D < 0 || __builtin_mul_overflow(n_tokens, D, &elements) ||
       __builtin_mul_overflow(n_vocab, D, &elements))
@@ -15,7 +14,7 @@ xlstm_status check_sizes(xlstm_dtype dtype, int64_t n_tokens, int64_t n_vocab, i
 
 xlstm_status xlstm_embedding_fwd_check(const xlstm_embedding_fwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
-  const xlstm_status sizes = check_sizes(a->dtype, a->n_tokens, a->n_vocab, a->D);
+  const xlstm_status sizes = check_sizes(a->n_tokens, a->n_vocab, a->D);
   if (sizes != XLSTM_OK || a->n_tokens == 0) return sizes;
   if (a->tokens == nullptr) return XLSTM_NULL_POINTER;
   if (a->D == 0) return XLSTM_OK;
@@ -27,7 +26,7 @@ xlstm_status xlstm_embedding_fwd_check(const xlstm_embedding_fwd_args* a) {
 
 xlstm_status xlstm_embedding_bwd_check(const xlstm_embedding_bwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
-  const xlstm_status sizes = check_sizes(a->dtype, a->n_tokens, a->n_vocab, a->D);
+  const xlstm_status sizes = check_sizes(a->n_tokens, a->n_vocab, a->D);
   if (sizes != XLSTM_OK) return sizes;
   if (a->n_tokens > 0 && a->tokens == nullptr) return XLSTM_NULL_POINTER;
   if (a->D == 0) return XLSTM_OK;

@@ -2,9 +2,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/common/entry.h"
 #include "kernels/embedding/embedding.h"
 
 namespace {
+
+using namespace xlstm::kernels;
 
 // Columns summed at a time: their double sums stay in registers or the nearest cache.
 constexpr int64_t kColumns = 64;
@@ -71,30 +74,30 @@ void scatter(const xlstm_embedding_bwd_args& a, const int64_t* first, const int6
 }  // namespace
 
 xlstm_status xlstm_embedding_fwd_cpu(const xlstm_embedding_fwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_embedding_fwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (!tokens_ok(args->tokens, args->n_tokens, args->n_vocab)) return XLSTM_BAD_VALUE;
-  if (args->n_tokens == 0 || args->D == 0) return XLSTM_OK;
-  args->dtype == XLSTM_F32 ? gather<float>(*args) : gather<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_embedding_fwd_check, [&]<class T>(Element<T>) {
+    if (!tokens_ok(args->tokens, args->n_tokens, args->n_vocab)) return XLSTM_BAD_VALUE;
+    if (args->n_tokens > 0 && args->D > 0) gather<T>(*args);
+    return XLSTM_OK;
+  });
 }
 
 int64_t xlstm_embedding_bwd_workspace(const xlstm_embedding_bwd_args* args) {
-  if (xlstm_embedding_bwd_check(args) != XLSTM_OK) return 0;
-  return (args->n_vocab + 1 + args->n_tokens) * static_cast<int64_t>(sizeof(int64_t));
+  return Cpu::workspace(args, xlstm_embedding_bwd_check, [&](auto) {
+    if (args->n_vocab == 0 || args->D == 0) return int64_t{0};
+    return (args->n_vocab + 1 + args->n_tokens) * int64_t{sizeof(int64_t)};
+  });
 }
 
 xlstm_status xlstm_embedding_bwd_cpu(const xlstm_embedding_bwd_args* args, xlstm_exec exec) {
-  const xlstm_status status = xlstm_embedding_bwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (!tokens_ok(args->tokens, args->n_tokens, args->n_vocab)) return XLSTM_BAD_VALUE;
-  if (args->n_vocab == 0 || args->D == 0) return XLSTM_OK;
-  if (exec.workspace == nullptr || exec.workspace_bytes < xlstm_embedding_bwd_workspace(args))
-    return XLSTM_WORKSPACE_TOO_SMALL;
-  int64_t* first = static_cast<int64_t*>(exec.workspace);
-  int64_t* order = first + args->n_vocab + 1;
-  sort_positions(*args, first, order);
-  args->dtype == XLSTM_F32 ? scatter<float>(*args, first, order)
-                           : scatter<double>(*args, first, order);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_embedding_bwd_check, exec, xlstm_embedding_bwd_workspace,
+                  [&]<class T>(Element<T>) {
+                    if (!tokens_ok(args->tokens, args->n_tokens, args->n_vocab))
+                      return XLSTM_BAD_VALUE;
+                    if (args->n_vocab == 0 || args->D == 0) return XLSTM_OK;
+                    int64_t* first = static_cast<int64_t*>(exec.workspace);
+                    int64_t* order = first + args->n_vocab + 1;
+                    sort_positions(*args, first, order);
+                    scatter<T>(*args, first, order);
+                    return XLSTM_OK;
+                  });
 }

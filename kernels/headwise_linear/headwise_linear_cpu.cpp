@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/common/blas_cpu.h"
+#include "kernels/common/entry.h"
 #include "kernels/headwise_linear/headwise_linear.h"
 #include "kernels/headwise_linear/small_blocks.h"
 
@@ -192,15 +193,6 @@ void backward_products(const xlstm_headwise_linear_bwd_args& a, const BackwardPl
   }
 }
 
-bool computes_in(xlstm_dtype dtype) {
-  return dtype == XLSTM_F32 || dtype == XLSTM_F64;
-}
-
-xlstm_status check_workspace(xlstm_exec exec, int64_t needed) {
-  if (needed > 0 && exec.workspace == nullptr) return XLSTM_NULL_POINTER;
-  return exec.workspace_bytes < needed ? XLSTM_WORKSPACE_TOO_SMALL : XLSTM_OK;
-}
-
 // The stride of a single row says nothing; BLAS wants one that fits all the same.
 template <class T>
 void forward(xlstm_headwise_linear_fwd_args a, void* workspace) {
@@ -226,49 +218,31 @@ void backward(xlstm_headwise_linear_bwd_args a, void* workspace) {
 }  // namespace
 }  // namespace xlstm::kernels
 
-int64_t xlstm_headwise_linear_fwd_workspace_cpu(const xlstm_headwise_linear_fwd_args* a) {
-  using namespace xlstm::kernels;
-  if (xlstm_headwise_linear_fwd_check(a) != XLSTM_OK || !computes_in(a->dtype)) return 0;
-  if (a->dtype == XLSTM_F32)
-    return has_small_blocks<float>(a->I, a->O) ? permuted_size<float>(a->H, a->I) * 4 : 0;
-  return has_small_blocks<double>(a->I, a->O) ? permuted_size<double>(a->H, a->I) * 8 : 0;
+using namespace xlstm::kernels;
+
+int64_t xlstm_headwise_linear_fwd_workspace_cpu(const xlstm_headwise_linear_fwd_args* args) {
+  return Cpu::workspace(args, xlstm_headwise_linear_fwd_check, [&]<class T>(Element<T>) {
+    const bool small = has_small_blocks<T>(args->I, args->O);
+    return small ? permuted_size<T>(args->H, args->I) * int64_t{sizeof(T)} : 0;
+  });
 }
 
-int64_t xlstm_headwise_linear_bwd_workspace_cpu(const xlstm_headwise_linear_bwd_args* a) {
-  using namespace xlstm::kernels;
-  if (xlstm_headwise_linear_bwd_check(a) != XLSTM_OK || !computes_in(a->dtype)) return 0;
-  return a->dtype == XLSTM_F32 ? BackwardPlan<float>(*a).total() * 4
-                               : BackwardPlan<double>(*a).total() * 8;
+int64_t xlstm_headwise_linear_bwd_workspace_cpu(const xlstm_headwise_linear_bwd_args* args) {
+  return Cpu::workspace(args, xlstm_headwise_linear_bwd_check, [&]<class T>(Element<T>) {
+    return BackwardPlan<T>(*args).total() * int64_t{sizeof(T)};
+  });
 }
 
-xlstm_status xlstm_headwise_linear_fwd_cpu(const xlstm_headwise_linear_fwd_args* a,
+xlstm_status xlstm_headwise_linear_fwd_cpu(const xlstm_headwise_linear_fwd_args* args,
                                            xlstm_exec exec) {
-  using namespace xlstm::kernels;
-  xlstm_status status = xlstm_headwise_linear_fwd_check(a);
-  if (status != XLSTM_OK) return status;
-  if (!computes_in(a->dtype)) return XLSTM_BAD_DTYPE;
-  status = check_workspace(exec, xlstm_headwise_linear_fwd_workspace_cpu(a));
-  if (status != XLSTM_OK) return status;
-  if (a->dtype == XLSTM_F32) {
-    forward<float>(*a, exec.workspace);
-  } else {
-    forward<double>(*a, exec.workspace);
-  }
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_headwise_linear_fwd_check, exec,
+                  xlstm_headwise_linear_fwd_workspace_cpu,
+                  [&]<class T>(Element<T>) { forward<T>(*args, exec.workspace); });
 }
 
-xlstm_status xlstm_headwise_linear_bwd_cpu(const xlstm_headwise_linear_bwd_args* a,
+xlstm_status xlstm_headwise_linear_bwd_cpu(const xlstm_headwise_linear_bwd_args* args,
                                            xlstm_exec exec) {
-  using namespace xlstm::kernels;
-  xlstm_status status = xlstm_headwise_linear_bwd_check(a);
-  if (status != XLSTM_OK) return status;
-  if (!computes_in(a->dtype)) return XLSTM_BAD_DTYPE;
-  status = check_workspace(exec, xlstm_headwise_linear_bwd_workspace_cpu(a));
-  if (status != XLSTM_OK) return status;
-  if (a->dtype == XLSTM_F32) {
-    backward<float>(*a, exec.workspace);
-  } else {
-    backward<double>(*a, exec.workspace);
-  }
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_headwise_linear_bwd_check, exec,
+                  xlstm_headwise_linear_bwd_workspace_cpu,
+                  [&]<class T>(Element<T>) { backward<T>(*args, exec.workspace); });
 }

@@ -66,7 +66,7 @@ typedef struct xlstm_mlstm_stride {
  * Flops per step and head: chunkwise 4 K V + (L + 1) (K + V) with chunk length L; parallel the same
  * with L = T; recurrent 6 K V. Bytes: q, k, v, h once.
  * CPU: heads are spread over the threads, one workspace slot each. The query counts a slot for
- * every OpenMP thread; the call wants one and uses as many as it was given.
+ * every OpenMP thread, or one for little work; the call needs one and uses as many as it was given.
  * Status: NULL_POINTER, BAD_SIZE, BAD_STRIDE, BAD_DTYPE, BAD_VALUE, WORKSPACE_TOO_SMALL. */
 typedef struct xlstm_mlstm_fwd_args {
   xlstm_mlstm_config config;

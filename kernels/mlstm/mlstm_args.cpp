@@ -17,16 +17,11 @@ bool product_fits(std::initializer_list<int64_t> factors) {
   return true;
 }
 
-bool is_valid_dtype(xlstm_dtype dtype) {
-  return dtype == XLSTM_F32 || dtype == XLSTM_F64 || dtype == XLSTM_BF16 || dtype == XLSTM_F16;
-}
-
 xlstm_status check_config(const xlstm_mlstm_config& c, int64_t T) {
   if (c.B < 0 || T < 0 || c.H < 0 || c.K < 1 || c.V < 1) return XLSTM_BAD_SIZE;
   if (c.K > kMaxSide || c.V > kMaxSide || T > kMaxSide) return XLSTM_BAD_SIZE;
   if (!product_fits({c.B, c.H, c.K, c.V}) || !product_fits({c.B, T, c.H, c.K + c.V}))
     return XLSTM_BAD_SIZE;
-  if (!is_valid_dtype(c.dtype) || !is_valid_dtype(c.gate_dtype)) return XLSTM_BAD_DTYPE;
   if (c.input_gate != XLSTM_MLSTM_EXPONENTIAL && c.input_gate != XLSTM_MLSTM_SIGMOID)
     return XLSTM_BAD_VALUE;
   if (!c.normalize && c.input_gate != XLSTM_MLSTM_SIGMOID) return XLSTM_BAD_VALUE;

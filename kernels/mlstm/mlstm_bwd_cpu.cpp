@@ -1,8 +1,6 @@
 // Chunkwise backward on the CPU: the states at the chunk starts are recomputed and kept, then the
 // chunks are walked from the last to the first with the gradient of the state. README.md has the
 // algorithm.
-#include <omp.h>
-
 #include <utility>
 
 #include "kernels/mlstm/mlstm_chunk.h"
@@ -54,13 +52,6 @@ struct BwdScratch {
         dm(s.take<T>(backward_chunk(c))),
         products(s.take<double>(kTileCols)) {}
 };
-
-template <class T>
-int64_t slot_bytes(const xlstm_mlstm_config& c) {
-  Scratch count(nullptr);
-  BwdScratch<T> layout(count, c);
-  return count.bytes();
-}
 
 template <class T>
 const T* head_of(const void* p, int64_t index, int64_t size) {
@@ -386,22 +377,18 @@ void BwdHead<T>::store_initial(bool cut) {
   static_cast<T*>(a.dm0)[index] = static_cast<T>(total);
 }
 
+// The least workspace that the call can do with.
+int64_t slot_of(const xlstm_mlstm_bwd_args* args) {
+  return Cpu::workspace(args, check_on_cpu<xlstm_mlstm_bwd_check>, [&]<class T>(Element<T>) {
+    return slot_bytes<BwdScratch<T>>(args->config);
+  });
+}
+
 template <class T>
-xlstm_status run(const xlstm_mlstm_bwd_args& a, xlstm_exec exec) {
-  const xlstm_mlstm_config& c = a.config;
-  if (c.B * c.H == 0) return XLSTM_OK;
-  const int64_t slot = slot_bytes<T>(c);
-  if (exec.workspace == nullptr || exec.workspace_bytes < slot) return XLSTM_WORKSPACE_TOO_SMALL;
-  const int64_t slots =
-      std::min(slots_wanted(c, omp_get_max_threads()), exec.workspace_bytes / slot);
-#pragma omp parallel num_threads(static_cast <int>(slots)) if (slots > 1)
-  {
-    Scratch scratch(static_cast<char*>(exec.workspace) + omp_get_thread_num() * slot);
-    BwdScratch<T> s(scratch, c);
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t index = 0; index < c.B * c.H; ++index) BwdHead<T>(a, index, s).run();
-  }
-  return XLSTM_OK;
+void backward(const xlstm_mlstm_bwd_args& a, xlstm_exec exec) {
+  for_each_head<BwdScratch<T>>(a.config, exec, [&](int64_t head, BwdScratch<T>& scratch) {
+    BwdHead<T>(a, head, scratch).run();
+  });
 }
 
 }  // namespace
@@ -409,18 +396,12 @@ xlstm_status run(const xlstm_mlstm_bwd_args& a, xlstm_exec exec) {
 
 using namespace xlstm::kernels;
 
-extern "C" int64_t xlstm_mlstm_bwd_workspace(const xlstm_mlstm_bwd_args* args) {
-  if (xlstm_mlstm_bwd_check(args) != XLSTM_OK) return 0;
-  const xlstm_mlstm_config& c = args->config;
-  return mlstm::slots_wanted(c, omp_get_max_threads()) *
-         (c.dtype == XLSTM_F64 ? mlstm::slot_bytes<double>(c) : mlstm::slot_bytes<float>(c));
+int64_t xlstm_mlstm_bwd_workspace(const xlstm_mlstm_bwd_args* args) {
+  const int64_t slot = mlstm::slot_of(args);
+  return slot == 0 ? 0 : slot * mlstm::slots_wanted(args->config);
 }
 
-extern "C" xlstm_status xlstm_mlstm_bwd_cpu(const xlstm_mlstm_bwd_args* args, xlstm_exec exec) {
-  if (const xlstm_status status = xlstm_mlstm_bwd_check(args); status != XLSTM_OK) return status;
-  const xlstm_mlstm_config& c = args->config;
-  if (c.gate_dtype != c.dtype || (c.dtype != XLSTM_F32 && c.dtype != XLSTM_F64))
-    return XLSTM_BAD_DTYPE;
-  if (c.variant != 0) return XLSTM_BAD_VALUE;
-  return c.dtype == XLSTM_F64 ? mlstm::run<double>(*args, exec) : mlstm::run<float>(*args, exec);
+xlstm_status xlstm_mlstm_bwd_cpu(const xlstm_mlstm_bwd_args* args, xlstm_exec exec) {
+  return Cpu::run(args, mlstm::check_on_cpu<xlstm_mlstm_bwd_check>, exec, mlstm::slot_of,
+                  [&]<class T>(Element<T>) { mlstm::backward<T>(*args, exec); });
 }

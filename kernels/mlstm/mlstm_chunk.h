@@ -9,36 +9,14 @@
 
 #include "kernels/common/blas_cpu.h"
 #include "kernels/common/vec_math.h"
-#include "kernels/mlstm/mlstm.h"
 #include "kernels/mlstm/mlstm_cell.h"
+#include "kernels/mlstm/mlstm_cpu.h"
 
 namespace xlstm::kernels::mlstm {
 
 // Inside a chunk, scores are made in tiles of this many queries by this many keys.
 constexpr int64_t kTileRows = 32;
 constexpr int64_t kTileCols = 64;
-
-// Hands out 64-byte aligned pieces of a block; with a null block it only counts.
-class Scratch {
- public:
-  explicit Scratch(void* block) : block_(static_cast<char*>(block)) {}
-  template <class T>
-  T* take(int64_t n) {
-    char* piece = block_ == nullptr ? nullptr : block_ + used_;
-    used_ += (n * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
-    return reinterpret_cast<T*>(piece);
-  }
-  int64_t bytes() const { return used_; }
-
- private:
-  char* block_;
-  int64_t used_ = 0;
-};
-
-// How many slots of the workspace one call may use, and so how many threads.
-inline int64_t slots_wanted(const xlstm_mlstm_config& c, int64_t threads) {
-  return std::max<int64_t>(1, std::min(c.B * c.H, threads));
-}
 
 // ---- vectors ----
 

@@ -1,7 +1,5 @@
 // Forward on the CPU: chunkwise, and parallel as one chunk per document. README.md has the
 // algorithm.
-#include <omp.h>
-
 #include "kernels/mlstm/mlstm_chunk.h"
 #include "kernels/mlstm/mlstm_recurrent.h"
 
@@ -23,13 +21,6 @@ struct FwdScratch {
         scores(s.take<T>(kTileRows * kTileCols)),
         denominator(s.take<double>(kTileRows)) {}
 };
-
-template <class T>
-int64_t slot_bytes(const xlstm_mlstm_config& c) {
-  Scratch count(nullptr);
-  FwdScratch<T> layout(count, c);
-  return count.bytes();
-}
 
 template <class T>
 struct FwdHead {
@@ -151,22 +142,21 @@ void forward_head(const xlstm_mlstm_fwd_args& a, int64_t index, FwdScratch<T>& s
   store_state(a, index, s.state);
 }
 
+// The least workspace that the call can do with.
+int64_t slot_of(const xlstm_mlstm_fwd_args* args) {
+  return Cpu::workspace(args, check_on_cpu<xlstm_mlstm_fwd_check>, [&]<class T>(Element<T>) {
+    const xlstm_mlstm_config& c = args->config;
+    return c.form == XLSTM_MLSTM_RECURRENT ? slot_bytes<RecurrentScratch<T>>(c)
+                                           : slot_bytes<FwdScratch<T>>(c);
+  });
+}
+
 template <class T>
-xlstm_status run(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
-  const xlstm_mlstm_config& c = a.config;
-  if (c.B * c.H == 0) return XLSTM_OK;
-  const int64_t slot = slot_bytes<T>(c);
-  if (exec.workspace == nullptr || exec.workspace_bytes < slot) return XLSTM_WORKSPACE_TOO_SMALL;
-  const int64_t slots =
-      std::min(slots_wanted(c, omp_get_max_threads()), exec.workspace_bytes / slot);
-#pragma omp parallel num_threads(static_cast <int>(slots)) if (slots > 1)
-  {
-    Scratch scratch(static_cast<char*>(exec.workspace) + omp_get_thread_num() * slot);
-    FwdScratch<T> s(scratch, c);
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t head = 0; head < c.B * c.H; ++head) forward_head(a, head, s);
-  }
-  return XLSTM_OK;
+void forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
+  if (a.config.form == XLSTM_MLSTM_RECURRENT) return recurrent_forward<T>(a, exec);
+  for_each_head<FwdScratch<T>>(a.config, exec, [&](int64_t head, FwdScratch<T>& scratch) {
+    forward_head(a, head, scratch);
+  });
 }
 
 }  // namespace
@@ -174,20 +164,12 @@ xlstm_status run(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
 
 using namespace xlstm::kernels;
 
-extern "C" int64_t xlstm_mlstm_fwd_workspace(const xlstm_mlstm_fwd_args* args) {
-  if (xlstm_mlstm_fwd_check(args) != XLSTM_OK) return 0;
-  const xlstm_mlstm_config& c = args->config;
-  if (c.form == XLSTM_MLSTM_RECURRENT) return mlstm::recurrent_workspace(c);
-  return mlstm::slots_wanted(c, omp_get_max_threads()) *
-         (c.dtype == XLSTM_F64 ? mlstm::slot_bytes<double>(c) : mlstm::slot_bytes<float>(c));
+int64_t xlstm_mlstm_fwd_workspace(const xlstm_mlstm_fwd_args* args) {
+  const int64_t slot = mlstm::slot_of(args);
+  return slot == 0 ? 0 : slot * mlstm::slots_wanted(args->config);
 }
 
-extern "C" xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec) {
-  if (const xlstm_status status = xlstm_mlstm_fwd_check(args); status != XLSTM_OK) return status;
-  const xlstm_mlstm_config& c = args->config;
-  if (c.gate_dtype != c.dtype || (c.dtype != XLSTM_F32 && c.dtype != XLSTM_F64))
-    return XLSTM_BAD_DTYPE;
-  if (c.variant != 0) return XLSTM_BAD_VALUE;
-  if (c.form == XLSTM_MLSTM_RECURRENT) return mlstm::recurrent_forward(*args, exec);
-  return c.dtype == XLSTM_F64 ? mlstm::run<double>(*args, exec) : mlstm::run<float>(*args, exec);
+xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec) {
+  return Cpu::run(args, mlstm::check_on_cpu<xlstm_mlstm_fwd_check>, exec, mlstm::slot_of,
+                  [&]<class T>(Element<T>) { mlstm::forward<T>(*args, exec); });
 }

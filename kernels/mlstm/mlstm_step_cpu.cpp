@@ -1,6 +1,4 @@
 // The recurrence itself on the CPU: one decoding step, and the recurrent form as a loop over it.
-#include <omp.h>
-
 #include "kernels/mlstm/mlstm_chunk.h"
 #include "kernels/mlstm/mlstm_recurrent.h"
 
@@ -78,14 +76,6 @@ void step_all(const xlstm_mlstm_step_args& a) {
 }
 
 template <class T>
-int64_t slot_bytes(const xlstm_mlstm_config& c) {
-  Scratch count(nullptr);
-  count.take<T>(c.K * c.V);
-  count.take<T>(c.K);
-  return count.bytes();
-}
-
-template <class T>
 void sequence_head(const xlstm_mlstm_fwd_args& a, int64_t index, T* C, T* n) {
   const xlstm_mlstm_config& c = a.config;
   const int64_t b = index / c.H, h = index % c.H;
@@ -118,50 +108,22 @@ void sequence_head(const xlstm_mlstm_fwd_args& a, int64_t index, T* C, T* n) {
   if (a.m != nullptr) static_cast<T*>(a.m)[index] = state.m;
 }
 
-template <class T>
-xlstm_status run(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
-  const xlstm_mlstm_config& c = a.config;
-  if (c.B * c.H == 0) return XLSTM_OK;
-  const int64_t slot = slot_bytes<T>(c);
-  if (exec.workspace == nullptr || exec.workspace_bytes < slot) return XLSTM_WORKSPACE_TOO_SMALL;
-  const int64_t slots =
-      std::min(slots_wanted(c, omp_get_max_threads()), exec.workspace_bytes / slot);
-#pragma omp parallel num_threads(static_cast <int>(slots)) if (slots > 1)
-  {
-    Scratch scratch(static_cast<char*>(exec.workspace) + omp_get_thread_num() * slot);
-    T* C = scratch.take<T>(c.K * c.V);
-    T* n = scratch.take<T>(c.K);
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t head = 0; head < c.B * c.H; ++head) sequence_head(a, head, C, n);
-  }
-  return XLSTM_OK;
-}
-
 }  // namespace
 
-int64_t recurrent_workspace(const xlstm_mlstm_config& c) {
-  return slots_wanted(c, omp_get_max_threads()) *
-         (c.dtype == XLSTM_F64 ? slot_bytes<double>(c) : slot_bytes<float>(c));
+template <class T>
+void recurrent_forward(const xlstm_mlstm_fwd_args& args, xlstm_exec exec) {
+  for_each_head<RecurrentScratch<T>>(args.config, exec, [&](int64_t head, RecurrentScratch<T>& s) {
+    sequence_head(args, head, s.C, s.n);
+  });
 }
-
-xlstm_status recurrent_forward(const xlstm_mlstm_fwd_args& args, xlstm_exec exec) {
-  return args.config.dtype == XLSTM_F64 ? run<double>(args, exec) : run<float>(args, exec);
-}
+template void recurrent_forward<float>(const xlstm_mlstm_fwd_args&, xlstm_exec);
+template void recurrent_forward<double>(const xlstm_mlstm_fwd_args&, xlstm_exec);
 
 }  // namespace xlstm::kernels::mlstm
 
 using namespace xlstm::kernels;
 
-extern "C" xlstm_status xlstm_mlstm_step_cpu(const xlstm_mlstm_step_args* args, xlstm_exec) {
-  if (const xlstm_status status = xlstm_mlstm_step_check(args); status != XLSTM_OK) return status;
-  const xlstm_mlstm_config& c = args->config;
-  if (c.gate_dtype != c.dtype || (c.dtype != XLSTM_F32 && c.dtype != XLSTM_F64))
-    return XLSTM_BAD_DTYPE;
-  if (c.variant != 0) return XLSTM_BAD_VALUE;
-  if (c.dtype == XLSTM_F64) {
-    mlstm::step_all<double>(*args);
-  } else {
-    mlstm::step_all<float>(*args);
-  }
-  return XLSTM_OK;
+xlstm_status xlstm_mlstm_step_cpu(const xlstm_mlstm_step_args* args, xlstm_exec) {
+  return Cpu::run(args, mlstm::check_on_cpu<xlstm_mlstm_step_check>,
+                  [&]<class T>(Element<T>) { mlstm::step_all<T>(*args); });
 }

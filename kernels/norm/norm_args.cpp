@@ -4,8 +4,7 @@
 
 namespace {
 
-xlstm_status check_sizes(xlstm_dtype dtype, int64_t rows, int64_t groups, int64_t width) {
-  if (dtype != XLSTM_F32 && dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
+xlstm_status check_sizes(int64_t rows, int64_t groups, int64_t width) {
   if (rows < 0 || groups < 0 || width < 0) return XLSTM_BAD_SIZE;
   int64_t row_elements = 0, elements = 0;
   if (__builtin_mul_overflow(groups, width, &row_elements) ||
@@ -22,7 +21,7 @@ bool row_stride_ok(int64_t stride, int64_t rows, int64_t row_elements) {
 
 xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
-  const xlstm_status sizes = check_sizes(a->dtype, a->rows, a->groups, a->width);
+  const xlstm_status sizes = check_sizes(a->rows, a->groups, a->width);
   if (sizes != XLSTM_OK) return sizes;
   if (!(a->eps >= 0) || !std::isfinite(a->eps)) return XLSTM_BAD_VALUE;
   const int64_t row_elements = a->groups * a->width;
@@ -36,7 +35,7 @@ xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* a) {
 
 xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
-  const xlstm_status sizes = check_sizes(a->dtype, a->rows, a->groups, a->width);
+  const xlstm_status sizes = check_sizes(a->rows, a->groups, a->width);
   if (sizes != XLSTM_OK) return sizes;
   const int64_t row_elements = a->groups * a->width;
   if (a->rows == 0 || row_elements == 0) return XLSTM_OK;

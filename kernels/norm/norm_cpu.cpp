@@ -2,9 +2,12 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/common/entry.h"
 #include "kernels/norm/norm.h"
 
 namespace {
+
+using namespace xlstm::kernels;
 
 // Rows of one block, and blocks at most: enough for the threads of a large machine, few enough
 // that the partial sums stay small.
@@ -172,28 +175,22 @@ void backward(const xlstm_norm_bwd_args& a, double* partial) {
 }  // namespace
 
 xlstm_status xlstm_norm_fwd_cpu(const xlstm_norm_fwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_norm_fwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (args->rows == 0 || args->groups == 0 || args->width == 0) return XLSTM_OK;
-  args->dtype == XLSTM_F32 ? forward<float>(*args) : forward<double>(*args);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_norm_fwd_check, [&]<class T>(Element<T>) {
+    if (args->rows > 0 && args->groups > 0 && args->width > 0) forward<T>(*args);
+  });
 }
 
 int64_t xlstm_norm_bwd_workspace(const xlstm_norm_bwd_args* args) {
-  if (xlstm_norm_bwd_check(args) != XLSTM_OK) return 0;
-  if (args->dweight == nullptr && args->dbias == nullptr) return 0;
-  return blocks_of(args->rows).count * 2 * args->groups * args->width *
-         static_cast<int64_t>(sizeof(double));
+  return Cpu::workspace(args, xlstm_norm_bwd_check, [&](auto) {
+    if (args->dweight == nullptr && args->dbias == nullptr) return int64_t{0};
+    return blocks_of(args->rows).count * 2 * args->groups * args->width * int64_t{sizeof(double)};
+  });
 }
 
 xlstm_status xlstm_norm_bwd_cpu(const xlstm_norm_bwd_args* args, xlstm_exec exec) {
-  const xlstm_status status = xlstm_norm_bwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (args->groups == 0 || args->width == 0) return XLSTM_OK;
-  const int64_t needed = xlstm_norm_bwd_workspace(args);
-  if (needed > 0 && (exec.workspace == nullptr || exec.workspace_bytes < needed))
-    return XLSTM_WORKSPACE_TOO_SMALL;
-  double* partial = static_cast<double*>(exec.workspace);
-  args->dtype == XLSTM_F32 ? backward<float>(*args, partial) : backward<double>(*args, partial);
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_norm_bwd_check, exec, xlstm_norm_bwd_workspace,
+                  [&]<class T>(Element<T>) {
+                    if (args->groups > 0 && args->width > 0)
+                      backward<T>(*args, static_cast<double*>(exec.workspace));
+                  });
 }

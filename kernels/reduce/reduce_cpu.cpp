@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/common/entry.h"
 #include "kernels/common/nd_loop.h"
 #include "kernels/reduce/reduce.h"
 
@@ -145,50 +146,32 @@ void cumsum_fwd(const xlstm_cumsum_fwd_args& g) {
   }
 }
 
-template <class Args, class Single, class Double>
-xlstm_status in_type(const Args& args, Single single, Double twice) {
-  if (args.dtype == XLSTM_F32) {
-    single(args);
-  } else if (args.dtype == XLSTM_F64) {
-    twice(args);
-  } else {
-    return XLSTM_BAD_DTYPE;
-  }
-  return XLSTM_OK;
-}
-
 }  // namespace
 }  // namespace xlstm::kernels
 
 using namespace xlstm::kernels;
 
 int64_t xlstm_sum_fwd_workspace(const xlstm_sum_fwd_args* args) {
-  const Slices s = plan_sum(args->outer, args->n, args->inner);
-  return s.slices == 1 ? 0 : s.slices * args->outer * args->inner * int64_t{sizeof(double)};
+  return Cpu::workspace(args, xlstm_sum_fwd_check, [&](auto) {
+    const Slices s = plan_sum(args->outer, args->n, args->inner);
+    return s.slices == 1 ? 0 : s.slices * args->outer * args->inner * int64_t{sizeof(double)};
+  });
 }
 
 xlstm_status xlstm_sum_fwd_cpu(const xlstm_sum_fwd_args* args, xlstm_exec exec) {
-  if (const auto s = xlstm_sum_fwd_check(args); s != XLSTM_OK) return s;
-  const int64_t needed = xlstm_sum_fwd_workspace(args);
-  if (needed > 0 && (exec.workspace == nullptr || exec.workspace_bytes < needed))
-    return XLSTM_WORKSPACE_TOO_SMALL;
-  double* partial = static_cast<double*>(exec.workspace);
-  return in_type(
-      *args, [=](const auto& g) { sum_fwd<float>(g, partial); },
-      [=](const auto& g) { sum_fwd<double>(g, partial); });
+  return Cpu::run(
+      args, xlstm_sum_fwd_check, exec, xlstm_sum_fwd_workspace,
+      [&]<class T>(Element<T>) { sum_fwd<T>(*args, static_cast<double*>(exec.workspace)); });
 }
 
 xlstm_status xlstm_max_fwd_cpu(const xlstm_max_fwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_max_fwd_check(args);
-  return status != XLSTM_OK ? status : in_type(*args, max_fwd<float>, max_fwd<double>);
+  return Cpu::run(args, xlstm_max_fwd_check, [&]<class T>(Element<T>) { max_fwd<T>(*args); });
 }
 
 xlstm_status xlstm_max_bwd_cpu(const xlstm_max_bwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_max_bwd_check(args);
-  return status != XLSTM_OK ? status : in_type(*args, max_bwd<float>, max_bwd<double>);
+  return Cpu::run(args, xlstm_max_bwd_check, [&]<class T>(Element<T>) { max_bwd<T>(*args); });
 }
 
 xlstm_status xlstm_cumsum_fwd_cpu(const xlstm_cumsum_fwd_args* args, xlstm_exec) {
-  const xlstm_status status = xlstm_cumsum_fwd_check(args);
-  return status != XLSTM_OK ? status : in_type(*args, cumsum_fwd<float>, cumsum_fwd<double>);
+  return Cpu::run(args, xlstm_cumsum_fwd_check, [&]<class T>(Element<T>) { cumsum_fwd<T>(*args); });
 }

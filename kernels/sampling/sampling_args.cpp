@@ -4,7 +4,6 @@
 
 xlstm_status xlstm_sampling_check(const xlstm_sampling_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
-  if (a->dtype != XLSTM_F32 && a->dtype != XLSTM_F64) return XLSTM_BAD_DTYPE;
   int64_t elements = 0;
   if (a->rows < 0 || a->n_vocab < 0 || (a->rows > 0 && a->n_vocab == 0) || a->n_valid < 0 ||
       a->n_valid > a->n_vocab || __builtin_mul_overflow(a->rows, a->n_vocab, &elements))

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/common/entry.h"
 #include "kernels/common/philox.h"
 #include "kernels/common/vec_math.h"
 #include "kernels/sampling/sampling.h"
@@ -160,18 +161,12 @@ xlstm_status run(const xlstm_sampling_args& a, void* workspace) {
 }  // namespace
 
 int64_t xlstm_sampling_workspace(const xlstm_sampling_args* args) {
-  if (xlstm_sampling_check(args) != XLSTM_OK) return 0;
-  const size_t entry =
-      args->dtype == XLSTM_F32 ? sizeof(Candidate<float>) : sizeof(Candidate<double>);
-  return args->rows * heap_entries(*args) * static_cast<int64_t>(entry);
+  return Cpu::workspace(args, xlstm_sampling_check, [&]<class T>(Element<T>) {
+    return args->rows * heap_entries(*args) * int64_t{sizeof(Candidate<T>)};
+  });
 }
 
 xlstm_status xlstm_sampling_cpu(const xlstm_sampling_args* args, xlstm_exec exec) {
-  const xlstm_status status = xlstm_sampling_check(args);
-  if (status != XLSTM_OK || args->rows == 0) return status;
-  const int64_t needed = xlstm_sampling_workspace(args);
-  if (needed > 0 && (exec.workspace == nullptr || exec.workspace_bytes < needed))
-    return XLSTM_WORKSPACE_TOO_SMALL;
-  return args->dtype == XLSTM_F32 ? run<float>(*args, exec.workspace)
-                                  : run<double>(*args, exec.workspace);
+  return Cpu::run(args, xlstm_sampling_check, exec, xlstm_sampling_workspace,
+                  [&]<class T>(Element<T>) { return run<T>(*args, exec.workspace); });
 }

@@ -1,3 +1,4 @@
+#include "kernels/common/entry.h"
 #include "kernels/slstm/slstm.h"
 #include "kernels/slstm/slstm_cell.h"
 #include "kernels/slstm/slstm_cpu.h"
@@ -272,36 +273,18 @@ void backward(const xlstm_slstm_bwd_args& a, void* workspace) {
   }
 }
 
-int64_t bytes_needed(const xlstm_slstm_bwd_args& a) {
-  return a.dtype == XLSTM_F32 ? TaskPlan<float>(a).total(a.H) * 4
-                              : TaskPlan<double>(a).total(a.H) * 8;
-}
-
-bool computes_in(xlstm_dtype dtype) {
-  return dtype == XLSTM_F32 || dtype == XLSTM_F64;
-}
-
 }  // namespace
 }  // namespace xlstm::kernels
 
+using namespace xlstm::kernels;
+
 int64_t xlstm_slstm_bwd_workspace_cpu(const xlstm_slstm_bwd_args* args) {
-  using namespace xlstm::kernels;
-  if (xlstm_slstm_bwd_check(args) != XLSTM_OK || !computes_in(args->dtype)) return 0;
-  return bytes_needed(*args);
+  return Cpu::workspace(args, xlstm_slstm_bwd_check, [&]<class T>(Element<T>) {
+    return TaskPlan<T>(*args).total(args->H) * int64_t{sizeof(T)};
+  });
 }
 
 xlstm_status xlstm_slstm_bwd_cpu(const xlstm_slstm_bwd_args* args, xlstm_exec exec) {
-  using namespace xlstm::kernels;
-  const xlstm_status status = xlstm_slstm_bwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (!computes_in(args->dtype)) return XLSTM_BAD_DTYPE;
-  const int64_t needed = bytes_needed(*args);
-  if (needed > 0 && exec.workspace == nullptr) return XLSTM_NULL_POINTER;
-  if (exec.workspace_bytes < needed) return XLSTM_WORKSPACE_TOO_SMALL;
-  if (args->dtype == XLSTM_F32) {
-    backward<float>(*args, exec.workspace);
-  } else {
-    backward<double>(*args, exec.workspace);
-  }
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_slstm_bwd_check, exec, xlstm_slstm_bwd_workspace_cpu,
+                  [&]<class T>(Element<T>) { backward<T>(*args, exec.workspace); });
 }

@@ -1,3 +1,4 @@
+#include "kernels/common/entry.h"
 #include "kernels/slstm/slstm.h"
 #include "kernels/slstm/slstm_cell.h"
 #include "kernels/slstm/slstm_cpu.h"
@@ -174,20 +175,13 @@ void forward(const xlstm_slstm_fwd_args& a, void* workspace) {
   }
 }
 
-int64_t bytes_needed(const xlstm_slstm_fwd_args& a) {
-  return a.dtype == XLSTM_F32 ? workspace_bytes<float>(a) : workspace_bytes<double>(a);
-}
-
-bool computes_in(xlstm_dtype dtype) {
-  return dtype == XLSTM_F32 || dtype == XLSTM_F64;
-}
-
 }  // namespace
 }  // namespace xlstm::kernels
 
+using namespace xlstm::kernels;
+
 int64_t xlstm_slstm_saved_bytes_cpu(xlstm_dtype dtype, int64_t B, int64_t T, int64_t H, int64_t D) {
-  using namespace xlstm::kernels;
-  if (!computes_in(dtype) || B < 0 || T < 0 || H < 0 || D < 0) return 0;
+  if (!Cpu::computes_in(dtype) || B < 0 || T < 0 || H < 0 || D < 0) return 0;
   const bool f32 = dtype == XLSTM_F32;
   int64_t bytes = kSavedArrays * (f32 ? 4 : 8);
   for (const int64_t size : {B, T, H, f32 ? whole_lanes<float>(D) : whole_lanes<double>(D)})
@@ -196,23 +190,11 @@ int64_t xlstm_slstm_saved_bytes_cpu(xlstm_dtype dtype, int64_t B, int64_t T, int
 }
 
 int64_t xlstm_slstm_fwd_workspace_cpu(const xlstm_slstm_fwd_args* args) {
-  using namespace xlstm::kernels;
-  if (xlstm_slstm_fwd_check(args) != XLSTM_OK || !computes_in(args->dtype)) return 0;
-  return bytes_needed(*args);
+  return Cpu::workspace(args, xlstm_slstm_fwd_check,
+                        [&]<class T>(Element<T>) { return workspace_bytes<T>(*args); });
 }
 
 xlstm_status xlstm_slstm_fwd_cpu(const xlstm_slstm_fwd_args* args, xlstm_exec exec) {
-  using namespace xlstm::kernels;
-  const xlstm_status status = xlstm_slstm_fwd_check(args);
-  if (status != XLSTM_OK) return status;
-  if (!computes_in(args->dtype)) return XLSTM_BAD_DTYPE;
-  const int64_t needed = bytes_needed(*args);
-  if (needed > 0 && exec.workspace == nullptr) return XLSTM_NULL_POINTER;
-  if (exec.workspace_bytes < needed) return XLSTM_WORKSPACE_TOO_SMALL;
-  if (args->dtype == XLSTM_F32) {
-    forward<float>(*args, exec.workspace);
-  } else {
-    forward<double>(*args, exec.workspace);
-  }
-  return XLSTM_OK;
+  return Cpu::run(args, xlstm_slstm_fwd_check, exec, xlstm_slstm_fwd_workspace_cpu,
+                  [&]<class T>(Element<T>) { forward<T>(*args, exec.workspace); });
 }

@@ -117,6 +117,7 @@ TEST_CASE("bad arguments of updates are refused") {
   CHECK(xlstm_adamw_cpu(&args, {}) == XLSTM_NULL_POINTER);
   args.n = -1;
   CHECK(xlstm_adamw_cpu(&args, {}) == XLSTM_BAD_SIZE);
+  args.n = 0;
   args.dtype = XLSTM_BF16;
   CHECK(xlstm_adamw_cpu(&args, {}) == XLSTM_BAD_DTYPE);
   double sum = 0;

@@ -76,10 +76,10 @@ TEST_CASE("the embedding kernels name what is wrong with their arguments") {
   CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_BAD_VALUE);
   args.n_tokens = 1;
   CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_OK);
-  args.D = -1;
-  CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_BAD_SIZE);
   args.dtype = XLSTM_F16;
   CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_BAD_DTYPE);
+  args.D = -1;
+  CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_BAD_SIZE);
   xlstm_embedding_bwd_args backward{XLSTM_F32, 1, 4, 2, tokens, y, 2, table};
   CHECK(xlstm_embedding_bwd_cpu(&backward, {}) == XLSTM_WORKSPACE_TOO_SMALL);
   backward.dweight = nullptr;

@@ -1,0 +1,73 @@
+// What the CPU entry points of this folder share: the checks of this backend, the workspace as one
+// slot per thread, heads spread over the threads.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/common/entry.h"
+#include "kernels/mlstm/mlstm.h"
+
+namespace xlstm::kernels::mlstm {
+
+// The shared check, then what this backend asks besides.
+template <auto kCheck, class Args>
+xlstm_status check_on_cpu(const Args* args) {
+  if (const xlstm_status status = kCheck(args); status != XLSTM_OK) return status;
+  if (args->config.gate_dtype != args->config.dtype) return XLSTM_BAD_DTYPE;
+  return args->config.variant == 0 ? XLSTM_OK : XLSTM_BAD_VALUE;
+}
+
+// Hands out 64-byte aligned pieces of a block; with a null block it only counts.
+class Scratch {
+ public:
+  explicit Scratch(void* block) : block_(static_cast<char*>(block)) {}
+  template <class T>
+  T* take(int64_t n) {
+    char* piece = block_ == nullptr ? nullptr : block_ + used_;
+    used_ += (n * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
+    return reinterpret_cast<T*>(piece);
+  }
+  int64_t bytes() const { return used_; }
+
+ private:
+  char* block_;
+  int64_t used_ = 0;
+};
+
+// Bytes of a slot: one Layout(Scratch&, config). At least one slot is needed unless there is
+// nothing to do.
+template <class Layout>
+int64_t slot_bytes(const xlstm_mlstm_config& c) {
+  if (c.B * c.H == 0) return 0;
+  Scratch count(nullptr);
+  Layout layout(count, c);
+  return count.bytes();
+}
+
+// How many slots a call wants, and so how many threads: one where starting the others costs more
+// than the work. 64 stands for the gates of a step.
+inline int64_t slots_wanted(const xlstm_mlstm_config& c) {
+  const double products = static_cast<double>(c.K) * static_cast<double>(c.V) + 64;
+  const double work = static_cast<double>(c.B * c.H) * static_cast<double>(c.T) * products;
+  return work < 64 * 1024 ? 1 : std::min<int64_t>(c.B * c.H, omp_get_max_threads());
+}
+
+// head(index, layout) for each of the B H heads, on as many threads as there are slots.
+template <class Layout, class Head>
+void for_each_head(const xlstm_mlstm_config& c, xlstm_exec exec, Head head) {
+  const int64_t slot = slot_bytes<Layout>(c);
+  if (slot == 0) return;
+  const int64_t slots = std::min(slots_wanted(c), exec.workspace_bytes / slot);
+#pragma omp parallel num_threads(static_cast <int>(slots)) if (slots > 1)
+  {
+    Scratch scratch(static_cast<char*>(exec.workspace) + omp_get_thread_num() * slot);
+    Layout layout(scratch, c);
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t index = 0; index < c.B * c.H; ++index) head(index, layout);
+  }
+}
+
+}  // namespace xlstm::kernels::mlstm
