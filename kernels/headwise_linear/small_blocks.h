@@ -1,31 +1,33 @@
 // Square blocks of 2, 4 or 8 channels, too small for a matrix product: a register holds several
 // blocks side by side, and the weights are permuted so that they do too. In one register x,
-// `spread<G, i>(x)` puts element i of every block of G on the whole block, so
+// `spread<G, T, i>(x)` puts element i of every block of G on the whole block, so
 //   y = sum_i w_i * spread<i>(x),  w_i[h G + o] = W[h, o, i].
 #pragma once
+
+#include <utility>
 
 #include "kernels/common/lanes.h"
 
 namespace xlstm::kernels::small_blocks {
 
-template <class T>
-struct IndexOf;
-template <>
-struct IndexOf<float> {
-  using type = int32_t;
-};
-template <>
-struct IndexOf<double> {
-  using type = int64_t;
-};
+template <int G, int i, class T, int... l>
+inline Lanes<T> spread(const Lanes<T>& v, std::integer_sequence<int, l...>) {
+  constexpr int kCount = sizeof...(l);  // blocks wider than a register compile but never run
+  return __builtin_shufflevector(v, v, ((l / G * G + i) % kCount)...);
+}
 
-template <int G, class T>
-inline Lanes<T> spread(const Lanes<T>& v, int64_t i) {
-  using Index = typename IndexOf<T>::type;
-  typedef Index Mask __attribute__((vector_size(kLaneBytes)));
-  Mask mask;
-  for (int64_t l = 0; l < kLanes<T>; ++l) mask[l] = static_cast<Index>(l / G * G + i);
-  return __builtin_shuffle(v, mask);
+template <int G, class T, int i>
+inline Lanes<T> spread(const Lanes<T>& v) {
+  return spread<G, i, T>(v, std::make_integer_sequence<int, static_cast<int>(kLanes<T>)>{});
+}
+
+// f(i) for i = 0 .. G - 1 as constants, which a shuffle asks for.
+template <int G, class F>
+inline void for_each_constant(F f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    (f(std::integral_constant<int, i>{}), ...);
+  }
+  (std::make_integer_sequence<int, G>{});
 }
 
 // n < lanes elements; the rest is zero.
@@ -66,7 +68,7 @@ inline void map_register(int64_t rows, const T* x, int64_t x_stride, const T* w,
     const T* from = x + r * x_stride + c;
     const Lanes<T> v = kWhole ? load_lanes(from) : load_some(from, n);
     Lanes<T> sum = start;
-    for (int i = 0; i < G; ++i) sum += weights[i] * spread<G, T>(v, i);
+    for_each_constant<G>([&](auto i) { sum += weights[i] * spread<G, T, i>(v); });
     T* to = y + r * y_stride + c;
     if constexpr (kWhole) {
       store_lanes(to, sum);
@@ -105,7 +107,7 @@ inline void sum_register(int64_t rows, const T* x, int64_t x_stride, const T* dy
     if (x == nullptr) continue;
     const T* in = x + r * x_stride + c;
     const Lanes<T> v = kWhole ? load_lanes(in) : load_some(in, n);
-    for (int i = 0; i < G; ++i) sum[i] += d * spread<G, T>(v, i);
+    for_each_constant<G>([&](auto i) { sum[i] += d * spread<G, T, i>(v); });
   }
   for (int i = 0; i <= G; ++i) store_lanes(sums + i * P + c, sum[i]);
 }

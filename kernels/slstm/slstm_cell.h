@@ -39,9 +39,9 @@ XLSTM_HOST_DEVICE inline SlstmStep<T> slstm_cell_forward(T g_i, T g_f, T g_z, T 
   const T e_o = Math::exp_of_nonpositive(-abs_o);
   const T inv_o = one / (one + e_o);
   SlstmStep<T> s;
-  s.i = (d >= zero) | fresh ? one : q;
+  s.i = ((d >= zero) | fresh) ? one : q;
   s.f = d >= zero ? q : one;
-  s.m = (d >= zero) | fresh ? g_i : l;
+  s.m = ((d >= zero) | fresh) ? g_i : l;
   s.z = Math::tanh(g_z);
   s.o = g_o < zero ? e_o * inv_o : inv_o;
   s.one_minus_sig_f = g_f < zero ? inv_f : e_f * inv_f;
