@@ -4,6 +4,7 @@
 
 #include "core/autograd.h"
 #include "core/op_info.h"
+#include "core/ops/kernel_call.h"
 #include "kernels/mlstm/mlstm.h"
 
 namespace xlstm::ops {
@@ -12,14 +13,6 @@ namespace {
 struct Sizes {
   int64_t B, T, H, K, V;
 };
-
-void expect_shape(const char* op, const char* name, const Tensor& x, const Shape& shape,
-                  DType dtype) {
-  require<ShapeError>(x.shape() == shape, op, ": shape of ", name, " does not fit, got ",
-                      to_string(x.shape()), ", expected ", to_string(shape));
-  require<ShapeError>(x.dtype() == dtype, op, ": element type of ", name, " differs, got ",
-                      name_of(x.dtype()), ", expected ", name_of(dtype));
-}
 
 void check_options(const char* op, const MlstmOptions& o) {
   require<ConfigError>(o.chunk_size >= 1, op, ": chunk size is too small, got ", o.chunk_size,
@@ -38,9 +31,15 @@ void check_options(const char* op, const MlstmOptions& o) {
 }
 
 void check_state(const char* op, const MlstmState& state, const Sizes& s, DType dtype) {
-  if (state.C.defined()) expect_shape(op, "state C", state.C, {s.B, s.H, s.K, s.V}, dtype);
-  if (state.n.defined()) expect_shape(op, "state n", state.n, {s.B, s.H, s.K}, dtype);
-  if (state.m.defined()) expect_shape(op, "state m", state.m, {s.B, s.H}, dtype);
+  require_like(state.C, {s.B, s.H, s.K, s.V}, dtype, op, "state C");
+  require_like(state.n, {s.B, s.H, s.K}, dtype, op, "state n");
+  require_like(state.m, {s.B, s.H}, dtype, op, "state m");
+}
+
+void check_required(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,
+                    const Tensor& i, const Tensor& f) {
+  require<ShapeError>(q.defined() && k.defined() && v.defined() && i.defined() && f.defined(), op,
+                      ": an input is missing, got an undefined tensor, expected q, k, v, i and f");
 }
 
 void check_floating(const char* op, const Tensor& q) {
@@ -54,43 +53,29 @@ Sizes check_sequence(const Tensor& q, const Tensor& k, const Tensor& v, const Te
                      const MlstmOptions& options) {
   const char* op = "mlstm";
   check_options(op, options);
+  check_required(op, q, k, v, i, f);
   require<ShapeError>(q.dim() == 4 && q.size(3) > 0, op, ": q has no usable shape, got ",
                       to_string(q.shape()), ", expected [B, T, H, K] with K >= 1");
   require<ShapeError>(v.dim() == 4 && v.size(3) > 0, op, ": v has no usable shape, got ",
                       to_string(v.shape()), ", expected [B, T, H, V] with V >= 1");
   check_floating(op, q);
   const Sizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
-  expect_shape(op, "k", k, q.shape(), q.dtype());
-  expect_shape(op, "v", v, {s.B, s.T, s.H, s.V}, q.dtype());
-  expect_shape(op, "i", i, {s.B, s.T, s.H}, q.dtype());
-  expect_shape(op, "f", f, {s.B, s.T, s.H}, q.dtype());
+  require_like(k, q.shape(), q.dtype(), op, "k");
+  require_like(v, {s.B, s.T, s.H, s.V}, q.dtype(), op, "v");
+  require_like(i, {s.B, s.T, s.H}, q.dtype(), op, "i");
+  require_like(f, {s.B, s.T, s.H}, q.dtype(), op, "f");
   check_state(op, initial, s, q.dtype());
-  if (reset.defined()) {
-    const bool bytes = reset.dtype() == DType::u8 || reset.dtype() == DType::boolean;
-    require<ShapeError>(reset.shape() == Shape{s.B, s.T} && bytes,
-                        "mlstm: reset does not fit, got ", name_of(reset.dtype()), " ",
-                        to_string(reset.shape()), ", expected uint8 ", to_string(Shape{s.B, s.T}));
-  }
+  require_reset(reset, s.B, s.T, op);
   return s;
 }
 
-// x itself if a kernel can read its rows of time steps, else a copy.
-Tensor with_dense_rows(const Tensor& x) {
-  const bool dense = x.size(3) == 1 || x.stride(3) == 1;
-  const bool long_rows = x.size(1) <= 1 || x.stride(1) >= x.size(3);
-  return dense && long_rows ? x.detach() : x.clone();
+// x [B, T, H, width] if a kernel can read its rows of time steps, else a copy: the products inside
+// want rows that do not overlap.
+Tensor time_rows(const Tensor& x) {
+  if (!x.defined() || x.size(1) <= 1 || x.stride(1) >= x.size(3)) return dense_last(x);
+  return x.clone();
 }
 
-Tensor contiguous_or_copy(const Tensor& x) {
-  return !x.defined() || x.is_contiguous() ? x : x.clone();
-}
-
-const void* raw(const Tensor& x) {
-  return x.defined() ? x.raw() : nullptr;
-}
-void* raw_out(const Tensor& x) {
-  return x.defined() ? x.raw() : nullptr;
-}
 xlstm_mlstm_stride stride_of(const Tensor& x) {
   return {x.stride(0), x.stride(1), x.stride(2)};
 }
@@ -138,14 +123,10 @@ void set_inputs(Args& args, const Inputs& in) {
   args.v_stride = stride_of(in.v);
   args.i_stride = stride_of(in.i);
   args.f_stride = stride_of(in.f);
-  args.C0 = raw(in.C);
-  args.n0 = raw(in.n);
-  args.m0 = raw(in.m);
-  args.reset = static_cast<const uint8_t*>(raw(in.reset));
-}
-
-xlstm_exec exec_with(const Tensor& workspace) {
-  return {nullptr, workspace.raw(), workspace.numel(), nullptr};
+  args.C0 = raw_or_null(in.C);
+  args.n0 = raw_or_null(in.n);
+  args.m0 = raw_or_null(in.m);
+  args.reset = static_cast<const uint8_t*>(raw_or_null(in.reset));
 }
 
 struct Forward {
@@ -175,10 +156,10 @@ Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool sav
   args.C = out.result.final_state.C.raw();
   args.n = out.result.final_state.n.raw();
   args.m = out.result.final_state.m.raw();
-  args.saved_m = raw_out(out.saved_m);
-  args.saved_l = raw_out(out.saved_l);
-  const Tensor workspace = Tensor::empty({xlstm_mlstm_fwd_workspace(&args)}, DType::u8);
-  check_status(xlstm_mlstm_fwd_cpu(&args, exec_with(workspace)), "mlstm");
+  args.saved_m = raw_or_null(out.saved_m);
+  args.saved_l = raw_or_null(out.saved_l);
+  const Workspace workspace(xlstm_mlstm_fwd_workspace(&args));
+  check_status(xlstm_mlstm_fwd_cpu(&args, workspace.exec()), "mlstm");
   return out;
 }
 
@@ -191,9 +172,9 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
                      const Tensor& saved_m, const Tensor& saved_l, const Tensors& output_grads,
                      const Wanted& wanted) {
   const DType dtype = in.q.dtype();
-  const Tensor dh = output_grads[0].defined() ? with_dense_rows(output_grads[0]) : Tensor{};
-  const Tensor dC = contiguous_or_copy(output_grads[1]);
-  const Tensor dn = contiguous_or_copy(output_grads[2]);
+  const Tensor dh = time_rows(output_grads[0]);
+  const Tensor dC = dense(output_grads[1]);
+  const Tensor dn = dense(output_grads[2]);
   Tensors grads;
   for (const Tensor& x : {in.q, in.k, in.v, in.i, in.f})
     grads.push_back(Tensor::empty(x.shape(), dtype));
@@ -203,14 +184,14 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   xlstm_mlstm_bwd_args args{};
   args.config = config;
   set_inputs(args, in);
-  args.h = raw(h);
+  args.h = raw_or_null(h);
   if (h.defined()) args.h_stride = stride_of(h);
-  args.dh = raw(dh);
+  args.dh = raw_or_null(dh);
   if (dh.defined()) args.dh_stride = stride_of(dh);
-  args.saved_m = raw(saved_m);
-  args.saved_l = raw(saved_l);
-  args.dC = raw(dC);
-  args.dn = raw(dn);
+  args.saved_m = raw_or_null(saved_m);
+  args.saved_l = raw_or_null(saved_l);
+  args.dC = raw_or_null(dC);
+  args.dn = raw_or_null(dn);
   args.dq = grads[0].raw();
   args.dk = grads[1].raw();
   args.dv = grads[2].raw();
@@ -219,11 +200,11 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   args.dq_stride = args.dk_stride = stride_of(grads[0]);
   args.dv_stride = stride_of(grads[2]);
   args.di_stride = args.df_stride = stride_of(grads[3]);
-  args.dC0 = raw_out(grads[5]);
-  args.dn0 = raw_out(grads[6]);
-  args.dm0 = raw_out(grads[7]);
-  const Tensor workspace = Tensor::empty({xlstm_mlstm_bwd_workspace(&args)}, DType::u8);
-  check_status(xlstm_mlstm_bwd_cpu(&args, exec_with(workspace)), "mlstm backward");
+  args.dC0 = raw_or_null(grads[5]);
+  args.dn0 = raw_or_null(grads[6]);
+  args.dm0 = raw_or_null(grads[7]);
+  const Workspace workspace(xlstm_mlstm_bwd_workspace(&args));
+  check_status(xlstm_mlstm_bwd_cpu(&args, workspace.exec()), "mlstm backward");
   return grads;
 }
 
@@ -261,15 +242,8 @@ MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
   if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
   const xlstm_mlstm_config config = make_config(sizes, q.dtype(), options);
-  const Inputs in{with_dense_rows(q),
-                  with_dense_rows(k),
-                  with_dense_rows(v),
-                  i.detach(),
-                  f.detach(),
-                  contiguous_or_copy(initial.C),
-                  contiguous_or_copy(initial.n),
-                  contiguous_or_copy(initial.m),
-                  contiguous_or_copy(reset)};
+  const Inputs in{time_rows(q),     time_rows(k),     time_rows(v),     i,           f,
+                  dense(initial.C), dense(initial.n), dense(initial.m), dense(reset)};
   const Tensors inputs{q, k, v, i, f, initial.C, initial.n, initial.m};
   const bool recorded = autograd::must_record(inputs);
   Forward forward = run_forward(config, in, recorded);
@@ -281,6 +255,7 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
                   const Tensor& f, MlstmState& state, const MlstmOptions& options) {
   const char* op = "mlstm_step";
   check_options(op, options);
+  check_required(op, q, k, v, i, f);
   require<ShapeError>(q.dim() == 3 && q.size(2) > 0, op, ": q has no usable shape, got ",
                       to_string(q.shape()), ", expected [B, H, K] with K >= 1");
   require<ShapeError>(v.dim() == 3 && v.size(2) > 0, op, ": v has no usable shape, got ",
@@ -288,10 +263,10 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   check_floating(op, q);
   const Sizes s{q.size(0), 1, q.size(1), q.size(2), v.size(2)};
   const DType dtype = q.dtype();
-  expect_shape(op, "k", k, q.shape(), dtype);
-  expect_shape(op, "v", v, {s.B, s.H, s.V}, dtype);
-  expect_shape(op, "i", i, {s.B, s.H}, dtype);
-  expect_shape(op, "f", f, {s.B, s.H}, dtype);
+  require_like(k, q.shape(), dtype, op, "k");
+  require_like(v, {s.B, s.H, s.V}, dtype, op, "v");
+  require_like(i, {s.B, s.H}, dtype, op, "i");
+  require_like(f, {s.B, s.H}, dtype, op, "f");
   check_state(op, state, s, dtype);
   require<AutogradError>(!autograd::must_record({q, k, v, i, f, state.C, state.n, state.m}), op,
                          ": works in place and has no gradient, got an input that requires one, "
@@ -302,10 +277,7 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   for (const Tensor& x : {state.C, state.n, state.m})
     require<ShapeError>(x.is_contiguous(), op, ": the state must be contiguous, got strides ",
                         to_string(x.strides()));
-  const auto dense = [](const Tensor& x) {
-    return x.size(2) == 1 || x.stride(2) == 1 ? x : x.clone();
-  };
-  const Tensor q_dense = dense(q), k_dense = dense(k), v_dense = dense(v);
+  const Tensor q_dense = dense_last(q), k_dense = dense_last(k), v_dense = dense_last(v);
   const Tensor h = Tensor::empty({s.B, s.H, s.V}, dtype);
   xlstm_mlstm_step_args args{};
   args.config = make_config(s, dtype, options);
