@@ -71,14 +71,14 @@ double bytes(const OpSample& sample) {
 
 std::vector<OpInfo> activation_rows() {
   return {
-      {"activate", "activation", "an activation by name", call_activate, nullptr, samples<1>, flops,
+      {"activate", "activation", "An activation by name", call_activate, nullptr, samples<1>, flops,
        bytes},
-      {"silu", "activation", "x times the sigmoid of x", call_silu, nullptr, plain_samples, flops,
-       bytes},
-      {"gelu", "activation", "x times the normal distribution function of x", call_gelu, nullptr,
-       plain_samples, flops, bytes},
-      {"gated", "activation", "activation(gate) * up in one pass", call_gated, call_gated_composed,
-       samples<2>, flops, bytes},
+      {"silu", "activation", "Product of x and the sigmoid of x", call_silu, nullptr, plain_samples,
+       flops, bytes},
+      {"gelu", "activation", "Product of x and the normal distribution function of x", call_gelu,
+       nullptr, plain_samples, flops, bytes},
+      {"gated", "activation", "Product activation(gate) * up in one pass", call_gated,
+       call_gated_composed, samples<2>, flops, bytes},
   };
 }
 

@@ -96,16 +96,16 @@ double bytes_in(const OpSample& s) {
 
 std::vector<OpInfo> adamw_rows() {
   return {
-      {"adamw_update", "adamw", "One AdamW step in place.", adamw, nullptr, adamw_samples,
+      {"adamw_update", "adamw", "One AdamW step in place", adamw, nullptr, adamw_samples,
        [](const OpSample& s) { return 14 * n_elements(s); },
        [](const OpSample& s) { return 7.0 / 4.0 * bytes_in(s); }, false},
-      {"sgd_update", "adamw", "One SGD step in place, with momentum.", sgd, nullptr, sgd_samples,
+      {"sgd_update", "adamw", "One SGD step in place, with momentum", sgd, nullptr, sgd_samples,
        [](const OpSample& s) { return 6 * n_elements(s); },
        [](const OpSample& s) { return 5.0 / 3.0 * bytes_in(s); }, false},
-      {"sum_of_squares", "adamw", "Sum of squares in double, in a fixed order.", sum_of_squares,
+      {"sum_of_squares", "adamw", "Sum of squares in double, in a fixed order", sum_of_squares,
        nullptr, one_tensor_samples, [](const OpSample& s) { return 2 * n_elements(s); }, bytes_in,
        false},
-      {"clip_by_value", "adamw", "Limits every element, in place.", clip_by_value, nullptr,
+      {"clip_by_value", "adamw", "Limits every element, in place", clip_by_value, nullptr,
        one_tensor_samples, n_elements, [](const OpSample& s) { return 2 * bytes_in(s); }, false},
   };
 }

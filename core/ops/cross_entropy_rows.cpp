@@ -48,7 +48,7 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
 
 std::vector<OpInfo> cross_entropy_rows() {
   return {{"cross_entropy", "cross_entropy",
-           "Softmax cross-entropy with a soft cap, mean over the counted targets.", cross_entropy,
+           "Softmax cross-entropy with a soft cap, mean over the counted targets", cross_entropy,
            cross_entropy_composed, samples,
            [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
            [](const OpSample& s) { return bytes_of(s.inputs); }}};

@@ -29,7 +29,7 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
 }  // namespace
 
 std::vector<OpInfo> dropout_rows() {
-  return {{"dropout", "dropout", "Zeroes elements at random and scales the rest by 1 / (1 - p).",
+  return {{"dropout", "dropout", "Zeroes elements at random and scales the rest by 1 / (1 - p)",
            dropout, nullptr, samples,
            [](const OpSample& s) { return static_cast<double>(s.inputs[0].numel()); },
            [](const OpSample& s) { return 2 * bytes_of(s.inputs); }}};

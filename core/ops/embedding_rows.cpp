@@ -37,7 +37,7 @@ double output_bytes(const OpSample& s) {
 }  // namespace
 
 std::vector<OpInfo> embedding_rows() {
-  return {{"embedding", "embedding", "Rows of a table, picked by token.", embedding, nullptr,
+  return {{"embedding", "embedding", "Rows of a table, picked by token", embedding, nullptr,
            samples, [](const OpSample&) { return 0.0; },
            [](const OpSample& s) { return 2 * output_bytes(s) + bytes_of({s.inputs[0]}); }}};
 }

@@ -90,10 +90,10 @@ double linear_bytes(const OpSample& sample) {
 
 std::vector<OpInfo> matmul_rows() {
   return {
-      {"matmul", "matmul", "matrix product of batches", call_matmul, nullptr, matmul_samples,
+      {"matmul", "matmul", "Matrix product of batches", call_matmul, nullptr, matmul_samples,
        matmul_flops, matmul_bytes},
-      {"linear", "matmul", "y = x W^T + bias", call_linear, nullptr, linear_samples, linear_flops,
-       linear_bytes},
+      {"linear", "matmul", "Linear map x W^T + bias", call_linear, nullptr, linear_samples,
+       linear_flops, linear_bytes},
   };
 }
 

@@ -167,9 +167,11 @@ OpInfo row(const char* name, const char* summary) {
 }  // namespace
 
 std::vector<OpInfo> mlstm_rows() {
-  return {row<ops::MlstmForm::chunkwise>("mlstm", "mLSTM recurrence, chunkwise: linear in T"),
-          row<ops::MlstmForm::parallel>("mlstm_parallel", "mLSTM as one chunk per document"),
-          row<ops::MlstmForm::recurrent>("mlstm_recurrent", "mLSTM one step after the other")};
+  return {row<ops::MlstmForm::chunkwise>("mlstm", "The mLSTM recurrence, chunkwise: linear in T"),
+          row<ops::MlstmForm::parallel>("mlstm_parallel",
+                                        "The mLSTM recurrence as one chunk per document"),
+          row<ops::MlstmForm::recurrent>("mlstm_recurrent",
+                                         "The mLSTM recurrence, one step after the other")};
 }
 
 }  // namespace xlstm

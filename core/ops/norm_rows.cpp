@@ -99,11 +99,11 @@ double bytes(const OpSample& s) {
 
 std::vector<OpInfo> norm_rows() {
   std::vector<OpInfo> rows = {
-      {"layer_norm", "norm", "LayerNorm over the last dimension, scale w or 1 + w.", layer_norm,
+      {"layer_norm", "norm", "LayerNorm over the last dimension, scale w or 1 + w", layer_norm,
        layer_norm_composed, layer_norm_samples, flops, bytes},
-      {"rms_norm", "norm", "RMSNorm over the last dimension, scale w or 1 + w.", rms_norm,
+      {"rms_norm", "norm", "RMSNorm over the last dimension, scale w or 1 + w", rms_norm,
        rms_norm_composed, rms_norm_samples, flops, bytes},
-      {"multi_head_norm", "norm", "LayerNorm over each head's features.", multi_head_norm,
+      {"multi_head_norm", "norm", "LayerNorm over each head's features", multi_head_norm,
        multi_head_norm_composed, multi_head_norm_samples, flops, bytes},
   };
   for (OpInfo& row : rows) row.float_tolerance = 1e-6;

@@ -78,15 +78,15 @@ double read_and_write(const OpSample& sample) {
 
 std::vector<OpInfo> reduce_rows() {
   return {
-      {"sum", "reduce", "sum of all elements, or over one dimension", call_sum, nullptr,
+      {"sum", "reduce", "Sum of all elements, or over one dimension", call_sum, nullptr,
        sum_samples, additions, read_once},
-      {"mean", "reduce", "mean of all elements, or over one dimension", call_mean, nullptr,
+      {"mean", "reduce", "Mean of all elements, or over one dimension", call_mean, nullptr,
        sum_samples, additions, read_once},
-      {"max", "reduce", "maximum over one dimension", call_max, nullptr, along_samples, additions,
+      {"max", "reduce", "Maximum over one dimension", call_max, nullptr, along_samples, additions,
        read_once},
-      {"cumsum", "reduce", "running sums along one dimension", call_cumsum, nullptr, along_samples,
+      {"cumsum", "reduce", "Running sums along one dimension", call_cumsum, nullptr, along_samples,
        additions, read_and_write},
-      {"sum_to", "reduce", "sum over the dimensions that broadcasting had repeated", call_sum_to,
+      {"sum_to", "reduce", "Sum over the dimensions that broadcasting had repeated", call_sum_to,
        nullptr, sum_to_samples, additions, read_once},
   };
 }

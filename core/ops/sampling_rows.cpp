@@ -47,7 +47,7 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
 }  // namespace
 
 std::vector<OpInfo> sampling_rows() {
-  return {{"sample", "sampling", "Draws the next token: temperature, top-k, greedy.", sample,
+  return {{"sample", "sampling", "Draws the next token: temperature, top-k, greedy", sample,
            nullptr, samples,
            [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
            [](const OpSample& s) { return bytes_of(s.inputs); }, false}};

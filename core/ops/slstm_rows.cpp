@@ -111,7 +111,7 @@ double bytes(const OpSample& sample) {
 
 std::vector<OpInfo> slstm_rows() {
   return {{"slstm", "slstm",
-           "sLSTM recurrence: exponential input gate, sigmoid forget gate, stabilised state",
+           "The sLSTM recurrence: exponential input gate, sigmoid forget gate, stabilised state",
            run<ops::slstm>, run<ops::slstm_composed>, samples, flops, bytes, true, comparable,
            2e-5}};
 }

@@ -177,21 +177,21 @@ std::vector<OpInfo> view_rows() {
     return OpInfo{name, "view", summary, call, nullptr, cases, nothing, copied};
   };
   return {
-      view("reshape", "the same elements under another shape", call_reshape,
+      view("reshape", "The same elements under another shape", call_reshape,
            samples<reshape_cases>),
-      view("transpose", "two dimensions swapped", call_transpose, samples<transpose_cases>),
-      view("permute", "dimensions in another order", call_permute, samples<permute_cases>),
-      view("slice", "a range of one dimension", call_slice, samples<slice_cases>),
-      view("select", "one index of a dimension", call_select, samples<select_cases>),
-      view("unsqueeze", "a new dimension of size 1", call_unsqueeze, samples<unsqueeze_cases>),
-      view("squeeze", "a dimension of size 1 dropped", call_squeeze, samples<squeeze_cases>),
-      view("expand", "dimensions repeated without a copy", call_expand, samples<expand_cases>),
-      view("split", "a dimension cut into pieces", call_split, samples<split_cases>),
-      copy("contiguous", "a dense copy of a strided view", call_contiguous,
+      view("transpose", "Two dimensions swapped", call_transpose, samples<transpose_cases>),
+      view("permute", "Dimensions in another order", call_permute, samples<permute_cases>),
+      view("slice", "A range of one dimension", call_slice, samples<slice_cases>),
+      view("select", "One index of a dimension", call_select, samples<select_cases>),
+      view("unsqueeze", "A new dimension of size 1", call_unsqueeze, samples<unsqueeze_cases>),
+      view("squeeze", "A dimension of size 1 dropped", call_squeeze, samples<squeeze_cases>),
+      view("expand", "Dimensions repeated without a copy", call_expand, samples<expand_cases>),
+      view("split", "A dimension cut into pieces", call_split, samples<split_cases>),
+      copy("contiguous", "A dense copy of a strided view", call_contiguous,
            samples<contiguous_cases>),
-      copy("concat", "tensors joined along a dimension", call_concat, samples<concat_cases>),
-      copy("stack", "tensors joined along a new dimension", call_stack, samples<stack_cases>),
-      copy("cast", "another element type (to float64 in this row)", call_cast, samples<cast_cases>),
+      copy("concat", "Tensors joined along a dimension", call_concat, samples<concat_cases>),
+      copy("stack", "Tensors joined along a new dimension", call_stack, samples<stack_cases>),
+      copy("cast", "Another element type (to float64 in this row)", call_cast, samples<cast_cases>),
   };
 }
 
