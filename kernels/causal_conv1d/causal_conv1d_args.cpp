@@ -1,18 +1,12 @@
-#include <initializer_list>
-
 #include "kernels/causal_conv1d/causal_conv1d.h"
+#include "kernels/common/sizes.h"
 
 namespace {
 
-// 64 covers the factors that the workspaces put on top.
 bool bad_sizes(int64_t B, int64_t T, int64_t C, int64_t KS) {
-  if (B < 0 || T < 0 || C < 0 || KS < 1) return true;
-  int64_t inputs = 0, elements = 0;
-  if (__builtin_add_overflow(T, KS, &inputs)) return true;
-  elements = 64;
-  for (const int64_t size : {inputs, B, C})
-    if (size > 0 && __builtin_mul_overflow(elements, size, &elements)) return true;
-  return false;
+  int64_t inputs = 0;
+  return T < 0 || KS < 1 || __builtin_add_overflow(T, KS, &inputs) ||
+         xlstm::kernels::bad_sizes({inputs, B, C});
 }
 
 bool rows_overlap(int64_t C, int64_t B, int64_t stride_b, int64_t T, int64_t stride_t) {

@@ -1,18 +1,9 @@
-#include <initializer_list>
-
+#include "kernels/common/sizes.h"
 #include "kernels/headwise_linear/headwise_linear.h"
 
 namespace {
 
-// 128 covers the factors that the workspaces put on top.
-bool bad_sizes(std::initializer_list<int64_t> sizes) {
-  int64_t product = 128;
-  for (const int64_t size : sizes) {
-    if (size < 0) return true;
-    if (size > 0 && __builtin_mul_overflow(product, size, &product)) return true;
-  }
-  return false;
-}
+using namespace xlstm::kernels;
 
 bool too_short(int64_t N, int64_t stride, int64_t row) {
   return N > 1 && stride < row;

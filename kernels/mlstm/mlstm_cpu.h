@@ -47,12 +47,12 @@ int64_t slot_bytes(const xlstm_mlstm_config& c) {
   return count.bytes();
 }
 
-// How many slots a call wants, and so how many threads: one where starting the others costs more
-// than the work. 64 stands for the gates of a step.
+// How many slots a call wants, and so how many threads: one for little work, some 10 us, where
+// waking the others costs more. The gates of a step take as long as about 1024 products.
 inline int64_t slots_wanted(const xlstm_mlstm_config& c) {
-  const double products = static_cast<double>(c.K) * static_cast<double>(c.V) + 64;
-  const double work = static_cast<double>(c.B * c.H) * static_cast<double>(c.T) * products;
-  return work < 64 * 1024 ? 1 : std::min<int64_t>(c.B * c.H, omp_get_max_threads());
+  const double per_step = static_cast<double>(c.K) * static_cast<double>(c.V) + 1024;
+  const double work = static_cast<double>(c.B * c.H) * static_cast<double>(c.T) * per_step;
+  return work < 128 * 1024 ? 1 : std::min<int64_t>(c.B * c.H, omp_get_max_threads());
 }
 
 // head(index, layout) for each of the B H heads, on as many threads as there are slots.

@@ -1,19 +1,11 @@
 #include <initializer_list>
 
+#include "kernels/common/sizes.h"
 #include "kernels/slstm/slstm.h"
 
 namespace {
 
-// True if the product of the sizes overflows or one is negative. 64 covers the factors that the
-// workspaces and saved arrays put on top.
-bool bad_sizes(std::initializer_list<int64_t> sizes) {
-  int64_t product = 64;
-  for (const int64_t size : sizes) {
-    if (size < 0) return true;
-    if (size > 0 && __builtin_mul_overflow(product, size, &product)) return true;
-  }
-  return false;
-}
+using namespace xlstm::kernels;
 
 struct Dimension {
   int64_t size, stride;
