@@ -18,6 +18,8 @@ function(xlstm_set_flags target)
     PRIVATE $<$<COMPILE_LANGUAGE:CXX,C>:-Wall;-Wextra;-Wconversion;-Wsign-compare;-march=${XLSTM_CPU_ARCH}>
             # GCC 12 sees overlapping copies in std::string that are not there (GCC bug 105651).
             $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
+            # `GCC ivdep` is a hint for GCC alone.
+            $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-unknown-pragmas>
             # Errors in errno and floating-point traps are not used; contraction to FMA is wanted. Nothing here
             # changes the meaning of NaN and infinity, which the finite checks rely on.
             $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno;-fno-trapping-math;-ffp-contract=fast>
