@@ -155,7 +155,13 @@ TEST_CASE("mlstm explains what is wrong with its arguments") {
   fails_with([&](Problem& p) { p.f = tensor({2, 11}); }, "shape of f");
   fails_with([](Problem& p) { p.i = Tensor::zeros({2, 11, 3}, DType::f32); }, "type of i");
   fails_with([&](Problem& p) { p.initial.C = tensor({2, 3, 5, 4}); }, "state C");
-  fails_with([&](Problem& p) { p.reset = tensor({2, 11}); }, "expected uint8 [2, 11]");
+  fails_with(
+      [&](Problem& p) {
+        p.reset = tensor({2, 11});
+      },
+      "type of reset, got float64, expected uint8");
+  fails_with([](Problem& p) { p.reset = Tensor::zeros({2, 10}, DType::u8); }, "expected [2, 11]");
+  fails_with([](Problem& p) { p.k = Tensor{}; }, "an input is missing");
   fails_with([](Problem& p) { p.options.chunk_size = 0; }, "chunk size");
   fails_with([](Problem& p) { p.options.normalize = false; }, "normalize = false");
   fails_with([](Problem& p) { p.options.eps = -1; }, "eps");
