@@ -89,12 +89,11 @@ void multiply(const Tensor& a, const Tensor& b, T beta, const Tensor& y) {
     }
     return;
   }
-  const Tensor workspace =
-      Tensor::empty({kernels::gemm_workspace_bytes(M, N, K, size_of(y.dtype()))}, DType::u8);
+  const Workspace workspace(kernels::gemm_workspace_bytes(M, N, K, size_of(y.dtype())));
   for (int64_t i = 0; i < n; ++i) {
     const auto at = static_cast<size_t>(i);
     kernels::gemm_parallel(la.trans, lb.trans, M, N, K, T(1), pa + at_a[at], la.ld, pb + at_b[at],
-                           lb.ld, beta, py + i * M * N, N, workspace.raw());
+                           lb.ld, beta, py + i * M * N, N, workspace.exec().workspace);
   }
 }
 
