@@ -32,8 +32,8 @@ void XlstmLargeConfig::validate() const {
                        vocab_size, ", expected a positive number");
   require<ConfigError>(embedding_dim > 0 && embedding_dim <= int64_t{1} << 24,
                        "embedding_dim: got ", embedding_dim, ", expected 1 to 16777216");
-  require<ConfigError>(num_blocks > 0 && num_blocks <= 65536, "num_blocks: got ", num_blocks,
-                       ", expected 1 to 65536");
+  require<ConfigError>(num_blocks > 0 && num_blocks <= 1024, "num_blocks: got ", num_blocks,
+                       ", expected 1 to 1024");
   require<ConfigError>(std::isfinite(output_logit_soft_cap) && output_logit_soft_cap >= 0,
                        "output_logit_soft_cap: got ", output_logit_soft_cap,
                        ", expected a positive number, or 0 for none");

@@ -7,7 +7,7 @@
 namespace xlstm::layers {
 namespace {
 
-constexpr int64_t kMaxBlocks = 65536;
+constexpr int64_t kMaxBlocks = 1024;
 constexpr int64_t kMaxWidth = int64_t{1} << 24;
 
 void check_signature(const XlstmModelConfig& config) {

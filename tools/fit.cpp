@@ -6,7 +6,9 @@
 
 #include "tools/commands.h"
 #include "tools/train/config_io.h"
+#include "tools/train/memory_limit.h"
 #include "tools/train/run_folder.h"
+#include "tools/train/saved_model.h"
 #include "tools/train/trainer.h"
 
 namespace xlstm::cli {
@@ -26,15 +28,15 @@ int run(const Arguments& arguments, const CLI::App& command) {
     // What the command line leaves open is as it was when the run was started.
     checkpoint = train::resolve_checkpoint(arguments.ckpt_path, config.trainer.default_root_dir,
                                            config.trainer.name, real_file_system());
-    std::vector<std::string> configs = {join_path(checkpoint, "config.json")};
-    configs.insert(configs.end(), arguments.configs.begin(), arguments.configs.end());
-    config = train::load_run_config(configs, overrides);
+    config =
+        train::load_checkpoint_config(checkpoint, arguments.configs, overrides, real_file_system());
   }
   if (arguments.print_config) {
     std::cout << train::run_config_to_yaml(config);
     return 0;
   }
   if (arguments.check) {
+    train::require_model_fits(config, train::ModelUse::training);
     std::cout << "the configuration is valid\n";
     return 0;
   }

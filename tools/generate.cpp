@@ -62,9 +62,21 @@ void write_jsonl(const std::map<int64_t, std::string>& texts,
   std::cout << std::flush;
 }
 
+// What the options alone can tell, before a model is read.
+void check_arguments(const Arguments& arguments) {
+  require<ConfigError>(arguments.max_new_tokens.value_or(1) >= 1,
+                       "generate: --max_new_tokens: got ", arguments.max_new_tokens.value_or(1),
+                       ", expected at least 1");
+  require<ConfigError>(arguments.seed.value_or(0) >= 0, "generate: --seed: got ",
+                       arguments.seed.value_or(0), ", expected 0 or more");
+}
+
 int run(const Arguments& arguments, const CLI::App& command) {
-  const train::SavedModel saved = train::load_saved_model(arguments.ckpt_path, arguments.configs,
-                                                          parse_overrides(command.remaining()));
+  check_arguments(arguments);
+  const train::SavedModel saved =
+      train::load_saved_model({.ckpt_path = arguments.ckpt_path,
+                               .configs = arguments.configs,
+                               .overrides = parse_overrides(command.remaining())});
   const data::Tokenizer tokenizer = train::load_tokenizer_of(saved, arguments.tokenizer);
   train::GenerationOptions options = saved.config.sample.options;
   options.max_new_tokens = arguments.max_new_tokens.value_or(options.max_new_tokens);

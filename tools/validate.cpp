@@ -36,9 +36,11 @@ int run(const Arguments& arguments, const CLI::App& command) {
                        "validate: --tokens and --logits_out belong together");
   require<ConfigError>(arguments.grads_out.empty() || !arguments.tokens.empty(),
                        "validate: --grads_out needs --tokens and --logits_out");
-  const train::SavedModel saved = train::load_saved_model(
-      arguments.ckpt_path, arguments.configs, parse_overrides(command.remaining()),
-      /*exact_gradients=*/!arguments.grads_out.empty());
+  const train::SavedModel saved =
+      train::load_saved_model({.ckpt_path = arguments.ckpt_path,
+                               .configs = arguments.configs,
+                               .overrides = parse_overrides(command.remaining()),
+                               .exact_gradients = !arguments.grads_out.empty()});
   if (arguments.tokens.empty()) return run_on_text(saved);
   train::write_reference_outputs(*saved.model, saved.layout, arguments.tokens, arguments.logits_out,
                                  arguments.grads_out);

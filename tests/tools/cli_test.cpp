@@ -1,4 +1,6 @@
 // The command as its users see it: exit codes, messages, files.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <set>
@@ -111,7 +113,12 @@ TEST_CASE("what is wrong with arguments, configuration and corpus is said in one
       {{"fit", "--model.embedding_dim=1000000000000000000"}, 2, {"got 1e+18", "expected 1 to"}},
       {{"fit", "--data.batch_size=1000000000000000000"}, 2, {"got 1e+18", "expected 1 to"}},
       {{"fit", "--optimizer.lr=nan"}, 2, {"expected a number"}},
-      {{"fit", "--model.embedding_dim=16777216"}, 5, {"out of memory"}},
+      {{"fit", "--model.num_blocks=65536"}, 2, {"got 65536", "expected 1 to 1024"}},
+      {{"fit", "--model.embedding_dim=16777216"}, 5, {"out of memory", "got", "expected at most"}},
+      {{"fit", "--data.n_stories=100000000"}, 2, {"got 100000000", "expected 1 to 500000"}},
+      {{"fit", "--trainer.accumulate_grad_batches=100000"},
+       2,
+       {"got 2 x 100000", "expected at most", "trainer.accumulate_grad_batches"}},
       {{"fit", "--data.batch_size=10000000"}, 2, {"got 10000000", "expected"}},
       {{"fit", "--data.max_length=100000000"}, 2, {"shorter than one sequence", "got", "expected"}},
       {{"fit", "--model.mlstm_block.mlstm.num_heads=3"}, 2, {"does not divide", "got 3"}},
@@ -126,6 +133,9 @@ TEST_CASE("what is wrong with arguments, configuration and corpus is said in one
       {{"fit", "--ckpt_path", "last"}, 7, {"no usable checkpoint"}},
       {{"fit", "--ckpt_path", "nowhere"}, 7, {"nowhere"}},
       {{"generate", "--ckpt_path", "nowhere"}, 7, {"nowhere"}},
+      {{"generate", "-n", "0"}, 2, {"--max_new_tokens", "got 0", "expected at least 1"}},
+      {{"generate", "-n", "-7"}, 2, {"--max_new_tokens", "got -7", "expected at least 1"}},
+      {{"generate", "-s", "-1"}, 2, {"--seed", "got -1", "expected 0 or more"}},
       {{"validate", "--tokens", "t"}, 2, {"--logits_out"}},
       {{"inspect", "nowhere"}, 7, {"nowhere"}},
       {{"inspect", "c.yaml"}, 7, {"not a token file"}},
@@ -170,7 +180,8 @@ TEST_CASE("invalid UTF-8 is text like any other, and kept byte for byte") {
 }
 
 TEST_CASE("a damaged checkpoint is refused by name, and last falls back to the one before") {
-  for (const char* file : {"model.safetensors", "manifest.json", "train_state.json"}) {
+  for (const char* file :
+       {"model.safetensors", "manifest.json", "train_state.json", "config.json"}) {
     Place place;
     REQUIRE(place.run({"fit", "--config", "c.yaml", "--trainer.max_steps", "6"}).code == 0);
     const std::string newest = place.newest();
@@ -197,6 +208,122 @@ TEST_CASE("a flipped byte is found") {
   bytes[bytes.size() - 3] = static_cast<char>(bytes[bytes.size() - 3] ^ 1);
   real_file_system().write_file(path, bytes);
   CHECK(place.run({"inspect", "verify", newest}).code == 7);
+}
+
+// A copy of the trained checkpoint, to be damaged.
+std::string copy_checkpoint(Place& place) {
+  const std::string from = trained().newest();
+  for (const std::string& name : real_file_system().list(from))
+    place.write("copy/" + name, real_file_system().read_file(join_path(from, name)));
+  return place.path("copy");
+}
+
+TEST_CASE("generate and validate compare what they read with the manifest") {
+  Place place;
+  const std::string checkpoint = copy_checkpoint(place);
+  const Arguments generate = {"generate", "--ckpt_path", checkpoint, "-n", "2"};
+  const Arguments validate = {"validate", "--ckpt_path", checkpoint};
+  REQUIRE(place.run(generate).code == 0);
+  REQUIRE(place.run(validate).code == 0);
+  for (const char* file : {"model.safetensors", "config.json", "tokenizer.json", "manifest.json"}) {
+    INFO(file);
+    const std::string name = std::string("copy/") + file, good = place.read(name);
+    // A last digit or weight that is another one: nothing but the hash can tell.
+    std::string flipped = good;
+    const size_t digit = std::string_view(file) == "model.safetensors"
+                             ? good.size() - 3
+                             : good.find_last_of("0123456789");
+    flipped[digit] = static_cast<char>(flipped[digit] ^ 1);
+    for (const std::string& bad : {flipped, good.substr(0, good.size() / 2), std::string()}) {
+      place.write(name, bad);
+      check_refused(place.run(generate), 7, {file});
+      if (std::string_view(file) != "tokenizer.json") check_refused(place.run(validate), 7, {file});
+    }
+    place.write(name, good);
+  }
+  // The weights by name are the same checkpoint.
+  place.write("copy/config.json", "{");
+  check_refused(place.run({"generate", "--ckpt_path", join_path(checkpoint, "model.safetensors")}),
+                7, {"config.json"});
+}
+
+TEST_CASE("weights without a checkpoint around them need a configuration, and a tokenizer") {
+  Place place;
+  const std::string from = trained().newest();
+  const auto copy = [&](const char* name) {
+    place.write(std::string("bare/") + name, real_file_system().read_file(join_path(from, name)));
+  };
+  copy("model.safetensors");
+  const std::string file = place.path("bare/model.safetensors"), folder = place.path("bare");
+  for (const std::string& path : {file, folder}) {
+    const Arguments generate = {"generate", "--ckpt_path", path, "-n", "3"};
+    const Arguments hint = {"no config.json", "beside it", "--config FILE", "bare"};
+    check_refused(place.run(generate), 2, hint);
+    place.write("bare/config.json", R"({"model_type": "xlstm", "vocab_size": 300})");
+    check_refused(place.run(generate), 2, hint);
+    place.write("bare/config.json", R"({"model": {"vocab_si)");
+    check_refused(place.run(generate), 7, {"bare/config.json"});
+    real_file_system().remove_file(place.path("bare/config.json"));
+    Arguments with_config = generate;
+    with_config.insert(with_config.end(), {"--config", "c.yaml"});
+    check_refused(place.run(with_config), 2, {"model.vocab_size", "got 0", "expected"});
+    with_config.insert(with_config.end(), {"--model.vocab_size", "300"});
+    check_refused(place.run(with_config), 2, {"tokenizer", "expected", "--tokenizer PATH"});
+    with_config.insert(with_config.end(), {"--tokenizer", join_path(from, "tokenizer.json")});
+    const CommandResult given = place.run(with_config);
+    CHECK(given.code == 0);
+    copy("config.json");
+    copy("tokenizer.json");
+    CHECK(place.run(generate).out == given.out);
+    real_file_system().remove_file(place.path("bare/config.json"));
+    real_file_system().remove_file(place.path("bare/tokenizer.json"));
+  }
+}
+
+TEST_CASE("a checkpoint that has lost its tokenizer, or is of another shape, is refused") {
+  Place place;
+  const std::string checkpoint = copy_checkpoint(place);
+  for (const char* command : {"generate", "validate"}) {
+    check_refused(place.run({command, "--ckpt_path", checkpoint, "--model.embedding_dim", "32"}), 7,
+                  {"[300, 16]", "[300, 32]"});
+    check_refused(place.run({command, "--ckpt_path", checkpoint, "--model.num_blocks", "4"}), 7,
+                  {"missing"});
+  }
+  check_refused(place.run({"fit", "--ckpt_path", checkpoint, "--model.embedding_dim", "32"}), 2,
+                {"model.embedding_dim", "got 32", "checkpoint has 16"});
+  real_file_system().remove_file(join_path(checkpoint, "tokenizer.json"));
+  check_refused(place.run({"generate", "--ckpt_path", checkpoint}), 7, {"copy/tokenizer.json"});
+}
+
+TEST_CASE("a configuration that may not be read is named") {
+  Place place;
+  if (::geteuid() == 0) {
+    WARN("root may read everything; only a folder in the file's place is tried");
+  } else {
+    place.write("locked.yaml", "trainer: {max_steps: 1}\n");
+    REQUIRE(::chmod(place.path("locked.yaml").c_str(), 0) == 0);
+    check_refused(place.run({"fit", "--config", "locked.yaml"}), 7,
+                  {"locked.yaml", "Permission denied"});
+  }
+  real_file_system().make_dirs(place.path("folder.yaml"));
+  check_refused(place.run({"fit", "--config", "folder.yaml"}), 7, {"folder.yaml"});
+}
+
+TEST_CASE("limit_val_batches 0 trains without validation") {
+  Place place;
+  const CommandResult result = place.run({"fit", "--config", "c.yaml", "--trainer.max_steps", "12",
+                                          "--trainer.limit_val_batches", "0"});
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  CHECK_THAT(result.out, !Catch::Matchers::Contains("validation loss"));
+  const std::string metrics = place.read("runs/xlstm/version_0/metrics.jsonl");
+  CHECK_THAT(metrics, Catch::Matchers::Contains("\"train\""));
+  CHECK_THAT(metrics, !Catch::Matchers::Contains("\"valid\""));
+  CHECK(place.run({"fit", "--config", "c.yaml", "--ckpt_path", "last", "--trainer.max_steps", "14"})
+            .code == 0);
+  check_refused(place.run({"validate", "--trainer.limit_val_batches", "0"}), 2,
+                {"got 0", "trainer.limit_val_batches", "expected at least one batch"});
+  CHECK(place.run({"validate", "--trainer.limit_val_batches", "1"}).code == 0);
 }
 
 TEST_CASE("a disk that is full when saving leaves the last good checkpoint intact") {

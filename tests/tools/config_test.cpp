@@ -76,6 +76,8 @@ TEST_CASE("values with more than one spelling") {
   CHECK(load({"trainer: {val_check_interval: 1.0}"}).trainer.val_check_interval.is_fraction);
   CHECK_FALSE(load({"trainer: {val_check_interval: 1}"}).trainer.val_check_interval.is_fraction);
   CHECK(load({"trainer: {limit_val_batches: 1.0}"}).trainer.limit_val_batches == -1);
+  CHECK(load({"trainer: {limit_val_batches: 0}"}).trainer.limit_val_batches == 0);
+  CHECK(load({"trainer: {limit_val_batches: 0.0}"}).trainer.limit_val_batches == 0);
   CHECK(load({"trainer: {devices: auto, precision: 64}"}).trainer.precision == "64-true");
   CHECK(load({"trainer: {precision: \"32\"}"}).trainer.precision == "32-true");
   CHECK(load({"data: {context_length: 77, num_workers: 4}"}).data.max_length == 77);
@@ -199,7 +201,11 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
       {"\xff: 1", "a.yaml", "not UTF-8"},
       {"a: \"\\ud800\"", "a.yaml:1", ""},
       {"\x01: 1", "a.yaml", "control character at byte 0"},
-      {"trainer: {limit_val_batches: 0}", "trainer.limit_val_batches", "at least 1"},
+      {"trainer: {limit_val_batches: -2}", "trainer.limit_val_batches", "got -2"},
+      {"data: {n_stories: 100000000}", "data.n_stories", "got 100000000, expected 1 to 500000"},
+      {"model: {num_blocks: 65536}", "model.num_blocks", "got 65536, expected 1 to 1024"},
+      {"model: {signature: [7, 1], num_layers: 1000}", "model", "got 8000, expected at most 1024"},
+      {"model: {arch: xlstm_large, num_blocks: 65536}", "model.num_blocks", "expected 1 to 1024"},
   };
   CHECK(kWrong.size() >= 60);
   for (const WrongConfig& wrong : kWrong) {

@@ -7,6 +7,7 @@
 #include "core/fault.h"
 #include "tests/catch.h"
 #include "tests/tools/tiny_run.h"
+#include "tools/train/memory_limit.h"
 #include "tools/train/metrics_log.h"
 
 namespace xlstm::train {
@@ -40,7 +41,7 @@ TEST_CASE("a run that was stopped and resumed equals one that was not, bit for b
     const FitReport got = second.fit();
     CHECK(weight_bytes(second.model()) == weight_bytes(unbroken.model()));
     CHECK(optimizer_bytes(newest(second)) == optimizer_bytes(newest(unbroken)));
-    CHECK(got.validation.loss == want.validation.loss);
+    CHECK(got.validation->loss == want.validation->loss);
     CHECK(got.train_loss == want.train_loss);
   }
 }
@@ -171,6 +172,56 @@ TEST_CASE("the vocabulary may be larger than the tokenizer's, not smaller") {
   Trainer trainer(run.config, run.services());
   CHECK(trainer.model().n_vocab() == 320);
   CHECK(std::isfinite(trainer.step().loss));
+}
+
+TEST_CASE("the sequences of all accumulated batches count against the training text") {
+  TinyRun run;
+  const int64_t n = Trainer(run.config, run.services()).steps_per_epoch() * 4;
+  run.config.trainer.accumulate_grad_batches = n / 2;
+  CHECK_NOTHROW(Trainer(run.config, run.services()));
+  run.config.trainer.accumulate_grad_batches = n / 2 + 2;
+  CHECK_THROWS_WITH(Trainer(run.config, run.services()),
+                    Catch::Matchers::Contains("trainer.accumulate_grad_batches"));
+}
+
+TEST_CASE("without validation a run ends and reports none") {
+  TinyRun run;
+  run.config.trainer.limit_val_batches = 0;
+  Trainer trainer(run.config, run.services());
+  const FitReport report = trainer.fit();
+  CHECK(report.steps == 12);
+  CHECK_FALSE(report.validation.has_value());
+  CHECK_THROWS_AS(trainer.validate(), ConfigError);
+}
+
+TEST_CASE("a model that memory cannot hold is refused before anything is read") {
+  TinyRun run;
+  run.config.data.root = "nowhere";
+  auto& model = std::get<layers::XlstmModelConfig>(run.config.model);
+  model.embedding_dim = 1 << 16;
+  model.num_blocks = 1024;
+  CHECK_THROWS_AS(Trainer(run.config, run.services()), OutOfMemory);
+  model.embedding_dim = 1 << 24;  // more bytes than 64 bits can count
+  CHECK_THROWS_AS(Trainer(run.config, run.services()), OutOfMemory);
+}
+
+TEST_CASE("memory for weights, gradients and moments is predicted to the byte") {
+  TinyRun run;
+  auto& model = std::get<layers::XlstmModelConfig>(run.config.model);
+  model.vocab_size = 300;
+  const int64_t n = layers::make_language_model(run.config.model, 1)->n_parameters();
+  const auto check_need = [&](ModelUse use, int64_t bytes) {
+    CHECK_NOTHROW(require_model_fits(run.config, use, bytes));
+    CHECK_THROWS_AS(require_model_fits(run.config, use, bytes - 1), OutOfMemory);
+  };
+  check_need(ModelUse::inference, 4 * n);
+  check_need(ModelUse::training, 16 * n);
+  run.config.optimizer.name = "sgd";
+  check_need(ModelUse::training, 12 * n);
+  run.config.optimizer.momentum = 0;
+  check_need(ModelUse::training, 8 * n);
+  run.config.trainer.precision = "64-true";
+  check_need(ModelUse::training, 16 * n);
 }
 
 }  // namespace

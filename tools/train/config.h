@@ -25,7 +25,7 @@ struct TrainerConfig {
   int64_t max_epochs = -1;  // -1: no limit (1000 if nothing else limits the run)
   double max_time = -1;     // seconds of training in this process; "DD:HH:MM:SS" in files
   Interval val_check_interval;
-  int64_t limit_val_batches = -1;  // -1: all
+  int64_t limit_val_batches = -1;  // -1: all; 0: no validation
   int64_t log_every_n_steps = 10;
   int64_t accumulate_grad_batches = 1;
   double gradient_clip_val = 1.0;     // global norm; 0: off

@@ -47,11 +47,6 @@ void check_scheduler(const RunConfig& config, Problems& problems) {
     problems.add("lr_scheduler.min_lr", "got 0, expected a positive end for an exponential decay");
 }
 
-void check_validation(const TrainerConfig& trainer, Problems& problems) {
-  if (problems.clean("trainer.limit_val_batches") && trainer.limit_val_batches == 0)
-    problems.add("trainer.limit_val_batches", "got 0, expected -1 (all) or at least 1");
-}
-
 void check_names(const RunConfig& config, Problems& problems) {
   const std::string& name = config.trainer.name;
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
@@ -69,7 +64,6 @@ void check_run_config(const RunConfig& config, Problems& problems) {
   check_model(config, problems);
   check_optimizer(config.optimizer, problems);
   check_scheduler(config, problems);
-  check_validation(config.trainer, problems);
   check_names(config, problems);
 }
 

@@ -22,7 +22,7 @@ struct DevicesField {  // a number or "auto"
   T& n;
 };
 template <class T>
-struct LimitField {  // a number, or 1.0 for all
+struct LimitField {  // a number, or 1.0 for all and 0.0 for none
   T& n;
 };
 template <class T>

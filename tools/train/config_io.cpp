@@ -191,8 +191,9 @@ class Reader {
   template <class T>
   void read(const Json& json, LimitField<T>& out, Text path, Text rules) {
     if (json.type() != Json::Type::number) return read(json, out.n, path, rules);
-    if (json.as_double() != 1.0) return wrong(path, json, "an integer, or 1.0 for all batches");
-    out.n = -1;
+    if (json.as_double() != 1.0 && json.as_double() != 0.0)
+      return wrong(path, json, "an integer, or 1.0 for all batches, or 0.0 for none");
+    out.n = json.as_double() == 0.0 ? 0 : -1;
   }
   template <class T>
   void read(const Json& json, SeedField<T>& out, Text path, Text rules) {

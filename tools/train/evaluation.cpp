@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/autograd.h"
+#include "core/error.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/view.h"
 
@@ -30,7 +31,10 @@ Evaluation evaluate(const layers::LanguageModel& model,
     sum += loss.loss.item() * static_cast<double>(loss.n_tokens);
     result.n_tokens += loss.n_tokens;
   }
-  result.loss = result.n_tokens > 0 ? sum / static_cast<double>(result.n_tokens) : 0;
+  require<ConfigError>(result.n_tokens > 0,
+                       "validation: nothing to validate on, got 0 tokens, expected at least one "
+                       "batch (trainer.limit_val_batches 0 turns validation off; -1 takes all)");
+  result.loss = sum / static_cast<double>(result.n_tokens);
   result.perplexity = std::exp(result.loss);
   return result;
 }

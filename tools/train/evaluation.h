@@ -30,7 +30,8 @@ struct BatchLoss {
 BatchLoss batch_loss(const layers::LanguageModel& model, const Batch& batch,
                      const layers::ForwardContext& context);
 
-// Every token counts the same, whatever batch it came in. `next` gives batches until it gives none.
+// Every token counts the same, whatever batch it came in. `next` gives batches until it gives none;
+// ConfigError if there is none at all.
 Evaluation evaluate(const layers::LanguageModel& model,
                     const std::function<std::optional<Batch>()>& next);
 

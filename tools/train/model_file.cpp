@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/autograd.h"
+#include "core/checkpoint.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/view.h"
@@ -37,6 +38,9 @@ void require_file_tensor(const SafetensorsFile& file, const std::string& name) {
 
 layers::StateLayout load_weights(layers::LanguageModel& model, const std::string& path,
                                  const FileSystem& files) {
+  if (files.exists(join_path(path, "manifest.json")))
+    return layers::load_state(model,
+                              Checkpoint::open(path, files).load_tensors("model.safetensors"));
   NamedTensors all;
   for (const std::string& file : weight_files(path, files)) {
     const SafetensorsFile weights = SafetensorsFile::open(file, files);

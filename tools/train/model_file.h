@@ -10,9 +10,9 @@
 namespace xlstm::train {
 
 // The weights at `path`: a .safetensors file, or a folder with model.safetensors (one of our
-// checkpoints) or with official shards (model_0.safetensors, ..., or
-// model-00001-of-0000N.safetensors). Returns the layout the files had. FileError, FormatError (all
-// names that do not fit, at once).
+// checkpoints, then compared with its manifest) or with official shards (model_0.safetensors, ...,
+// or model-00001-of-0000N.safetensors). Returns the layout the files had. FileError, FormatError
+// (all names that do not fit, at once).
 layers::StateLayout load_weights(layers::LanguageModel& model, const std::string& path,
                                  const FileSystem& files = real_file_system());
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,15 +37,16 @@ struct FitReport {
   StopReason reason = StopReason::finished;
   int64_t steps = 0;  // of the whole run
   double train_loss = 0;
-  Evaluation validation;
-  double seconds = 0;  // of this call, validation included
+  std::optional<Evaluation> validation;  // the last one; none with limit_val_batches 0
+  double seconds = 0;                    // of this call, validation included
   std::string run_folder;
 };
 
 class Trainer {
  public:
   // Loads or trains the tokenizer, prepares the token files and builds the model. Nothing is
-  // written but the token cache. ConfigError, FileError, FormatError.
+  // written but the token cache. ConfigError, FileError, FormatError; OutOfMemory, before anything
+  // else, for a model that this machine cannot hold.
   explicit Trainer(const RunConfig& config, const TrainerServices& services = {});
   ~Trainer();
   Trainer(const Trainer&) = delete;

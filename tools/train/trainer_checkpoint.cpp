@@ -102,11 +102,12 @@ void Trainer::resume(const std::string& ckpt_path) {
   std::vector<std::string> differences;
   list_differences(run_config_to_json(s.config), parse_json(file.read_text("config.json"), source),
                    "", differences);
-  std::string listed;
-  for (const std::string& difference : differences) listed += "\n  " + difference;
+  std::string listed = differences.size() == 1 ? " " + differences.front() : "";
+  if (differences.size() > 1)
+    for (const std::string& difference : differences) listed += "\n  " + difference;
   require<ConfigError>(differences.empty(),
                        "resume: the configuration does not continue this run (", differences.size(),
-                       " keys differ; start a new run instead):", listed);
+                       " differing; start a new run instead):", listed);
   const TrainingState then = training_state_from_json(
       parse_json(file.read_text("train_state.json"), join_path(checkpoint, "train_state.json")),
       join_path(checkpoint, "train_state.json"));

@@ -183,24 +183,24 @@ class FitLoop {
 
   void validate_and_sample() {
     if (s_.config.trainer.limit_val_batches == 0) return;
-    evaluation_ = trainer_.validate();
-    const bool best =
-        s_.progress.best_step < 0 || evaluation_.loss < s_.progress.best_validation_loss;
+    const Evaluation result = trainer_.validate();
+    evaluation_ = result;
+    const bool best = s_.progress.best_step < 0 || result.loss < s_.progress.best_validation_loss;
     if (best) {
-      s_.progress.best_validation_loss = evaluation_.loss;
+      s_.progress.best_validation_loss = result.loss;
       s_.progress.best_step = s_.progress.step;
     }
     Json row = Json::object();
     row.set("split", "valid");
     row.set("step", s_.progress.step);
     row.set("epoch", s_.epoch());
-    row.set("loss", evaluation_.loss);
-    row.set("perplexity", evaluation_.perplexity);
-    row.set("n_tokens", evaluation_.n_tokens);
+    row.set("loss", result.loss);
+    row.set("perplexity", result.perplexity);
+    row.set("n_tokens", result.n_tokens);
     metrics_->append(row);
     display_.print("step " + std::to_string(s_.progress.step) + ": validation loss " +
-                   format("%.4f", evaluation_.loss) + ", perplexity " +
-                   format("%.3f", evaluation_.perplexity) + (best ? " (best so far)" : ""));
+                   format("%.4f", result.loss) + ", perplexity " +
+                   format("%.3f", result.perplexity) + (best ? " (best so far)" : ""));
     if (s_.config.sample.prompts.empty()) return;
     GenerationStream stream(*s_.model, s_.data.tokenizer(), s_.config.sample.prompts,
                             s_.config.sample.options);
@@ -254,7 +254,7 @@ class FitLoop {
   ProgressDisplay display_;
   std::optional<MetricsLog> metrics_;
   RunningMean seconds_per_step_{20}, tokens_per_step_{20}, loss_{20};
-  Evaluation evaluation_;
+  std::optional<Evaluation> evaluation_;
   double last_loss_ = 0;
   int64_t saved_step_ = -1;
 };

@@ -7,6 +7,7 @@
 
 #include "optim/schedule.h"
 #include "optim/update.h"
+#include "tools/train/memory_limit.h"
 #include "tools/train/saved_model.h"
 #include "tools/train/trainer.h"
 #include "tools/train/training_data.h"
@@ -35,13 +36,14 @@ struct Trainer::State {
   std::string run_folder;
 
   State(const RunConfig& c, const TrainerServices& s)
-      : config(c),
+      : config(fitting(c)),
         services(with_defaults(s)),
         data(config.data, config.trainer.accumulate_grad_batches,
              static_cast<uint64_t>(config.seed_everything), cache_dir_of(config), *services.files),
         guard(config.trainer.max_non_finite) {
     use_threads(config.trainer.num_threads);
     fit_vocabulary();
+    require_model_fits(config, ModelUse::training);
     const uint64_t seed = static_cast<uint64_t>(config.seed_everything);
     model = layers::make_language_model(
         config.model, seed, config.trainer.precision == "64-true" ? DType::f64 : DType::f32);
@@ -50,6 +52,12 @@ struct Trainer::State {
     schedule = make_schedule(config, max_steps());
     progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers
     progress.data_fingerprint = data.fingerprint();
+  }
+
+  // Too large is too large with any vocabulary: that is found before text is read.
+  static const RunConfig& fitting(const RunConfig& config) {
+    require_model_fits(config, ModelUse::training);
+    return config;
   }
 
   // vocab_size 0 means the tokenizer's; a larger one is padding; a smaller one cannot work.

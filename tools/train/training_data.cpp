@@ -69,10 +69,14 @@ TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint
       valid_(data::cached_tokens(corpus.text.valid_path, tokenizer_, cache_dir, files)),
       sampler_(train_, config.batch_size * n_accumulated, config.max_length, seed) {
   // More would repeat sequences within a step; it is a slip, and would fill the memory.
-  require<ConfigError>(config.batch_size <= sampler_.n_windows(),
+  const std::string per_step =
+      n_accumulated == 1 ? "" : detail::concat(" x ", n_accumulated, " accumulated");
+  require<ConfigError>(config.batch_size * n_accumulated <= sampler_.n_windows(),
                        "data.batch_size: larger than the training text, got ", config.batch_size,
-                       " sequences, expected at most ", sampler_.n_windows(), " (the sequences of ",
-                       config.max_length, " tokens in it)");
+                       per_step, " sequences, expected at most ", sampler_.n_windows(),
+                       " a step (the sequences of ", config.max_length,
+                       " tokens in it; the product",
+                       " of data.batch_size and trainer.accumulate_grad_batches counts)");
 }
 
 Batch TrainingData::batch(int64_t step, int64_t micro) const {

@@ -10,7 +10,7 @@
 using namespace xlstm;
 
 static void stream_text(const std::string& checkpoint, const std::string& prompt) {
-  const train::SavedModel saved = train::load_saved_model(checkpoint, {}, {});
+  const train::SavedModel saved = train::load_saved_model({.ckpt_path = checkpoint});
   const data::Tokenizer tokenizer = train::load_tokenizer_of(saved, "");
 
   std::fputs(prompt.c_str(), stdout);

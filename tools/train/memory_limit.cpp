@@ -1,0 +1,67 @@
+#include "tools/train/memory_limit.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+
+#include "core/checked_size.h"
+#include "tools/train/progress.h"
+
+namespace xlstm::train {
+namespace {
+
+constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+
+// The number in a file of the kernel; no limit if there is no such file, or a word in it.
+int64_t limit_in(const char* path) {
+  int64_t limit = 0;
+  return std::ifstream(path) >> limit && limit > 0 ? limit : kUnlimited;
+}
+
+// Weight, gradient, and the optimizer's moments; without training only the weight.
+int64_t numbers_per_parameter(const OptimizerConfig& optimizer, ModelUse use) {
+  if (use == ModelUse::inference) return 1;
+  if (optimizer.name == "adamw") return 4;
+  return optimizer.momentum > 0 ? 3 : 2;
+}
+
+int64_t count_known_parameters(layers::ModelConfig model) {
+  std::visit([](auto& m) { m.vocab_size = std::max<int64_t>(m.vocab_size, 1); }, model);
+  return layers::count_parameters(model);
+}
+
+}  // namespace
+
+int64_t usable_memory_bytes() {
+  const int64_t pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+  int64_t bytes = pages > 0 && page_bytes > 0 ? pages * page_bytes : kUnlimited;
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
+    bytes = std::min(bytes, limit_in(path));
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < static_cast<rlim_t>(bytes))
+    bytes = static_cast<int64_t>(limit.rlim_cur);
+  return bytes;
+}
+
+void require_model_fits(const RunConfig& config, ModelUse use, int64_t limit) {
+  const int64_t element = config.trainer.precision == "64-true" ? 8 : 4;
+  const char* what = use == ModelUse::training ? " with gradients and optimizer state" : "";
+  constexpr const char* kHint = " (take fewer blocks or a smaller embedding_dim)";
+  int64_t n = 0, bytes = 0;
+  try {
+    n = count_known_parameters(config.model);
+    bytes = checked_mul(n, element * numbers_per_parameter(config.optimizer, use));
+  } catch (const ShapeError&) {  // more than 64 bits can count
+    throw_error<OutOfMemory>("model: out of memory", what, ", got more than ", kUnlimited,
+                             " bytes, expected at most ", limit, kHint);
+  }
+  require<OutOfMemory>(bytes <= limit, "model: out of memory, got ", n, " parameters that take ",
+                       format_count(static_cast<double>(bytes)), "B", what, ", expected at most ",
+                       format_count(static_cast<double>(limit)), "B", kHint);
+}
+
+}  // namespace xlstm::train
