@@ -98,7 +98,7 @@ double sum_of_squares(const Tensor& x) {
   const Tensor values = dense(x);
   double sum = 0;
   const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(), &sum};
-  const Workspace workspace(xlstm_sum_of_squares_workspace(&args));
+  const Workspace workspace(xlstm_sum_of_squares_workspace_cpu(&args));
   check_status(xlstm_sum_of_squares_cpu(&args, workspace.exec()), "sum_of_squares");
   return sum;
 }

@@ -93,7 +93,7 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   args.n_targets = &result.n_targets;
   args.row_max = row_max.raw();
   args.row_sum = row_sum.raw();
-  const Workspace workspace(xlstm_cross_entropy_fwd_workspace(&args));
+  const Workspace workspace(xlstm_cross_entropy_fwd_workspace_cpu(&args));
   check_status(xlstm_cross_entropy_fwd_cpu(&args, workspace.exec()), "cross_entropy");
   if (recorded) {
     SavedLoss saved{autograd::Saved(logits, "cross_entropy"),

@@ -28,7 +28,7 @@ Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& tab
   args.dy = dy.raw();
   args.dy_stride_row = dy.stride(0);
   args.dweight = dweight.raw();
-  const Workspace workspace(xlstm_embedding_bwd_workspace(&args));
+  const Workspace workspace(xlstm_embedding_bwd_workspace_cpu(&args));
   check_status(xlstm_embedding_bwd_cpu(&args, workspace.exec()), "embedding");
   return dweight;
 }

@@ -158,7 +158,7 @@ Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool sav
   args.m = out.result.final_state.m.raw();
   args.saved_m = raw_or_null(out.saved_m);
   args.saved_l = raw_or_null(out.saved_l);
-  const Workspace workspace(xlstm_mlstm_fwd_workspace(&args));
+  const Workspace workspace(xlstm_mlstm_fwd_workspace_cpu(&args));
   check_status(xlstm_mlstm_fwd_cpu(&args, workspace.exec()), "mlstm");
   return out;
 }
@@ -203,7 +203,7 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   args.dC0 = raw_or_null(grads[5]);
   args.dn0 = raw_or_null(grads[6]);
   args.dm0 = raw_or_null(grads[7]);
-  const Workspace workspace(xlstm_mlstm_bwd_workspace(&args));
+  const Workspace workspace(xlstm_mlstm_bwd_workspace_cpu(&args));
   check_status(xlstm_mlstm_bwd_cpu(&args, workspace.exec()), "mlstm backward");
   return grads;
 }

@@ -76,7 +76,7 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
   args.dx_stride_row = rows.size(1);
   args.dweight = raw_or_null(dweight);
   args.dbias = raw_or_null(dbias);
-  const Workspace workspace(xlstm_norm_bwd_workspace(&args));
+  const Workspace workspace(xlstm_norm_bwd_workspace_cpu(&args));
   check_status(xlstm_norm_bwd_cpu(&args, workspace.exec()), saved.config.name);
   return {dx, dweight, dbias};
 }

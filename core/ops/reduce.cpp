@@ -51,7 +51,7 @@ Tensor summed(const Tensor& x, const Around& a, const Shape& shape, double facto
   args.factor = factor;
   args.x = x.raw();
   args.y = y.raw();
-  const Workspace workspace(xlstm_sum_fwd_workspace(&args));
+  const Workspace workspace(xlstm_sum_fwd_workspace_cpu(&args));
   check_status(xlstm_sum_fwd_cpu(&args, workspace.exec()), "sum");
   return y;
 }

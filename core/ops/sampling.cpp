@@ -75,7 +75,7 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t posi
   args.position = static_cast<uint64_t>(position);
   args.streams = names.defined() ? names.data<int64_t>() : nullptr;
   args.tokens = tokens.data<int64_t>();
-  const Workspace workspace(xlstm_sampling_workspace(&args));
+  const Workspace workspace(xlstm_sampling_workspace_cpu(&args));
   const xlstm_status status = xlstm_sampling_cpu(&args, workspace.exec());
   if (status == XLSTM_BAD_VALUE)
     report_bad_row(logits, options.n_valid == 0 ? logits.size(1) : options.n_valid);

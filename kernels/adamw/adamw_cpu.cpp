@@ -139,13 +139,13 @@ xlstm_status xlstm_sgd_cpu(const xlstm_sgd_args* args, xlstm_exec) {
   return Cpu::run(args, xlstm_sgd_check, [&]<class T>(Element<T>) { sgd<T>(*args); });
 }
 
-int64_t xlstm_sum_of_squares_workspace(const xlstm_sum_of_squares_args* args) {
+int64_t xlstm_sum_of_squares_workspace_cpu(const xlstm_sum_of_squares_args* args) {
   return Cpu::workspace(args, xlstm_sum_of_squares_check,
                         [&](auto) { return sum_blocks(args->n) * int64_t{sizeof(double)}; });
 }
 
 xlstm_status xlstm_sum_of_squares_cpu(const xlstm_sum_of_squares_args* args, xlstm_exec exec) {
-  return Cpu::run(args, xlstm_sum_of_squares_check, exec, xlstm_sum_of_squares_workspace,
+  return Cpu::run(args, xlstm_sum_of_squares_check, exec, xlstm_sum_of_squares_workspace_cpu,
                   [&]<class T>(Element<T>) {
                     *args->sum = sum_of_squares<T>(*args, static_cast<double*>(exec.workspace));
                   });

@@ -160,14 +160,14 @@ void backward(const xlstm_cross_entropy_bwd_args& a) {
 
 }  // namespace
 
-int64_t xlstm_cross_entropy_fwd_workspace(const xlstm_cross_entropy_fwd_args* args) {
+int64_t xlstm_cross_entropy_fwd_workspace_cpu(const xlstm_cross_entropy_fwd_args* args) {
   return Cpu::workspace(args, xlstm_cross_entropy_fwd_check,
                         [&](auto) { return args->rows * int64_t{sizeof(double)}; });
 }
 
 xlstm_status xlstm_cross_entropy_fwd_cpu(const xlstm_cross_entropy_fwd_args* args,
                                          xlstm_exec exec) {
-  return Cpu::run(args, xlstm_cross_entropy_fwd_check, exec, xlstm_cross_entropy_fwd_workspace,
+  return Cpu::run(args, xlstm_cross_entropy_fwd_check, exec, xlstm_cross_entropy_fwd_workspace_cpu,
                   [&]<class T>(Element<T>) {
                     if (!targets_ok(*args)) return XLSTM_BAD_VALUE;
                     forward<T>(*args, static_cast<double*>(exec.workspace));

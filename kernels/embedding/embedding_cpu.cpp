@@ -81,7 +81,7 @@ xlstm_status xlstm_embedding_fwd_cpu(const xlstm_embedding_fwd_args* args, xlstm
   });
 }
 
-int64_t xlstm_embedding_bwd_workspace(const xlstm_embedding_bwd_args* args) {
+int64_t xlstm_embedding_bwd_workspace_cpu(const xlstm_embedding_bwd_args* args) {
   return Cpu::workspace(args, xlstm_embedding_bwd_check, [&](auto) {
     if (args->n_vocab == 0 || args->D == 0) return int64_t{0};
     return (args->n_vocab + 1 + args->n_tokens) * int64_t{sizeof(int64_t)};
@@ -89,7 +89,7 @@ int64_t xlstm_embedding_bwd_workspace(const xlstm_embedding_bwd_args* args) {
 }
 
 xlstm_status xlstm_embedding_bwd_cpu(const xlstm_embedding_bwd_args* args, xlstm_exec exec) {
-  return Cpu::run(args, xlstm_embedding_bwd_check, exec, xlstm_embedding_bwd_workspace,
+  return Cpu::run(args, xlstm_embedding_bwd_check, exec, xlstm_embedding_bwd_workspace_cpu,
                   [&]<class T>(Element<T>) {
                     if (!tokens_ok(args->tokens, args->n_tokens, args->n_vocab))
                       return XLSTM_BAD_VALUE;

@@ -81,7 +81,7 @@ typedef struct xlstm_mlstm_fwd_args {
 } xlstm_mlstm_fwd_args;
 
 xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args);
-int64_t xlstm_mlstm_fwd_workspace(const xlstm_mlstm_fwd_args* args); /* bytes; 0 if refused */
+int64_t xlstm_mlstm_fwd_workspace_cpu(const xlstm_mlstm_fwd_args* args); /* bytes; 0 if refused */
 xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
 
 /* ---- backward ----
@@ -111,7 +111,7 @@ typedef struct xlstm_mlstm_bwd_args {
 } xlstm_mlstm_bwd_args;
 
 xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args);
-int64_t xlstm_mlstm_bwd_workspace(const xlstm_mlstm_bwd_args* args); /* bytes; 0 if refused */
+int64_t xlstm_mlstm_bwd_workspace_cpu(const xlstm_mlstm_bwd_args* args); /* bytes; 0 if refused */
 xlstm_status xlstm_mlstm_bwd_cpu(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);
 
 /* ---- one decoding step ----

@@ -396,7 +396,7 @@ void backward(const xlstm_mlstm_bwd_args& a, xlstm_exec exec) {
 
 using namespace xlstm::kernels;
 
-int64_t xlstm_mlstm_bwd_workspace(const xlstm_mlstm_bwd_args* args) {
+int64_t xlstm_mlstm_bwd_workspace_cpu(const xlstm_mlstm_bwd_args* args) {
   const int64_t slot = mlstm::slot_of(args);
   return slot == 0 ? 0 : slot * mlstm::slots_wanted(args->config);
 }

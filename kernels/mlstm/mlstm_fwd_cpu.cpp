@@ -164,7 +164,7 @@ void forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
 
 using namespace xlstm::kernels;
 
-int64_t xlstm_mlstm_fwd_workspace(const xlstm_mlstm_fwd_args* args) {
+int64_t xlstm_mlstm_fwd_workspace_cpu(const xlstm_mlstm_fwd_args* args) {
   const int64_t slot = mlstm::slot_of(args);
   return slot == 0 ? 0 : slot * mlstm::slots_wanted(args->config);
 }

@@ -180,7 +180,7 @@ xlstm_status xlstm_norm_fwd_cpu(const xlstm_norm_fwd_args* args, xlstm_exec) {
   });
 }
 
-int64_t xlstm_norm_bwd_workspace(const xlstm_norm_bwd_args* args) {
+int64_t xlstm_norm_bwd_workspace_cpu(const xlstm_norm_bwd_args* args) {
   return Cpu::workspace(args, xlstm_norm_bwd_check, [&](auto) {
     if (args->dweight == nullptr && args->dbias == nullptr) return int64_t{0};
     return blocks_of(args->rows).count * 2 * args->groups * args->width * int64_t{sizeof(double)};
@@ -188,7 +188,7 @@ int64_t xlstm_norm_bwd_workspace(const xlstm_norm_bwd_args* args) {
 }
 
 xlstm_status xlstm_norm_bwd_cpu(const xlstm_norm_bwd_args* args, xlstm_exec exec) {
-  return Cpu::run(args, xlstm_norm_bwd_check, exec, xlstm_norm_bwd_workspace,
+  return Cpu::run(args, xlstm_norm_bwd_check, exec, xlstm_norm_bwd_workspace_cpu,
                   [&]<class T>(Element<T>) {
                     if (args->groups > 0 && args->width > 0)
                       backward<T>(*args, static_cast<double*>(exec.workspace));

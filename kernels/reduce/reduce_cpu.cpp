@@ -151,7 +151,7 @@ void cumsum_fwd(const xlstm_cumsum_fwd_args& g) {
 
 using namespace xlstm::kernels;
 
-int64_t xlstm_sum_fwd_workspace(const xlstm_sum_fwd_args* args) {
+int64_t xlstm_sum_fwd_workspace_cpu(const xlstm_sum_fwd_args* args) {
   return Cpu::workspace(args, xlstm_sum_fwd_check, [&](auto) {
     const Slices s = plan_sum(args->outer, args->n, args->inner);
     return s.slices == 1 ? 0 : s.slices * args->outer * args->inner * int64_t{sizeof(double)};
@@ -160,7 +160,7 @@ int64_t xlstm_sum_fwd_workspace(const xlstm_sum_fwd_args* args) {
 
 xlstm_status xlstm_sum_fwd_cpu(const xlstm_sum_fwd_args* args, xlstm_exec exec) {
   return Cpu::run(
-      args, xlstm_sum_fwd_check, exec, xlstm_sum_fwd_workspace,
+      args, xlstm_sum_fwd_check, exec, xlstm_sum_fwd_workspace_cpu,
       [&]<class T>(Element<T>) { sum_fwd<T>(*args, static_cast<double*>(exec.workspace)); });
 }
 

@@ -160,13 +160,13 @@ xlstm_status run(const xlstm_sampling_args& a, void* workspace) {
 
 }  // namespace
 
-int64_t xlstm_sampling_workspace(const xlstm_sampling_args* args) {
+int64_t xlstm_sampling_workspace_cpu(const xlstm_sampling_args* args) {
   return Cpu::workspace(args, xlstm_sampling_check, [&]<class T>(Element<T>) {
     return args->rows * heap_entries(*args) * int64_t{sizeof(Candidate<T>)};
   });
 }
 
 xlstm_status xlstm_sampling_cpu(const xlstm_sampling_args* args, xlstm_exec exec) {
-  return Cpu::run(args, xlstm_sampling_check, exec, xlstm_sampling_workspace,
+  return Cpu::run(args, xlstm_sampling_check, exec, xlstm_sampling_workspace_cpu,
                   [&]<class T>(Element<T>) { return run<T>(*args, exec.workspace); });
 }

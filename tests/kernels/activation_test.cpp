@@ -115,7 +115,7 @@ TEST_CASE("bad arguments of the small kernels have their own status") {
   s.inner = 1;
   s.x = x;
   s.y = y;
-  CHECK(xlstm_sum_fwd_workspace(&s) > 0);
+  CHECK(xlstm_sum_fwd_workspace_cpu(&s) > 0);
   CHECK(xlstm_sum_fwd_cpu(&s, {}) == XLSTM_WORKSPACE_TOO_SMALL);
   s.n = -1;
   CHECK(xlstm_sum_fwd_cpu(&s, {}) == XLSTM_BAD_SIZE);

@@ -156,7 +156,7 @@ struct Case {
     a.m = out.m.data();
     a.saved_m = out.saved_m.data();
     a.saved_l = out.saved_l.data();
-    Workspace workspace(xlstm_mlstm_fwd_workspace(&a));
+    Workspace workspace(xlstm_mlstm_fwd_workspace_cpu(&a));
     REQUIRE(xlstm_mlstm_fwd_cpu(&a, workspace.exec()) == XLSTM_OK);
     return out;
   }
@@ -193,7 +193,7 @@ struct Case {
     a.dC0 = g.C0.data();
     a.dn0 = g.n0.data();
     a.dm0 = g.m0.data();
-    Workspace workspace(xlstm_mlstm_bwd_workspace(&a));
+    Workspace workspace(xlstm_mlstm_bwd_workspace_cpu(&a));
     REQUIRE(xlstm_mlstm_bwd_cpu(&a, workspace.exec()) == XLSTM_OK);
     return g;
   }

@@ -301,7 +301,7 @@ TEST_CASE("heads may be read from one interleaved projection") {
   a.q_stride = a.k_stride = a.v_stride = a.h_stride = packed;
   a.saved_m = saved_m.data();
   a.saved_l = saved_l.data();
-  Workspace workspace(xlstm_mlstm_fwd_workspace(&a));
+  Workspace workspace(xlstm_mlstm_fwd_workspace_cpu(&a));
   REQUIRE(xlstm_mlstm_fwd_cpu(&a, workspace.exec()) == XLSTM_OK);
   xlstm_mlstm_bwd_args b{};
   c.set_inputs(b);
@@ -322,7 +322,7 @@ TEST_CASE("heads may be read from one interleaved projection") {
   b.dq_stride = b.dk_stride = b.dv_stride = packed;
   b.dh_stride = c.rows(6);
   b.di_stride = b.df_stride = c.rows(1);
-  Workspace more(xlstm_mlstm_bwd_workspace(&b));
+  Workspace more(xlstm_mlstm_bwd_workspace_cpu(&b));
   REQUIRE(xlstm_mlstm_bwd_cpu(&b, more.exec()) == XLSTM_OK);
   for (int64_t r = 0; r < B * T * H; ++r) {
     const auto at = [&](const Values<float>& x, int64_t offset, int64_t n) {

@@ -84,7 +84,7 @@ TEST_CASE("mlstm refuses bad arguments") {
   xlstm_mlstm_fwd_args good{};
   c.set_inputs(good);
   good.h = h.data();
-  Workspace workspace(xlstm_mlstm_fwd_workspace(&good));
+  Workspace workspace(xlstm_mlstm_fwd_workspace_cpu(&good));
   const auto status_after = [&](auto change) {
     xlstm_mlstm_fwd_args bad = good;
     change(bad);

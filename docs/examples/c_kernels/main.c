@@ -41,7 +41,7 @@ int main(void) {
   args.v_stride = args.h_stride = value_stride;
   args.i_stride = args.f_stride = gate_stride;
   xlstm_exec exec = {0};
-  exec.workspace_bytes = xlstm_mlstm_fwd_workspace(&args);
+  exec.workspace_bytes = xlstm_mlstm_fwd_workspace_cpu(&args);
   char* memory = malloc((size_t)exec.workspace_bytes + 63);
   if (memory == NULL) return 1;
   exec.workspace = memory + (64 - (uintptr_t)memory % 64) % 64; /* kernels want 64-byte alignment */
