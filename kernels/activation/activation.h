@@ -66,7 +66,9 @@ xlstm_status xlstm_activation_bwd_check(const xlstm_activation_bwd_args* args);
 
 /* The CPU: fixed blocks of elements are spread over the threads. */
 xlstm_status xlstm_activation_fwd_cpu(const xlstm_activation_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_activation_fwd_cuda(const xlstm_activation_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_activation_bwd_cpu(const xlstm_activation_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_activation_bwd_cuda(const xlstm_activation_bwd_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

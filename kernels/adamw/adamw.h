@@ -65,10 +65,15 @@ xlstm_status xlstm_sum_of_squares_check(const xlstm_sum_of_squares_args* args);
 xlstm_status xlstm_clip_check(const xlstm_clip_args* args);
 
 xlstm_status xlstm_adamw_cpu(const xlstm_adamw_args* args, xlstm_exec exec);
+xlstm_status xlstm_adamw_cuda(const xlstm_adamw_args* args, xlstm_exec exec);
 xlstm_status xlstm_sgd_cpu(const xlstm_sgd_args* args, xlstm_exec exec);
+xlstm_status xlstm_sgd_cuda(const xlstm_sgd_args* args, xlstm_exec exec);
 xlstm_status xlstm_sum_of_squares_cpu(const xlstm_sum_of_squares_args* args, xlstm_exec exec);
+xlstm_status xlstm_sum_of_squares_cuda(const xlstm_sum_of_squares_args* args, xlstm_exec exec);
 int64_t xlstm_sum_of_squares_workspace_cpu(const xlstm_sum_of_squares_args* args);
+int64_t xlstm_sum_of_squares_workspace_cuda(const xlstm_sum_of_squares_args* args);
 xlstm_status xlstm_clip_cpu(const xlstm_clip_args* args, xlstm_exec exec);
+xlstm_status xlstm_clip_cuda(const xlstm_clip_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

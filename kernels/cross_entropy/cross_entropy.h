@@ -60,9 +60,12 @@ xlstm_status xlstm_cross_entropy_fwd_check(const xlstm_cross_entropy_fwd_args* a
 xlstm_status xlstm_cross_entropy_bwd_check(const xlstm_cross_entropy_bwd_args* args);
 
 xlstm_status xlstm_cross_entropy_fwd_cpu(const xlstm_cross_entropy_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_cross_entropy_fwd_cuda(const xlstm_cross_entropy_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_cross_entropy_bwd_cpu(const xlstm_cross_entropy_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_cross_entropy_bwd_cuda(const xlstm_cross_entropy_bwd_args* args, xlstm_exec exec);
 /* Bytes of scratch for the forward pass: the rows' losses in double. */
 int64_t xlstm_cross_entropy_fwd_workspace_cpu(const xlstm_cross_entropy_fwd_args* args);
+int64_t xlstm_cross_entropy_fwd_workspace_cuda(const xlstm_cross_entropy_fwd_args* args);
 
 #ifdef __cplusplus
 }

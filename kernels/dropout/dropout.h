@@ -28,6 +28,7 @@ typedef struct xlstm_dropout_args {
 xlstm_status xlstm_dropout_check(const xlstm_dropout_args* args);
 /* Forward (x to y) and backward (dy to dx) alike. */
 xlstm_status xlstm_dropout_cpu(const xlstm_dropout_args* args, xlstm_exec exec);
+xlstm_status xlstm_dropout_cuda(const xlstm_dropout_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

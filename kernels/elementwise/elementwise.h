@@ -113,9 +113,13 @@ xlstm_status xlstm_binary_bwd_check(const xlstm_binary_bwd_args* args);
 
 /* The CPU: blocks of 16384 elements are spread over the threads. */
 xlstm_status xlstm_unary_fwd_cpu(const xlstm_unary_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_unary_fwd_cuda(const xlstm_unary_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_unary_bwd_cpu(const xlstm_unary_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_unary_bwd_cuda(const xlstm_unary_bwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_binary_fwd_cpu(const xlstm_binary_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_binary_fwd_cuda(const xlstm_binary_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_binary_bwd_cpu(const xlstm_binary_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_binary_bwd_cuda(const xlstm_binary_bwd_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

@@ -43,8 +43,11 @@ xlstm_status xlstm_embedding_fwd_check(const xlstm_embedding_fwd_args* args);
 xlstm_status xlstm_embedding_bwd_check(const xlstm_embedding_bwd_args* args);
 
 xlstm_status xlstm_embedding_fwd_cpu(const xlstm_embedding_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_embedding_fwd_cuda(const xlstm_embedding_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_embedding_bwd_cpu(const xlstm_embedding_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_embedding_bwd_cuda(const xlstm_embedding_bwd_args* args, xlstm_exec exec);
 int64_t xlstm_embedding_bwd_workspace_cpu(const xlstm_embedding_bwd_args* args);
+int64_t xlstm_embedding_bwd_workspace_cuda(const xlstm_embedding_bwd_args* args);
 
 #ifdef __cplusplus
 }

@@ -49,12 +49,16 @@ typedef struct xlstm_headwise_linear_bwd_args {
 
 /* 0 for arguments that the call itself would refuse. */
 int64_t xlstm_headwise_linear_fwd_workspace_cpu(const xlstm_headwise_linear_fwd_args* args);
+int64_t xlstm_headwise_linear_fwd_workspace_cuda(const xlstm_headwise_linear_fwd_args* args);
 int64_t xlstm_headwise_linear_bwd_workspace_cpu(const xlstm_headwise_linear_bwd_args* args);
+int64_t xlstm_headwise_linear_bwd_workspace_cuda(const xlstm_headwise_linear_bwd_args* args);
 
 xlstm_status xlstm_headwise_linear_fwd_cpu(const xlstm_headwise_linear_fwd_args* args,
                                            xlstm_exec exec);
+xlstm_status xlstm_headwise_linear_fwd_cuda(const xlstm_headwise_linear_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_headwise_linear_bwd_cpu(const xlstm_headwise_linear_bwd_args* args,
                                            xlstm_exec exec);
+xlstm_status xlstm_headwise_linear_bwd_cuda(const xlstm_headwise_linear_bwd_args* args, xlstm_exec exec);
 
 /* The checks every backend makes first: all of the above except the element type. */
 xlstm_status xlstm_headwise_linear_fwd_check(const xlstm_headwise_linear_fwd_args* args);

@@ -82,7 +82,9 @@ typedef struct xlstm_mlstm_fwd_args {
 
 xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args);
 int64_t xlstm_mlstm_fwd_workspace_cpu(const xlstm_mlstm_fwd_args* args); /* bytes; 0 if refused */
+int64_t xlstm_mlstm_fwd_workspace_cuda(const xlstm_mlstm_fwd_args* args);
 xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
 
 /* ---- backward ----
  * From dh (null: zero) and the gradients dC, dn of the final state (null: zero; taken at fixed m),
@@ -112,7 +114,9 @@ typedef struct xlstm_mlstm_bwd_args {
 
 xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args);
 int64_t xlstm_mlstm_bwd_workspace_cpu(const xlstm_mlstm_bwd_args* args); /* bytes; 0 if refused */
+int64_t xlstm_mlstm_bwd_workspace_cuda(const xlstm_mlstm_bwd_args* args);
 xlstm_status xlstm_mlstm_bwd_cpu(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);
 
 /* ---- one decoding step ----
  * q, k [B,H,K], v, h [B,H,V], i, f [B,H]; the state C, n, m is read and overwritten (n may be null
@@ -130,6 +134,7 @@ typedef struct xlstm_mlstm_step_args {
 
 xlstm_status xlstm_mlstm_step_check(const xlstm_mlstm_step_args* args);
 xlstm_status xlstm_mlstm_step_cpu(const xlstm_mlstm_step_args* args, xlstm_exec exec);
+xlstm_status xlstm_mlstm_step_cuda(const xlstm_mlstm_step_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

@@ -66,9 +66,12 @@ xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* args);
 xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* args);
 
 xlstm_status xlstm_norm_fwd_cpu(const xlstm_norm_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_norm_fwd_cuda(const xlstm_norm_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_norm_bwd_cpu(const xlstm_norm_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_norm_bwd_cuda(const xlstm_norm_bwd_args* args, xlstm_exec exec);
 /* Bytes of scratch for the backward pass: the blocks' partial sums. */
 int64_t xlstm_norm_bwd_workspace_cpu(const xlstm_norm_bwd_args* args);
+int64_t xlstm_norm_bwd_workspace_cuda(const xlstm_norm_bwd_args* args);
 
 #ifdef __cplusplus
 }

@@ -60,10 +60,15 @@ xlstm_status xlstm_max_bwd_check(const xlstm_max_bwd_args* args);
 xlstm_status xlstm_cumsum_fwd_check(const xlstm_cumsum_fwd_args* args);
 
 int64_t xlstm_sum_fwd_workspace_cpu(const xlstm_sum_fwd_args* args); /* bytes */
+int64_t xlstm_sum_fwd_workspace_cuda(const xlstm_sum_fwd_args* args);
 xlstm_status xlstm_sum_fwd_cpu(const xlstm_sum_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_sum_fwd_cuda(const xlstm_sum_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_max_fwd_cpu(const xlstm_max_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_max_fwd_cuda(const xlstm_max_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_max_bwd_cpu(const xlstm_max_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_max_bwd_cuda(const xlstm_max_bwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_cumsum_fwd_cpu(const xlstm_cumsum_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_cumsum_fwd_cuda(const xlstm_cumsum_fwd_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

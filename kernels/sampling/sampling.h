@@ -39,7 +39,9 @@ typedef struct xlstm_sampling_args {
 
 xlstm_status xlstm_sampling_check(const xlstm_sampling_args* args);
 xlstm_status xlstm_sampling_cpu(const xlstm_sampling_args* args, xlstm_exec exec);
+xlstm_status xlstm_sampling_cuda(const xlstm_sampling_args* args, xlstm_exec exec);
 int64_t xlstm_sampling_workspace_cpu(const xlstm_sampling_args* args);
+int64_t xlstm_sampling_workspace_cuda(const xlstm_sampling_args* args);
 
 #ifdef __cplusplus
 }

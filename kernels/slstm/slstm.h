@@ -78,11 +78,16 @@ typedef struct xlstm_slstm_bwd_args {
 
 /* All queries return 0 for arguments that the call itself would refuse. */
 int64_t xlstm_slstm_saved_bytes_cpu(xlstm_dtype dtype, int64_t B, int64_t T, int64_t H, int64_t D);
+int64_t xlstm_slstm_saved_bytes_cuda(xlstm_dtype dtype, int64_t B, int64_t T, int64_t H, int64_t D);
 int64_t xlstm_slstm_fwd_workspace_cpu(const xlstm_slstm_fwd_args* args);
+int64_t xlstm_slstm_fwd_workspace_cuda(const xlstm_slstm_fwd_args* args);
 int64_t xlstm_slstm_bwd_workspace_cpu(const xlstm_slstm_bwd_args* args);
+int64_t xlstm_slstm_bwd_workspace_cuda(const xlstm_slstm_bwd_args* args);
 
 xlstm_status xlstm_slstm_fwd_cpu(const xlstm_slstm_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_slstm_fwd_cuda(const xlstm_slstm_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_slstm_bwd_cpu(const xlstm_slstm_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_slstm_bwd_cuda(const xlstm_slstm_bwd_args* args, xlstm_exec exec);
 
 /* The checks every backend makes first: all of the above except the element type. */
 xlstm_status xlstm_slstm_fwd_check(const xlstm_slstm_fwd_args* args);

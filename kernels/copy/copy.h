@@ -1,0 +1,53 @@
+/* Copies strided memory, converting the element type.
+ *
+ *   to[i] = convert(from[i]) for every index i of the shape
+ *
+ * Equal types copy bit for bit; conversions between floating types round to nearest even through
+ * float32, those to and from integers go through double and truncate. A stride of 0 in `from`
+ * repeats an element. Strides in elements; up to XLSTM_COPY_MAX_DIMS dimensions.
+ * Aliasing: none. Bytes: each element read and written once. One launch. The CPU side is
+ * core/element_copy.cpp; this entry point exists for CUDA alone.
+ */
+#ifndef XLSTM_KERNELS_COPY_COPY_H_
+#define XLSTM_KERNELS_COPY_COPY_H_
+
+#include "kernels/common/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define XLSTM_COPY_MAX_DIMS 8
+
+/* Element types of stored tensors; the first four are those of xlstm_dtype. */
+typedef enum xlstm_element {
+  XLSTM_ELEMENT_F32 = 0,
+  XLSTM_ELEMENT_F64 = 1,
+  XLSTM_ELEMENT_BF16 = 2,
+  XLSTM_ELEMENT_F16 = 3,
+  XLSTM_ELEMENT_I8 = 4,
+  XLSTM_ELEMENT_I16 = 5,
+  XLSTM_ELEMENT_I32 = 6,
+  XLSTM_ELEMENT_I64 = 7,
+  XLSTM_ELEMENT_U8 = 8, /* and booleans */
+  XLSTM_ELEMENT_U16 = 9,
+  XLSTM_ELEMENT_U32 = 10
+} xlstm_element;
+
+typedef struct xlstm_copy_args {
+  xlstm_element from_type, to_type;
+  int32_t n_dims;
+  int64_t sizes[XLSTM_COPY_MAX_DIMS];
+  const void* from;
+  int64_t from_strides[XLSTM_COPY_MAX_DIMS];
+  void* to;
+  int64_t to_strides[XLSTM_COPY_MAX_DIMS];
+} xlstm_copy_args;
+
+/* Status: NULL_POINTER, BAD_SIZE (a negative size, too many dimensions), BAD_DTYPE. */
+xlstm_status xlstm_copy_cuda(const xlstm_copy_args* args, xlstm_exec exec);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* XLSTM_KERNELS_COPY_COPY_H_ */
