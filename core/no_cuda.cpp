@@ -1,10 +1,46 @@
-#include "core/device.h"
+// Chosen by CMake in a build without CUDA. No tensor can be on a CUDA device here, so of the
+// functions below only the first is ever reached.
+#include "core/cuda/runtime.h"
+#include "core/error.h"
 
-// Chosen by CMake in a build without CUDA.
 namespace xlstm {
 
 int32_t cuda_device_count() {
   return 0;
 }
 
+namespace cuda {
+namespace {
+
+[[noreturn]] void absent() {
+  throw_error<DeviceError>(
+      "cuda: this build has no CUDA backend (configure with -DXLSTM_CUDA=ON, or use the cpu)");
+}
+
+}  // namespace
+
+void* allocate(int64_t, Device) {
+  absent();
+}
+void free(void*, Device) noexcept {}
+void* stream(Device) {
+  absent();
+}
+void* cublaslt(Device) {
+  absent();
+}
+void copy(void*, Device, const void*, Device, int64_t) {
+  absent();
+}
+void set_zero(void*, Device, int64_t) {
+  absent();
+}
+void synchronize(Device) {
+  absent();
+}
+void multiply(const Product&, Device) {
+  absent();
+}
+
+}  // namespace cuda
 }  // namespace xlstm

@@ -1,0 +1,44 @@
+// The CUDA runtime as the rest of core sees it: no CUDA type appears here. A build without CUDA
+// links core/no_cuda.cpp instead, where every function throws DeviceError.
+//
+// All work of a device goes to one stream, in program order.
+#pragma once
+
+#include <cstdint>
+
+#include "core/device.h"
+#include "core/dtype.h"
+
+namespace xlstm::cuda {
+
+// Device memory; null if there is none left. Other failures: CudaError.
+void* allocate(int64_t bytes, Device device);
+void free(void* pointer, Device device) noexcept;
+
+void* stream(Device device);    // cudaStream_t
+void* cublaslt(Device device);  // cublasLtHandle_t
+
+// Copies bytes between any two devices; at least one is a CUDA device. Ordered with the work of
+// that device; host memory is free to be reused, and results are there, when the call returns.
+void copy(void* to, Device to_device, const void* from, Device from_device, int64_t bytes);
+// Sets bytes to zero, in order.
+void set_zero(void* data, Device device, int64_t bytes);
+// Waits for all work of the device.
+void synchronize(Device device);
+
+// y[M,N] = op(a) op(b) + beta y (+ bias[N] for each row), all row-major, for a batch of matrices;
+// op is the transpose where trans is set. a and b have the type `dtype`; y and bias `y_dtype`.
+// Sums in float32; float32 inputs are multiplied without TF32.
+struct Product {
+  DType dtype = DType::f32, y_dtype = DType::f32;
+  bool trans_a = false, trans_b = false;
+  int64_t M = 0, N = 0, K = 0, batch = 1;
+  const void *a = nullptr, *b = nullptr, *bias = nullptr;
+  void* y = nullptr;
+  int64_t a_ld = 0, b_ld = 0, y_ld = 0;              // elements from row to row of what is stored
+  int64_t a_stride = 0, b_stride = 0, y_stride = 0;  // from matrix to matrix
+  double beta = 0;
+};
+void multiply(const Product& product, Device device);
+
+}  // namespace xlstm::cuda
