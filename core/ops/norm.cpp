@@ -60,6 +60,7 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
   const Tensor dbias = saved.want_bias ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
   xlstm_norm_bwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
+  args.weight_dtype = kernel_dtype(weight.dtype());
   args.rows = rows.size(0);
   args.groups = saved.config.groups;
   args.width = rows.size(1) / saved.config.groups;
@@ -98,6 +99,7 @@ Tensor norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Nor
   }
   xlstm_norm_fwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
+  args.weight_dtype = kernel_dtype(weight.dtype());
   args.rows = rows.size(0);
   args.groups = config.groups;
   args.width = rows.size(1) / config.groups;

@@ -4,20 +4,29 @@
  * statistics. One group gives LayerNorm or RMSNorm, one group a head gives the multi-head norm.
  *   LayerNorm  mean = sum x / width, var = sum (x - mean)^2 / width, rstd = (var + eps)^(-1/2)
  *              (Ba, Kiros and Hinton 2016; biased variance)
- *   RMSNorm    mean = 0,             rstd = (sum x^2 / width + eps)^(-1/2) (Zhang and Sennrich
- * 2019) xhat = (x - mean) * rstd,  y = xhat * scale + bias,  scale = weight, or 1 + weight if
- * one_plus Backward, with g = dy * scale and means over the group: dx = rstd * (g - mean(g) - xhat
- * * mean(g * xhat))      (RMSNorm: without mean(g)) dweight = sum over rows of dy * xhat,  dbias =
- * sum over rows of dy
+ *   RMSNorm    mean = 0,             rstd = (sum x^2 / width + eps)^(-1/2)
+ *              (Zhang and Sennrich 2019)
+ *   xhat = (x - mean) * rstd,  y = xhat * scale + bias,  scale = weight, or 1 + weight if one_plus
+ * Backward, with g = dy * scale and means over the group:
+ *   dx = rstd * (g - mean(g) - xhat * mean(g * xhat))      (RMSNorm: without mean(g))
+ *   dweight = sum over rows of dy * xhat,  dbias = sum over rows of dy
  *
  * Layout: x, y, dy, dx are [rows, D] with a dense last dimension and a row stride in elements;
  * weight, bias, dweight, dbias are [D]; mean and rstd are dense [rows, groups].
- * Types: float32 or float64 for every tensor. Statistics and their sums are taken in double.
+ * Types: x, y, dy, dx of `dtype`; weight, bias and their gradients of `weight_dtype`, the same or
+ * float32 beside bfloat16 and float16. On the CPU float32 or float64, statistics of `dtype` and
+ * sums in double. On CUDA float32, bfloat16, float16; statistics and sums are float32.
  * Aliasing: y may be x, dx may be dy or x if the row strides are equal; nothing else may overlap.
  * Limits: sizes >= 0, width >= 1 if D > 0 is meant, eps >= 0 and finite.
  * Work: forward 8 D rows operations, reads D, writes D a row; backward 12, reads 2 D, writes D.
  * Order: rows are cut into a number of blocks that depends on `rows` alone; the blocks' sums of
  * dweight and dbias are added in order, so threads change no bit.
+ * CUDA: part of a warp owns a run of a row, a block one that is wider than 1024 elements (256 in
+ * the backward pass); x stays in registers between the statistics and the result. Backward: a
+ * block walks over its rows with the sums of its columns in registers, the next row on its way; a
+ * second launch adds the blocks' sums (workspace: one or two rows of D floats for each of at most
+ * 1056 blocks). Runs that are too wide for registers or not aligned to 16 bytes are read again
+ * from memory, element by element. float32 squares overflow beyond |x| = 1e18.
  */
 #ifndef XLSTM_KERNELS_NORM_NORM_H_
 #define XLSTM_KERNELS_NORM_NORM_H_
@@ -29,7 +38,7 @@ extern "C" {
 #endif
 
 typedef struct xlstm_norm_fwd_args {
-  xlstm_dtype dtype;
+  xlstm_dtype dtype, weight_dtype;
   int64_t rows, groups, width;
   int32_t subtract_mean; /* 1: LayerNorm, 0: RMSNorm */
   int32_t one_plus;      /* 1: scale = 1 + weight, 0: scale = weight */
@@ -45,7 +54,7 @@ typedef struct xlstm_norm_fwd_args {
 } xlstm_norm_fwd_args;
 
 typedef struct xlstm_norm_bwd_args {
-  xlstm_dtype dtype;
+  xlstm_dtype dtype, weight_dtype;
   int64_t rows, groups, width;
   int32_t subtract_mean, one_plus;
   const void* x;

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/common/weight_dtype.h"
 #include "kernels/norm/norm.h"
 
 namespace {
@@ -23,6 +24,7 @@ xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   const xlstm_status sizes = check_sizes(a->rows, a->groups, a->width);
   if (sizes != XLSTM_OK) return sizes;
+  if (!xlstm::kernels::weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if (!(a->eps >= 0) || !std::isfinite(a->eps)) return XLSTM_BAD_VALUE;
   const int64_t row_elements = a->groups * a->width;
   if (a->rows == 0 || row_elements == 0) return XLSTM_OK;
@@ -37,6 +39,7 @@ xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   const xlstm_status sizes = check_sizes(a->rows, a->groups, a->width);
   if (sizes != XLSTM_OK) return sizes;
+  if (!xlstm::kernels::weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   const int64_t row_elements = a->groups * a->width;
   if (a->rows == 0 || row_elements == 0) return XLSTM_OK;
   if (a->x == nullptr || a->weight == nullptr || a->rstd == nullptr || a->dy == nullptr ||
