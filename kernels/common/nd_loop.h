@@ -84,7 +84,9 @@ void for_all_runs(const NdLoop<N>& given, const Run& run) {
   if (n == 0) return;
   if (n < kParallelElements) return for_runs(loop, 0, n, run);
   const int64_t blocks = (n + kElementsPerBlock - 1) / kElementsPerBlock;
+#if defined(_OPENMP)  // .cu files, which need the rest of this header, are compiled without
 #pragma omp parallel for schedule(static)
+#endif
   for (int64_t b = 0; b < blocks; ++b)
     for_runs(loop, b * kElementsPerBlock, std::min(n, (b + 1) * kElementsPerBlock), run);
 }
