@@ -51,6 +51,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
                dstate = make(k.want_state, {k.s.B, k.s.KS - 1, k.s.C});
   xlstm_causal_conv1d_bwd_args a{};
   a.dtype = k.dtype;
+  a.weight_dtype = kernel_dtype(weight.dtype());
   a.B = k.s.B, a.T = k.s.T, a.C = k.s.C, a.KS = k.s.KS;
   a.x = x.raw();
   a.x_stride_b = x.stride(0), a.x_stride_t = x.stride(1);
@@ -86,6 +87,7 @@ CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& weight, const Te
                                Tensor::empty({s.B, s.KS - 1, s.C}, x.dtype())};
   xlstm_causal_conv1d_fwd_args a{};
   a.dtype = dtype;
+  a.weight_dtype = kernel_dtype(weight.dtype());
   a.B = s.B, a.T = s.T, a.C = s.C, a.KS = s.KS;
   a.x = xd.raw();
   a.x_stride_b = xd.stride(0), a.x_stride_t = xd.stride(1);

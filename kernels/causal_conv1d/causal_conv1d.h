@@ -7,7 +7,10 @@
  * later sees anything before t, and the final state has zeros in place of inputs before the
  * document of the last step.
  *
- * Sums are in the element type of the call: XLSTM_F32 or XLSTM_F64 on the CPU. Strides are in
+ * Types: x, y, states and their gradients of `dtype`; weight, bias and their gradients of
+ * `weight_dtype`, the same or float32 beside bfloat16 and float16. On the CPU XLSTM_F32 or
+ * XLSTM_F64, and sums in that type; on CUDA float32, bfloat16, float16, and sums in float32.
+ * Strides are in
  * elements; channels are dense. Outputs must not overlap each other or any input. Any B, T, C >= 0,
  * KS >= 1. The backward computes the pre-activation again instead of reading a stored one.
  * Status: a negative size, KS < 1 or an overflowing product: XLSTM_BAD_SIZE; an output whose rows
@@ -17,6 +20,11 @@
  * Forward: 2 B T C KS FLOP, reads x and writes y once. On the CPU a task owns a block of steps of
  * one row and a block of channels, over which the loops are vectorised; the sums over the batch and
  * time (dweight, dbias) are taken block after block.
+ * CUDA, 4 taps and rows aligned to 16 bytes (8 in the backward pass): a thread owns 16 bytes of
+ * channels (4 channels in the backward pass) over a run of steps, with the inputs, weights and sums
+ * it needs in registers and the next four steps on their way; the backward computes the three steps
+ * after its run again, and a second launch adds the sums of the runs (workspace: 5 C floats a run).
+ * Other shapes take a plain path that reads every tap from memory.
  */
 #ifndef XLSTM_KERNELS_CAUSAL_CONV1D_CAUSAL_CONV1D_H_
 #define XLSTM_KERNELS_CAUSAL_CONV1D_CAUSAL_CONV1D_H_
@@ -28,7 +36,7 @@ extern "C" {
 #endif
 
 typedef struct xlstm_causal_conv1d_fwd_args {
-  xlstm_dtype dtype;
+  xlstm_dtype dtype, weight_dtype;
   int64_t B, T, C, KS;
   const void* x; /* [B, T, C] by these strides */
   int64_t x_stride_b, x_stride_t;
@@ -43,7 +51,7 @@ typedef struct xlstm_causal_conv1d_fwd_args {
 } xlstm_causal_conv1d_fwd_args;
 
 typedef struct xlstm_causal_conv1d_bwd_args {
-  xlstm_dtype dtype;
+  xlstm_dtype dtype, weight_dtype;
   int64_t B, T, C, KS;
   /* As in the forward. */
   const void* x;
@@ -68,9 +76,11 @@ int64_t xlstm_causal_conv1d_bwd_workspace_cpu(const xlstm_causal_conv1d_bwd_args
 int64_t xlstm_causal_conv1d_bwd_workspace_cuda(const xlstm_causal_conv1d_bwd_args* args);
 
 xlstm_status xlstm_causal_conv1d_fwd_cpu(const xlstm_causal_conv1d_fwd_args* args, xlstm_exec exec);
-xlstm_status xlstm_causal_conv1d_fwd_cuda(const xlstm_causal_conv1d_fwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_causal_conv1d_fwd_cuda(const xlstm_causal_conv1d_fwd_args* args,
+                                          xlstm_exec exec);
 xlstm_status xlstm_causal_conv1d_bwd_cpu(const xlstm_causal_conv1d_bwd_args* args, xlstm_exec exec);
-xlstm_status xlstm_causal_conv1d_bwd_cuda(const xlstm_causal_conv1d_bwd_args* args, xlstm_exec exec);
+xlstm_status xlstm_causal_conv1d_bwd_cuda(const xlstm_causal_conv1d_bwd_args* args,
+                                          xlstm_exec exec);
 
 /* The checks every backend makes first: all of the above except the element type. */
 xlstm_status xlstm_causal_conv1d_fwd_check(const xlstm_causal_conv1d_fwd_args* args);

@@ -1,5 +1,6 @@
 #include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/common/sizes.h"
+#include "kernels/common/weight_dtype.h"
 
 namespace {
 
@@ -19,6 +20,7 @@ bool rows_overlap(int64_t C, int64_t B, int64_t stride_b, int64_t T, int64_t str
 xlstm_status xlstm_causal_conv1d_fwd_check(const xlstm_causal_conv1d_fwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   if (bad_sizes(a->B, a->T, a->C, a->KS)) return XLSTM_BAD_SIZE;
+  if (!xlstm::kernels::weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if (rows_overlap(a->C, a->B, a->y_stride_b, a->T, a->y_stride_t)) return XLSTM_BAD_STRIDE;
   if (a->silu != 0 && a->silu != 1) return XLSTM_BAD_VALUE;
   if (a->C > 0 && a->weight == nullptr) return XLSTM_NULL_POINTER;
@@ -29,6 +31,7 @@ xlstm_status xlstm_causal_conv1d_fwd_check(const xlstm_causal_conv1d_fwd_args* a
 xlstm_status xlstm_causal_conv1d_bwd_check(const xlstm_causal_conv1d_bwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   if (bad_sizes(a->B, a->T, a->C, a->KS)) return XLSTM_BAD_SIZE;
+  if (!xlstm::kernels::weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if (a->dx != nullptr && rows_overlap(a->C, a->B, a->dx_stride_b, a->T, a->dx_stride_t))
     return XLSTM_BAD_STRIDE;
   if (a->silu != 0 && a->silu != 1) return XLSTM_BAD_VALUE;
