@@ -47,6 +47,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   if (k.want_bias) dbias = Tensor::empty({k.s.H * k.s.O}, dtype);
   xlstm_headwise_linear_bwd_args a{};
   a.dtype = k.dtype;
+  a.weight_dtype = kernel_dtype(weight.dtype());
   a.N = k.s.N, a.H = k.s.H, a.I = k.s.I, a.O = k.s.O;
   if (k.want_weight) {
     const Tensor rows = as_rows(x);
@@ -78,6 +79,7 @@ Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias
   const Tensor y = Tensor::empty(shape, x.dtype());
   xlstm_headwise_linear_fwd_args a{};
   a.dtype = dtype;
+  a.weight_dtype = kernel_dtype(weight.dtype());
   a.N = s.N, a.H = s.H, a.I = s.I, a.O = s.O;
   a.x = rows.raw();
   a.x_stride_n = rows.stride(0);

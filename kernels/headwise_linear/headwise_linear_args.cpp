@@ -1,4 +1,5 @@
 #include "kernels/common/sizes.h"
+#include "kernels/common/weight_dtype.h"
 #include "kernels/headwise_linear/headwise_linear.h"
 
 namespace {
@@ -16,6 +17,7 @@ xlstm_status xlstm_headwise_linear_fwd_check(const xlstm_headwise_linear_fwd_arg
   if (bad_sizes({a->N, a->H, a->I}) || bad_sizes({a->N, a->H, a->O}) ||
       bad_sizes({a->H, a->I, a->O}))
     return XLSTM_BAD_SIZE;
+  if (!weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if (too_short(a->N, a->x_stride_n, a->H * a->I) || too_short(a->N, a->y_stride_n, a->H * a->O))
     return XLSTM_BAD_STRIDE;
   if (a->N * a->H * a->O == 0) return XLSTM_OK;
@@ -29,6 +31,7 @@ xlstm_status xlstm_headwise_linear_bwd_check(const xlstm_headwise_linear_bwd_arg
   if (bad_sizes({a->N, a->H, a->I}) || bad_sizes({a->N, a->H, a->O}) ||
       bad_sizes({a->H, a->I, a->O}))
     return XLSTM_BAD_SIZE;
+  if (!weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if ((a->dW != nullptr && too_short(a->N, a->x_stride_n, a->H * a->I)) ||
       (a->dx != nullptr && too_short(a->N, a->dx_stride_n, a->H * a->I)) ||
       too_short(a->N, a->dy_stride_n, a->H * a->O))
