@@ -1,5 +1,8 @@
 #include "core/grad_accumulate.h"
 
+#include "core/ops/kernel_call.h"
+#include "kernels/elementwise/elementwise.h"
+
 namespace xlstm::autograd {
 namespace {
 
@@ -19,7 +22,18 @@ void add_to(const Tensor& to, const Tensor& from) {
                       "backward: gradients of one tensor differ in shape or type, got ",
                       to_string(from.shape()), ", expected ", to_string(to.shape()));
   const Tensor source = contiguous(from);
-  if (to.dtype() == DType::f32) {
+  if (to.device() != kCpu) {
+    xlstm_binary_fwd_args args{};
+    args.op = XLSTM_BINARY_ADD;
+    args.dtype = kernel_dtype(to.dtype());
+    args.n_dims = 1;
+    args.sizes[0] = to.numel();
+    args.a = args.y = to.raw();
+    args.b = source.raw();
+    args.a_strides[0] = args.b_strides[0] = 1;
+    ops::run_kernel(ops::Kernel{xlstm_binary_fwd_cpu, xlstm_binary_fwd_cuda}, args, to.device(),
+                    "backward");
+  } else if (to.dtype() == DType::f32) {
     add_contiguous(to.data<float>(), source.data<float>(), to.numel());
   } else if (to.dtype() == DType::f64) {
     add_contiguous(to.data<double>(), source.data<double>(), to.numel());

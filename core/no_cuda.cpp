@@ -23,6 +23,9 @@ void* allocate(int64_t, Device) {
   absent();
 }
 void free(void*, Device) noexcept {}
+void make_current(Device) {
+  absent();
+}
 void* stream(Device) {
   absent();
 }
@@ -33,6 +36,12 @@ void copy(void*, Device, const void*, Device, int64_t) {
   absent();
 }
 void set_zero(void*, Device, int64_t) {
+  absent();
+}
+void copy_elements(const Shape&, const Elements&, const Elements&, Device) {
+  absent();
+}
+void fill_elements(const Shape&, const Elements&, double, Device) {
   absent();
 }
 void synchronize(Device) {

@@ -37,7 +37,7 @@ void fill_pairs(const Tensor& tensor, Generator& generator, const char* what, F 
                       name_of(tensor.dtype()));
   const uint64_t first = generator.reserve(2 * tensor.numel());
   Tensor target = tensor;
-  if (tensor.dtype() == DType::f32 && tensor.is_contiguous()) {
+  if (tensor.dtype() == DType::f32 && tensor.is_contiguous() && tensor.device() == kCpu) {
     fill_dense<float>(tensor, generator.seed, first, f);
     target.bump_version();
   } else {

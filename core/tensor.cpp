@@ -4,6 +4,7 @@
 
 #include "core/autograd.h"
 #include "core/checked_size.h"
+#include "core/cuda/runtime.h"
 #include "core/element_copy.h"
 
 namespace xlstm {
@@ -13,8 +14,22 @@ Elements elements_of(const Tensor& t) {
   return {t.raw(), t.dtype(), &t.strides()};
 }
 
+// Between devices only dense memory of one type moves; whatever else there is to do is done on the
+// side that has the values.
 void copy_elements(const Tensor& from, const Tensor& to) {
-  xlstm::copy_elements(to.shape(), elements_of(from), elements_of(to));
+  const Device source = from.device(), target = to.device();
+  if (source == target) {
+    if (source == kCpu) return xlstm::copy_elements(to.shape(), elements_of(from), elements_of(to));
+    return cuda::copy_elements(to.shape(), elements_of(from), elements_of(to), source);
+  }
+  Tensor sent = from;
+  if (!from.is_contiguous() || from.dtype() != to.dtype()) {
+    sent = Tensor::empty(from.shape(), to.dtype(), source);
+    copy_elements(from, sent);
+  }
+  const Tensor received = to.is_contiguous() ? to : Tensor::empty(to.shape(), to.dtype(), target);
+  cuda::copy(received.raw(), target, sent.raw(), source, sent.numel() * size_of(to.dtype()));
+  if (!to.is_contiguous()) copy_elements(received, to);
 }
 
 }  // namespace
@@ -36,12 +51,12 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor t = empty(shape, dtype, device);
-  fill_elements(shape, elements_of(t), 0);
+  t.fill(0);
   return t;
 }
 
-Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
-  Tensor t = empty(shape, dtype);
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
   t.fill(value);
   return t;
 }
@@ -111,7 +126,7 @@ void Tensor::check_dtype(DType expected) const {
 double Tensor::item() const {
   require<ShapeError>(numel() == 1, "item: expected a tensor with one element, got ",
                       to_string(shape()));
-  return load_element(raw(), dtype(), 0);
+  return load_element(to(kCpu).raw(), dtype(), 0);
 }
 
 template <class T>
@@ -157,7 +172,14 @@ Tensor Tensor::detach() const {
 }
 
 Tensor Tensor::clone() const {
-  Tensor out = empty(shape(), dtype());
+  Tensor out = empty(shape(), dtype(), device());
+  copy_elements(*this, out);
+  return out;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  Tensor out = empty(shape(), dtype(), device);
   copy_elements(*this, out);
   return out;
 }
@@ -170,7 +192,11 @@ void Tensor::copy_from(const Tensor& source) {
 }
 
 void Tensor::fill(double value) {
-  fill_elements(shape(), elements_of(*this), value);
+  if (device() == kCpu) {
+    fill_elements(shape(), elements_of(*this), value);
+  } else {
+    cuda::fill_elements(shape(), elements_of(*this), value, device());
+  }
   bump_version();
 }
 

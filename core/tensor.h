@@ -29,7 +29,8 @@ class Tensor {
   // New contiguous tensors. ShapeError for negative sizes, OutOfMemory.
   static Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = kCpu);
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = kCpu);
-  static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::f32,
+                     Device device = kCpu);
   // Copies `values` (row-major); their number must be that of the shape.
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape);
@@ -73,6 +74,8 @@ class Tensor {
   Tensor detach() const;
   // A fresh contiguous copy outside the tape.
   Tensor clone() const;
+  // The same values on `device`, outside the tape; this tensor itself if it is there already.
+  Tensor to(Device device) const;
   // Copies values (converting the type) from `source` of the same shape into this memory.
   void copy_from(const Tensor& source);
   void fill(double value);

@@ -48,10 +48,10 @@ struct Problem {
       set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
       set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.y_dtype));
     }
-    first = layout(p.dtype, p.trans_b ? p.K : p.N, p.trans_b ? p.N : p.K, p.b_ld, p.batch,
-                   p.b_stride);
-    second = layout(p.dtype, p.trans_a ? p.M : p.K, p.trans_a ? p.K : p.M, p.a_ld, p.batch,
-                    p.a_stride);
+    first =
+        layout(p.dtype, p.trans_b ? p.K : p.N, p.trans_b ? p.N : p.K, p.b_ld, p.batch, p.b_stride);
+    second =
+        layout(p.dtype, p.trans_a ? p.M : p.K, p.trans_a ? p.K : p.M, p.a_ld, p.batch, p.a_stride);
     result = layout(p.y_dtype, p.N, p.M, p.y_ld, p.batch, p.y_stride);
   }
   ~Problem() {
@@ -118,8 +118,8 @@ cublasLtMatmulAlgo_t best_algorithm(const Problem& problem, const Product& p, De
   cublasLtMatmulPreferenceDestroy(preference);
   require<CudaError>(status == CUBLAS_STATUS_SUCCESS && n_found > 0,
                      "matmul: cuBLASLt has no algorithm for ", name_of(p.dtype), " to ",
-                     name_of(p.y_dtype), ", M ", p.M, ", N ", p.N, ", K ", p.K, ", batch ",
-                     p.batch, " (", cublasLtGetStatusString(status), ")");
+                     name_of(p.y_dtype), ", M ", p.M, ", N ", p.N, ", K ", p.K, ", batch ", p.batch,
+                     " (", cublasLtGetStatusString(status), ")");
   return found.algo;
 }
 
@@ -153,9 +153,9 @@ void multiply(const Product& p, Device device) {
     const Key key = key_of(p, device, align_a, align_b, align_y);
     auto known = algorithms->find(key);
     if (known == algorithms->end())
-      known = algorithms
-                  ->emplace(key, best_algorithm(problem, p, device, align_a, align_b, align_y))
-                  .first;
+      known =
+          algorithms->emplace(key, best_algorithm(problem, p, device, align_a, align_b, align_y))
+              .first;
     algorithm = known->second;
   }
   const float alpha = 1, beta = static_cast<float>(p.beta);

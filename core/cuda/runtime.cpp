@@ -67,6 +67,10 @@ void free(void* pointer, Device) noexcept {
   static_cast<void>(cudaFree(pointer));
 }
 
+void make_current(Device device) {
+  check(cudaSetDevice(device.index), "cudaSetDevice");
+}
+
 void* stream(Device device) {
   return stream_of(device);
 }

@@ -8,6 +8,7 @@
 
 #include "core/device.h"
 #include "core/dtype.h"
+#include "core/element_copy.h"
 
 namespace xlstm::cuda {
 
@@ -15,6 +16,8 @@ namespace xlstm::cuda {
 void* allocate(int64_t bytes, Device device);
 void free(void* pointer, Device device) noexcept;
 
+// Makes it the device on which this thread launches.
+void make_current(Device device);
 void* stream(Device device);    // cudaStream_t
 void* cublaslt(Device device);  // cublasLtHandle_t
 
@@ -23,6 +26,9 @@ void* cublaslt(Device device);  // cublasLtHandle_t
 void copy(void* to, Device to_device, const void* from, Device from_device, int64_t bytes);
 // Sets bytes to zero, in order.
 void set_zero(void* data, Device device, int64_t bytes);
+// As the functions of the same name in core/element_copy.h, on memory of the device.
+void copy_elements(const Shape& shape, const Elements& from, const Elements& to, Device device);
+void fill_elements(const Shape& shape, const Elements& to, double value, Device device);
 // Waits for all work of the device.
 void synchronize(Device device);
 

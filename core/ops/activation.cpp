@@ -43,8 +43,7 @@ xlstm_activation kernel_activation(Activation a) {
 }
 
 void require_real(const Tensor& x, const char* op) {
-  require<ShapeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, op,
-                      ": element type must be float32 or float64, got ", name_of(x.dtype()));
+  require_computes(x, op, "x");
 }
 
 // x as dense rows; a scalar is one row of one.
@@ -60,10 +59,12 @@ std::pair<Tensor, Tensor> empty_like_pair(const Tensor& gate, const Tensor& up) 
   const int64_t between = up.impl()->offset - gate.impl()->offset;
   const bool neighbours = gate.impl()->storage == up.impl()->storage && !shape.empty() &&
                           gate.strides() == up.strides() && (between == last || between == -last);
-  if (!neighbours) return {Tensor::empty(shape, gate.dtype()), Tensor::empty(shape, gate.dtype())};
+  if (!neighbours)
+    return {Tensor::empty(shape, gate.dtype(), gate.device()),
+            Tensor::empty(shape, gate.dtype(), gate.device())};
   Shape both = shape;
   both.back() = 2 * last;
-  const Tensor memory = Tensor::empty(both, gate.dtype());
+  const Tensor memory = Tensor::empty(both, gate.dtype(), gate.device());
   const int64_t second = memory.numel() > 0 ? last : 0;
   const Tensor low = memory.strided_view(shape, memory.strides(), 0);
   const Tensor high = memory.strided_view(shape, memory.strides(), second);
@@ -72,7 +73,7 @@ std::pair<Tensor, Tensor> empty_like_pair(const Tensor& gate, const Tensor& up) 
 
 // up may be undefined: no gate.
 Tensor forward(const char* name, const Tensor& x, const Tensor& up, Activation activation) {
-  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   const Tensor in = matrix(x), out = matrix(y), other = up.defined() ? matrix(up) : Tensor{};
   xlstm_activation_fwd_args args{};
   args.activation = kernel_activation(activation);
@@ -87,7 +88,7 @@ Tensor forward(const char* name, const Tensor& x, const Tensor& up, Activation a
   }
   args.y = out.raw();
   args.y_row_stride = out.stride(0);
-  check_status(xlstm_activation_fwd_cpu(&args, {}), name);
+  run_kernel(Kernel{xlstm_activation_fwd_cpu, xlstm_activation_fwd_cuda}, args, y.device(), name);
   return y;
 }
 
@@ -98,7 +99,7 @@ Tensors backward(const char* name, const Tensor& x, const Tensor& up, const Tens
   if (up.defined()) {
     std::tie(dx, dup) = empty_like_pair(x, up);
   } else {
-    dx = Tensor::empty(x.shape(), x.dtype());
+    dx = Tensor::empty(x.shape(), x.dtype(), x.device());
   }
   const Tensor in = matrix(x), grad = matrix(dy), to = matrix(dx);
   const Tensor other = up.defined() ? matrix(up) : Tensor{};
@@ -120,7 +121,7 @@ Tensors backward(const char* name, const Tensor& x, const Tensor& up, const Tens
     args.dup = to_other.raw();
     args.dup_row_stride = to_other.stride(0);
   }
-  check_status(xlstm_activation_bwd_cpu(&args, {}), name);
+  run_kernel(Kernel{xlstm_activation_bwd_cpu, xlstm_activation_bwd_cuda}, args, x.device(), name);
   return {dx, dup};
 }
 

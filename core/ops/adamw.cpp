@@ -7,9 +7,7 @@ namespace xlstm::ops {
 namespace {
 
 void check_floating(const Tensor& x, const char* op, const char* what) {
-  require<ShapeError>(x.defined(), op, ": ", what, " is missing");
-  require<ShapeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, op, ": ", what,
-                      " must be float32 or float64, got ", name_of(x.dtype()));
+  require_computes(x, op, what);
 }
 
 void check_like(const Tensor& x, const Tensor& parameter, const char* op, const char* what) {
@@ -61,7 +59,7 @@ void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor m
   args.weight_decay = options.weight_decay;
   args.grad_scale = options.grad_scale;
   args.step = options.step;
-  check_update(xlstm_adamw_cpu(&args, {}), op);
+  check_update(status_of(Kernel{xlstm_adamw_cpu, xlstm_adamw_cuda}, args, parameter.device()), op);
   parameter.bump_version();
   moment1.bump_version();
   moment2.bump_version();
@@ -88,7 +86,7 @@ void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const Sgd
   args.weight_decay = options.weight_decay;
   args.grad_scale = options.grad_scale;
   args.nesterov = options.nesterov;
-  check_update(xlstm_sgd_cpu(&args, {}), op);
+  check_update(status_of(Kernel{xlstm_sgd_cpu, xlstm_sgd_cuda}, args, parameter.device()), op);
   parameter.bump_version();
   if (options.momentum != 0) velocity.bump_version();
 }
@@ -98,8 +96,9 @@ double sum_of_squares(const Tensor& x) {
   const Tensor values = dense(x);
   double sum = 0;
   const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(), &sum};
-  const Workspace workspace(xlstm_sum_of_squares_workspace_cpu(&args));
-  check_status(xlstm_sum_of_squares_cpu(&args, workspace.exec()), "sum_of_squares");
+  run_kernel(Kernel{xlstm_sum_of_squares_cpu, xlstm_sum_of_squares_cuda,
+                    xlstm_sum_of_squares_workspace_cpu, xlstm_sum_of_squares_workspace_cuda},
+             args, x.device(), "sum_of_squares");
   return sum;
 }
 
@@ -108,7 +107,7 @@ void clip_by_value(Tensor x, double limit) {
   check_written(x, "clip_by_value", "x");
   require<ConfigError>(limit > 0, "clip_by_value: the limit must be positive, got ", limit);
   const xlstm_clip_args args{kernel_dtype(x.dtype()), x.numel(), x.raw(), limit};
-  check_status(xlstm_clip_cpu(&args, {}), "clip_by_value");
+  run_kernel(Kernel{xlstm_clip_cpu, xlstm_clip_cuda}, args, x.device(), "clip_by_value");
   x.bump_version();
 }
 

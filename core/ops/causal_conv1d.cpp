@@ -44,7 +44,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
                reset = k.reset.get();
   const Tensor dy = dense_last(grads[0]), dstate_final = dense(grads[1]);
   const auto make = [&](bool wanted, const Shape& shape) {
-    return wanted ? Tensor::empty(shape, x.dtype()) : Tensor{};
+    return wanted ? Tensor::empty(shape, x.dtype(), x.device()) : Tensor{};
   };
   const Tensor dx = make(k.want_x, x.shape()), dweight = make(k.want_weight, weight.shape()),
                dbias = make(k.want_bias, {k.s.C}),
@@ -68,8 +68,9 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dweight = raw_or_null(dweight);
   a.dbias = raw_or_null(dbias);
   a.dstate_init = raw_or_null(dstate);
-  const Workspace workspace(xlstm_causal_conv1d_bwd_workspace_cpu(&a));
-  check_status(xlstm_causal_conv1d_bwd_cpu(&a, workspace.exec()), kOp);
+  run_kernel(Kernel{xlstm_causal_conv1d_bwd_cpu, xlstm_causal_conv1d_bwd_cuda,
+                    xlstm_causal_conv1d_bwd_workspace_cpu, xlstm_causal_conv1d_bwd_workspace_cuda},
+             a, x.device(), kOp);
   return {dx, dweight, dbias, dstate};
 }
 
@@ -83,8 +84,8 @@ CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& weight, const Te
   const xlstm_dtype dtype = kernel_dtype(x.dtype());
   const Tensor xd = dense_last(x), w = dense(weight), b = dense(bias), state = dense(initial_state),
                marks = dense(reset);
-  const CausalConv1dResult out{Tensor::empty(x.shape(), x.dtype()),
-                               Tensor::empty({s.B, s.KS - 1, s.C}, x.dtype())};
+  const CausalConv1dResult out{Tensor::empty(x.shape(), x.dtype(), x.device()),
+                               Tensor::empty({s.B, s.KS - 1, s.C}, x.dtype(), x.device())};
   xlstm_causal_conv1d_fwd_args a{};
   a.dtype = dtype;
   a.weight_dtype = kernel_dtype(weight.dtype());
@@ -99,8 +100,9 @@ CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& weight, const Te
   a.y = out.y.raw();
   a.y_stride_b = out.y.stride(0), a.y_stride_t = out.y.stride(1);
   a.state_final = out.final_state.raw();
-  const Workspace workspace(xlstm_causal_conv1d_fwd_workspace_cpu(&a));
-  check_status(xlstm_causal_conv1d_fwd_cpu(&a, workspace.exec()), kOp);
+  run_kernel(Kernel{xlstm_causal_conv1d_fwd_cpu, xlstm_causal_conv1d_fwd_cuda,
+                    xlstm_causal_conv1d_fwd_workspace_cpu, xlstm_causal_conv1d_fwd_workspace_cuda},
+             a, x.device(), kOp);
   if (autograd::must_record(inputs)) {
     const auto keep = [](const Tensor& t) { return autograd::Saved(t, kOp); };
     const Kept kept{s,

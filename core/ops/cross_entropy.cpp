@@ -13,9 +13,7 @@ namespace {
 void check(const Tensor& logits, const Tensor& targets, double soft_cap, int64_t ignore_index) {
   require<ShapeError>(logits.defined() && logits.dim() >= 1 && targets.defined(),
                       "cross_entropy: logits [..., n_vocab] and targets [...] are required");
-  require<ShapeError>(logits.dtype() == DType::f32 || logits.dtype() == DType::f64,
-                      "cross_entropy: logits must be float32 or float64, got ",
-                      name_of(logits.dtype()));
+  require_computes(logits, "cross_entropy", "logits");
   require<ShapeError>(targets.dtype() == DType::i64, "cross_entropy: targets must be int64, got ",
                       name_of(targets.dtype()));
   const Shape expected(logits.shape().begin(), logits.shape().end() - 1);
@@ -24,6 +22,8 @@ void check(const Tensor& logits, const Tensor& targets, double soft_cap, int64_t
   require<ConfigError>(soft_cap >= 0 && std::isfinite(soft_cap),
                        "cross_entropy: the soft cap must be finite and not negative, got ",
                        soft_cap);
+  require_one_device({logits, targets}, "cross_entropy");
+  if (targets.device() != kCpu) return;  // reading them would wait for the device
   const Tensor dense_targets = dense(targets);
   const int64_t* target = dense_targets.data<int64_t>();
   const int64_t n_vocab = logits.size(-1);
@@ -46,7 +46,7 @@ Tensor logits_gradient(const SavedLoss& saved, const Tensor& grad) {
   if (!grad.defined()) return {};
   const Tensor logits = saved.logits.get();
   const Tensor rows = as_rows(logits);
-  const Tensor dlogits = Tensor::empty(logits.shape(), logits.dtype());
+  const Tensor dlogits = Tensor::empty(logits.shape(), logits.dtype(), logits.device());
   xlstm_cross_entropy_bwd_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = saved.targets.numel();
@@ -62,7 +62,8 @@ Tensor logits_gradient(const SavedLoss& saved, const Tensor& grad) {
   args.dloss = grad.raw();
   args.dlogits = dlogits.raw();
   args.dlogits_stride_row = rows.size(1);
-  check_status(xlstm_cross_entropy_bwd_cpu(&args, {}), "cross_entropy");
+  run_kernel(Kernel{xlstm_cross_entropy_bwd_cpu, xlstm_cross_entropy_bwd_cuda}, args,
+             logits.device(), "cross_entropy");
   return dlogits;
 }
 
@@ -77,9 +78,9 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   // Backward reads the targets again, so a caller's buffer that is refilled meanwhile is copied.
   const Tensor ids = recorded ? targets.clone() : dense(targets);
   CrossEntropyResult result;
-  result.loss = Tensor::empty({}, logits.dtype());
-  const Tensor row_max = Tensor::empty({ids.numel()}, logits.dtype());
-  const Tensor row_sum = Tensor::empty({ids.numel()}, logits.dtype());
+  result.loss = Tensor::empty({}, wide_type(logits.dtype()), logits.device());
+  const Tensor row_max = Tensor::empty({ids.numel()}, wide_type(logits.dtype()), logits.device());
+  const Tensor row_sum = Tensor::empty({ids.numel()}, wide_type(logits.dtype()), logits.device());
   xlstm_cross_entropy_fwd_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = ids.numel();
@@ -93,8 +94,9 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   args.n_targets = &result.n_targets;
   args.row_max = row_max.raw();
   args.row_sum = row_sum.raw();
-  const Workspace workspace(xlstm_cross_entropy_fwd_workspace_cpu(&args));
-  check_status(xlstm_cross_entropy_fwd_cpu(&args, workspace.exec()), "cross_entropy");
+  run_kernel(Kernel{xlstm_cross_entropy_fwd_cpu, xlstm_cross_entropy_fwd_cuda,
+                    xlstm_cross_entropy_fwd_workspace_cpu, xlstm_cross_entropy_fwd_workspace_cuda},
+             args, logits.device(), "cross_entropy");
   if (recorded) {
     SavedLoss saved{autograd::Saved(logits, "cross_entropy"),
                     ids,

@@ -9,10 +9,10 @@ namespace {
 
 Tensor apply(const Tensor& x, double p, uint64_t seed, uint64_t offset) {
   const Tensor source = dense(x);
-  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   const xlstm_dropout_args args{
       kernel_dtype(x.dtype()), x.numel(), source.raw(), y.raw(), p, seed, offset};
-  check_status(xlstm_dropout_cpu(&args, {}), "dropout");
+  run_kernel(Kernel{xlstm_dropout_cpu, xlstm_dropout_cuda}, args, x.device(), "dropout");
   return y;
 }
 
@@ -20,9 +20,7 @@ Tensor apply(const Tensor& x, double p, uint64_t seed, uint64_t offset) {
 
 Tensor dropout(const Tensor& x, double p, Generator& generator) {
   require<ConfigError>(p >= 0 && p < 1, "dropout: the probability must be in [0, 1), got ", p);
-  require<ShapeError>(x.defined() && (x.dtype() == DType::f32 || x.dtype() == DType::f64),
-                      "dropout: x must be float32 or float64, got ",
-                      x.defined() ? name_of(x.dtype()) : "no tensor");
+  require_computes(x, "dropout", "x");
   if (p == 0) return x;
   const uint64_t seed = generator.seed, offset = generator.reserve(x.numel());
   const Tensor y = apply(x, p, seed, offset);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/autograd.h"
+#include "core/ops/kernel_call.h"
 #include "core/ops/reduce.h"
 #include "kernels/elementwise/elementwise.h"
 
@@ -14,8 +15,7 @@ using autograd::record;
 using autograd::Saved;
 
 void require_real(const Tensor& x, const char* op) {
-  require<ShapeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, op,
-                      ": element type must be float32 or float64, got ", name_of(x.dtype()));
+  require_computes(x, op, "x");
 }
 
 // Sizes of the result, and the strides of an input that is repeated up to them.
@@ -36,7 +36,7 @@ void set_input(const void*& pointer, int64_t* strides, const Tensor& x, const Sh
 
 Tensor unary_gradient(const char* name, xlstm_unary_op op, double parameter, const Tensor& saved,
                       const Tensor& dy) {
-  const Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
+  const Tensor dx = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
   xlstm_unary_bwd_args args{};
   args.op = op;
   args.parameter = parameter;
@@ -44,20 +44,20 @@ Tensor unary_gradient(const char* name, xlstm_unary_op op, double parameter, con
   set_input(args.dy, args.dy_strides, dy, dx.shape());
   if (saved.defined()) set_input(args.saved, args.saved_strides, saved, dx.shape());
   args.dx = dx.raw();
-  check_status(xlstm_unary_bwd_cpu(&args, {}), name);
+  run_kernel(Kernel{xlstm_unary_bwd_cpu, xlstm_unary_bwd_cuda}, args, dx.device(), name);
   return dx;
 }
 
 Tensor unary(const char* name, xlstm_unary_op op, const Tensor& x, double parameter = 0) {
   require_real(x, name);
-  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   xlstm_unary_fwd_args args{};
   args.op = op;
   args.parameter = parameter;
   set_shape(args, y);
   set_input(args.x, args.x_strides, x, y.shape());
   args.y = y.raw();
-  check_status(xlstm_unary_fwd_cpu(&args, {}), name);
+  run_kernel(Kernel{xlstm_unary_fwd_cpu, xlstm_unary_fwd_cuda}, args, y.device(), name);
   if (must_record({x})) {
     const xlstm_unary_saved reads = xlstm_unary_bwd_reads(op);
     const Saved saved(reads == XLSTM_SAVED_INPUT    ? x
@@ -97,11 +97,11 @@ struct BinaryGradient {
     const Tensor a0 = a.get(), b0 = b.get();
     if (a0.defined()) set_input(args.a, args.a_strides, a0, dy.shape());
     if (b0.defined()) set_input(args.b, args.b_strides, b0, dy.shape());
-    if (wants_a) da = Tensor::empty(dy.shape(), dy.dtype());
-    if (wants_b) db = Tensor::empty(dy.shape(), dy.dtype());
+    if (wants_a) da = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
+    if (wants_b) db = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
     args.da = wants_a ? da.raw() : nullptr;
     args.db = wants_b ? db.raw() : nullptr;
-    check_status(xlstm_binary_bwd_cpu(&args, {}), name);
+    run_kernel(Kernel{xlstm_binary_bwd_cpu, xlstm_binary_bwd_cuda}, args, dy.device(), name);
     return {wants_a ? sum_to(da, a_shape) : da, wants_b ? sum_to(db, b_shape) : db};
   }
 };
@@ -110,14 +110,15 @@ Tensor binary(const char* name, xlstm_binary_op op, const Tensor& a, const Tenso
   require_real(a, name);
   require<ShapeError>(a.dtype() == b.dtype(), name, ": element types differ, got ",
                       name_of(a.dtype()), " and ", name_of(b.dtype()), " (cast one of them)");
-  const Tensor y = Tensor::empty(broadcast_shapes(a.shape(), b.shape(), name), a.dtype());
+  const Tensor y =
+      Tensor::empty(broadcast_shapes(a.shape(), b.shape(), name), a.dtype(), a.device());
   xlstm_binary_fwd_args args{};
   args.op = op;
   set_shape(args, y);
   set_input(args.a, args.a_strides, a, y.shape());
   set_input(args.b, args.b_strides, b, y.shape());
   args.y = y.raw();
-  check_status(xlstm_binary_fwd_cpu(&args, {}), name);
+  run_kernel(Kernel{xlstm_binary_fwd_cpu, xlstm_binary_fwd_cuda}, args, y.device(), name);
   if (must_record({a, b})) {
     BinaryGradient gradient{name, op, a.requires_grad(), b.requires_grad(), a.shape(), b.shape(),
                             {},   {}};

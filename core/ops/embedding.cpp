@@ -18,7 +18,7 @@ void check_tokens(const Tensor& tokens, int64_t n_vocab) {
 Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& table) {
   if (!grad.defined()) return {};
   const Tensor dy = as_rows(grad);
-  const Tensor dweight = Tensor::empty(table, grad.dtype());
+  const Tensor dweight = Tensor::empty(table, grad.dtype(), grad.device());
   xlstm_embedding_bwd_args args{};
   args.dtype = kernel_dtype(grad.dtype());
   args.n_tokens = tokens.numel();
@@ -28,8 +28,9 @@ Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& tab
   args.dy = dy.raw();
   args.dy_stride_row = dy.stride(0);
   args.dweight = dweight.raw();
-  const Workspace workspace(xlstm_embedding_bwd_workspace_cpu(&args));
-  check_status(xlstm_embedding_bwd_cpu(&args, workspace.exec()), "embedding");
+  run_kernel(Kernel{xlstm_embedding_bwd_cpu, xlstm_embedding_bwd_cuda,
+                    xlstm_embedding_bwd_workspace_cpu, xlstm_embedding_bwd_workspace_cuda},
+             args, grad.device(), "embedding");
   return dweight;
 }
 
@@ -42,17 +43,16 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
   require<ShapeError>(weight.defined() && weight.dim() == 2,
                       "embedding: the table must be [n_vocab, D], got ",
                       weight.defined() ? to_string(weight.shape()) : "no tensor");
-  require<ShapeError>(weight.dtype() == DType::f32 || weight.dtype() == DType::f64,
-                      "embedding: the table must be float32 or float64, got ",
-                      name_of(weight.dtype()));
+  require_computes(weight, "embedding", "the table");
   const bool recorded = autograd::must_record({weight});
   // Backward reads the tokens again, so a caller's buffer that is refilled meanwhile is copied.
   const Tensor ids = recorded ? tokens.clone() : dense(tokens);
-  check_tokens(ids, weight.size(0));
+  require_one_device({tokens, weight}, "embedding");
+  if (ids.device() == kCpu) check_tokens(ids, weight.size(0));  // else a wait for the device
   const Tensor table = as_rows(weight);
   Shape shape = tokens.shape();
   shape.push_back(weight.size(1));
-  const Tensor y = Tensor::empty(shape, weight.dtype());
+  const Tensor y = Tensor::empty(shape, weight.dtype(), weight.device());
   xlstm_embedding_fwd_args args{};
   args.dtype = kernel_dtype(weight.dtype());
   args.n_tokens = ids.numel();
@@ -63,7 +63,8 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
   args.weight_stride_row = table.stride(0);
   args.y = y.raw();
   args.y_stride_row = args.D;
-  check_status(xlstm_embedding_fwd_cpu(&args, {}), "embedding");
+  run_kernel(Kernel{xlstm_embedding_fwd_cpu, xlstm_embedding_fwd_cuda}, args, weight.device(),
+             "embedding");
   if (recorded)
     autograd::record("embedding", {weight}, {y},
                      [ids, table_shape = weight.shape()](const Tensors& grads) {

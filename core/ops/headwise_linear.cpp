@@ -42,9 +42,9 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   const Tensor dy = as_rows(grads[0]);
   const DType dtype = grads[0].dtype();
   Tensor dx, dW, dbias;
-  if (k.want_x) dx = Tensor::empty(k.x_shape, dtype);
-  if (k.want_weight) dW = Tensor::empty(weight.shape(), dtype);
-  if (k.want_bias) dbias = Tensor::empty({k.s.H * k.s.O}, dtype);
+  if (k.want_x) dx = Tensor::empty(k.x_shape, dtype, dy.device());
+  if (k.want_weight) dW = Tensor::empty(weight.shape(), weight.dtype(), dy.device());
+  if (k.want_bias) dbias = Tensor::empty({k.s.H * k.s.O}, weight.dtype(), dy.device());
   xlstm_headwise_linear_bwd_args a{};
   a.dtype = k.dtype;
   a.weight_dtype = kernel_dtype(weight.dtype());
@@ -61,8 +61,10 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dx_stride_n = k.s.H * k.s.I;
   a.dW = raw_or_null(dW);
   a.dbias = raw_or_null(dbias);
-  const Workspace workspace(xlstm_headwise_linear_bwd_workspace_cpu(&a));
-  check_status(xlstm_headwise_linear_bwd_cpu(&a, workspace.exec()), kOp);
+  run_kernel(
+      Kernel{xlstm_headwise_linear_bwd_cpu, xlstm_headwise_linear_bwd_cuda,
+             xlstm_headwise_linear_bwd_workspace_cpu, xlstm_headwise_linear_bwd_workspace_cuda},
+      a, dy.device(), kOp);
   return {dx, dW, dbias};
 }
 
@@ -76,7 +78,7 @@ Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias
   const Tensor w = dense(weight), b = dense(bias);
   Shape shape = x.shape();
   shape.back() = s.H * s.O;
-  const Tensor y = Tensor::empty(shape, x.dtype());
+  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   xlstm_headwise_linear_fwd_args a{};
   a.dtype = dtype;
   a.weight_dtype = kernel_dtype(weight.dtype());
@@ -87,8 +89,10 @@ Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias
   a.bias = raw_or_null(b);
   a.y = y.raw();
   a.y_stride_n = s.H * s.O;
-  const Workspace workspace(xlstm_headwise_linear_fwd_workspace_cpu(&a));
-  check_status(xlstm_headwise_linear_fwd_cpu(&a, workspace.exec()), kOp);
+  run_kernel(
+      Kernel{xlstm_headwise_linear_fwd_cpu, xlstm_headwise_linear_fwd_cuda,
+             xlstm_headwise_linear_fwd_workspace_cpu, xlstm_headwise_linear_fwd_workspace_cuda},
+      a, x.device(), kOp);
   if (autograd::must_record({x, weight, bias})) {
     const bool want_weight = weight.requires_grad();
     const Kept kept{s,

@@ -1,6 +1,39 @@
 #include "core/ops/kernel_call.h"
 
+#include "core/cuda/runtime.h"
+
 namespace xlstm::ops {
+
+xlstm_exec exec_on(Device device) {
+  xlstm_exec exec{};
+  if (device == kCpu) return exec;
+  cuda::make_current(device);
+  exec.stream = cuda::stream(device);
+  exec.cublaslt = cuda::cublaslt(device);
+  return exec;
+}
+
+void require_computes(const Tensor& x, const char* op, const char* name) {
+  require<ShapeError>(x.defined(), op, ": ", name, " is missing");
+  const DType dtype = x.dtype();
+  const bool on_cpu = x.device() == kCpu;
+  const bool known = dtype == DType::f32 ||
+                     (on_cpu ? dtype == DType::f64 : dtype == DType::bf16 || dtype == DType::f16);
+  require<ShapeError>(known, op, ": element type of ", name, " is not computed in on ",
+                      to_string(x.device()), ", got ", name_of(dtype), ", expected ",
+                      on_cpu ? "float32 or float64" : "float32, bfloat16 or float16");
+}
+
+void require_one_device(std::initializer_list<Tensor> tensors, const char* op) {
+  const Tensor* first = nullptr;
+  for (const Tensor& t : tensors) {
+    if (!t.defined()) continue;
+    if (first == nullptr) first = &t;
+    require<DeviceError>(t.device() == first->device(), op,
+                         ": tensors are on different devices, got ", to_string(first->device()),
+                         " and ", to_string(t.device()), " (move one of them)");
+  }
+}
 
 std::optional<Shape> strides_for_reshape(const Shape& shape, const Shape& strides,
                                          const Shape& new_shape) {

@@ -2,6 +2,7 @@
 // copies. For op authors alone; everything here is outside the tape.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 
 #include "core/tensor.h"
@@ -9,19 +10,47 @@
 
 namespace xlstm::ops {
 
-// Scratch memory for one call, and the xlstm_exec that hands it over.
-class Workspace {
- public:
-  explicit Workspace(int64_t bytes) : memory_(Tensor::empty({bytes}, DType::u8)) {
-    exec_.workspace = bytes > 0 ? memory_.raw() : nullptr;
-    exec_.workspace_bytes = bytes;
-  }
-  xlstm_exec exec() const { return exec_; }
-
- private:
-  Tensor memory_;
-  xlstm_exec exec_{};
+// The kernel of one op and direction on every backend, with the queries of the scratch memory it
+// needs (null: none).
+template <class Args>
+struct Kernel {
+  using Run = xlstm_status (*)(const Args*, xlstm_exec);
+  using Query = int64_t (*)(const Args*);
+  Run cpu, cuda;
+  Query cpu_workspace = nullptr, cuda_workspace = nullptr;
 };
+
+// Where a call on `device` runs: its stream and its cuBLASLt handle.
+xlstm_exec exec_on(Device device);
+
+// Runs the kernel of the device, with scratch memory.
+template <class Args>
+xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device device) {
+  const bool on_cpu = device == kCpu;
+  const auto query = on_cpu ? kernel.cpu_workspace : kernel.cuda_workspace;
+  xlstm_exec exec = exec_on(device);
+  const Tensor workspace = Tensor::empty({query == nullptr ? 0 : query(&args)}, DType::u8, device);
+  exec.workspace = workspace.raw();
+  exec.workspace_bytes = workspace.numel();
+  return (on_cpu ? kernel.cpu : kernel.cuda)(&args, exec);
+}
+
+// The same; a status other than XLSTM_OK becomes an exception that names the op.
+template <class Args>
+void run_kernel(const Kernel<Args>& kernel, const Args& args, Device device, const char* op) {
+  check_status(status_of(kernel, args, device), op);
+}
+
+// ShapeError unless the kernels of x's device compute in its element type: float32 and float64 on
+// the CPU; float32, bfloat16 and float16 on CUDA.
+void require_computes(const Tensor& x, const char* op, const char* name);
+// DeviceError unless all defined tensors are on one device.
+void require_one_device(std::initializer_list<Tensor> tensors, const char* op);
+
+// The type of statistics, states and sums of values of this type: float32, or float64 for float64.
+inline DType wide_type(DType dtype) {
+  return dtype == DType::f64 ? DType::f64 : DType::f32;
+}
 
 inline void* raw_or_null(const Tensor& t) {
   return t.defined() ? t.raw() : nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/autograd.h"
+#include "core/cuda/runtime.h"
 #include "core/ops/kernel_call.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
@@ -20,8 +21,8 @@ using kernels::Trans;
 constexpr int64_t kSmallProduct = 256 * 256 * 256;
 
 void require_pair(const Tensor& a, const Tensor& b, const char* op) {
-  require<ShapeError>(a.dtype() == DType::f32 || a.dtype() == DType::f64, op,
-                      ": element type must be float32 or float64, got ", name_of(a.dtype()));
+  require_computes(a, op, "a");
+  require_one_device({a, b}, op);
   require<ShapeError>(a.dtype() == b.dtype(), op, ": element types differ, got ",
                       name_of(a.dtype()), " and ", name_of(b.dtype()), " (cast one of them)");
 }
@@ -89,16 +90,53 @@ void multiply(const Tensor& a, const Tensor& b, T beta, const Tensor& y) {
     }
     return;
   }
-  const Workspace workspace(kernels::gemm_workspace_bytes(M, N, K, size_of(y.dtype())));
+  const Tensor workspace =
+      Tensor::empty({kernels::gemm_workspace_bytes(M, N, K, size_of(y.dtype()))}, DType::u8);
   for (int64_t i = 0; i < n; ++i) {
     const auto at = static_cast<size_t>(i);
     kernels::gemm_parallel(la.trans, lb.trans, M, N, K, T(1), pa + at_a[at], la.ld, pb + at_b[at],
-                           lb.ld, beta, py + i * M * N, N, workspace.exec().workspace);
+                           lb.ld, beta, py + i * M * N, N, workspace.raw());
   }
+}
+
+// The same on CUDA, where y may be float32 for narrower a and b. Matrices an equal step apart go to
+// the library as one batch.
+void multiply_on_cuda(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
+  const Layout la = layout_of(a), lb = layout_of(b);
+  cuda::Product p;
+  p.dtype = a.dtype();
+  p.y_dtype = y.dtype();
+  p.trans_a = la.trans == Trans::yes;
+  p.trans_b = lb.trans == Trans::yes;
+  p.M = y.size(-2), p.N = y.size(-1), p.K = a.size(-1);
+  p.a_ld = la.ld, p.b_ld = lb.ld, p.y_ld = p.N;
+  p.beta = beta;
+  const Shape batch(y.shape().begin(), y.shape().end() - 2);
+  const std::vector<int64_t> at_a = matrix_offsets(a, batch), at_b = matrix_offsets(b, batch);
+  const auto run = [&](size_t first, int64_t n, int64_t a_step, int64_t b_step) {
+    const auto at = [](const Tensor& t, int64_t offset) {
+      return static_cast<char*>(t.raw()) + offset * size_of(t.dtype());
+    };
+    p.a = at(a, at_a[first]);
+    p.b = at(b, at_b[first]);
+    p.y = at(y, static_cast<int64_t>(first) * p.M * p.N);
+    p.batch = n;
+    p.a_stride = a_step, p.b_stride = b_step, p.y_stride = p.M * p.N;
+    cuda::multiply(p, y.device());
+  };
+  const size_t n = at_a.size();
+  const int64_t a_step = n > 1 ? at_a[1] - at_a[0] : 0, b_step = n > 1 ? at_b[1] - at_b[0] : 0;
+  bool even = true;
+  for (size_t i = 1; i < n && even; ++i)
+    even = at_a[i] - at_a[i - 1] == a_step && at_b[i] - at_b[i - 1] == b_step;
+  if (n == 0) return;
+  if (even) return run(0, static_cast<int64_t>(n), a_step, b_step);
+  for (size_t i = 0; i < n; ++i) run(i, 1, 0, 0);
 }
 
 void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
   const Tensor x = readable(a), z = readable(b);
+  if (y.device() != kCpu) return multiply_on_cuda(x, z, beta, y);
   if (y.dtype() == DType::f32) {
     multiply<float>(x, z, static_cast<float>(beta), y);
   } else {
@@ -190,7 +228,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
              if (!g[0].defined()) return grads;
              const Tensor dy = as_rows(g[0]);
              if (w0.defined()) {
-               grads[0] = Tensor::empty(x_shape, dy.dtype());
+               grads[0] = Tensor::empty(x_shape, dy.dtype(), dy.device());
                multiply_into(dy, w0, 0, as_rows(grads[0]));
              }
              if (x0.defined()) grads[1] = weight_gradient(dy, as_rows(x0), leaf);

@@ -43,9 +43,7 @@ void check_required(const char* op, const Tensor& q, const Tensor& k, const Tens
 }
 
 void check_floating(const char* op, const Tensor& q) {
-  require<ShapeError>(q.dtype() == DType::f32 || q.dtype() == DType::f64, op,
-                      ": element type of q is not supported, got ", name_of(q.dtype()),
-                      ", expected float32 or float64");
+  require_computes(q, op, "q");
 }
 
 Sizes check_sequence(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
@@ -64,7 +62,7 @@ Sizes check_sequence(const Tensor& q, const Tensor& k, const Tensor& v, const Te
   require_like(v, {s.B, s.T, s.H, s.V}, q.dtype(), op, "v");
   require_like(i, {s.B, s.T, s.H}, q.dtype(), op, "i");
   require_like(f, {s.B, s.T, s.H}, q.dtype(), op, "f");
-  check_state(op, initial, s, q.dtype());
+  check_state(op, initial, s, wide_type(q.dtype()));
   require_reset(reset, s.B, s.T, op);
   return s;
 }
@@ -135,18 +133,19 @@ struct Forward {
 };
 
 Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool save) {
-  const DType dtype = in.q.dtype();
+  const DType dtype = in.q.dtype(), wide = wide_type(dtype);
+  const Device device = in.q.device();
   const Shape states{config.B, config.H, config.K, config.V};
   Forward out;
-  out.result.h = Tensor::empty({config.B, config.T, config.H, config.V}, dtype);
-  out.result.final_state.C = Tensor::empty(states, dtype);
+  out.result.h = Tensor::empty({config.B, config.T, config.H, config.V}, dtype, device);
+  out.result.final_state.C = Tensor::empty(states, wide, device);
   out.result.final_state.n = config.normalize
-                                 ? Tensor::empty({config.B, config.H, config.K}, dtype)
-                                 : Tensor::zeros({config.B, config.H, config.K}, dtype);
-  out.result.final_state.m = Tensor::empty({config.B, config.H}, dtype);
+                                 ? Tensor::empty({config.B, config.H, config.K}, wide, device)
+                                 : Tensor::zeros({config.B, config.H, config.K}, wide, device);
+  out.result.final_state.m = Tensor::empty({config.B, config.H}, wide, device);
   if (save) {
-    out.saved_m = Tensor::empty({config.B, config.H, config.T}, dtype);
-    if (config.normalize) out.saved_l = Tensor::empty({config.B, config.H, config.T}, dtype);
+    out.saved_m = Tensor::empty({config.B, config.H, config.T}, wide, device);
+    if (config.normalize) out.saved_l = Tensor::empty({config.B, config.H, config.T}, wide, device);
   }
   xlstm_mlstm_fwd_args args{};
   args.config = config;
@@ -158,8 +157,9 @@ Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool sav
   args.m = out.result.final_state.m.raw();
   args.saved_m = raw_or_null(out.saved_m);
   args.saved_l = raw_or_null(out.saved_l);
-  const Workspace workspace(xlstm_mlstm_fwd_workspace_cpu(&args));
-  check_status(xlstm_mlstm_fwd_cpu(&args, workspace.exec()), "mlstm");
+  run_kernel(Kernel{xlstm_mlstm_fwd_cpu, xlstm_mlstm_fwd_cuda, xlstm_mlstm_fwd_workspace_cpu,
+                    xlstm_mlstm_fwd_workspace_cuda},
+             args, in.q.device(), "mlstm");
   return out;
 }
 
@@ -171,16 +171,16 @@ struct Wanted {
 Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const Tensor& h,
                      const Tensor& saved_m, const Tensor& saved_l, const Tensors& output_grads,
                      const Wanted& wanted) {
-  const DType dtype = in.q.dtype();
+  const Device device = in.q.device();
   const Tensor dh = time_rows(output_grads[0]);
   const Tensor dC = dense(output_grads[1]);
   const Tensor dn = dense(output_grads[2]);
   Tensors grads;
   for (const Tensor& x : {in.q, in.k, in.v, in.i, in.f})
-    grads.push_back(Tensor::empty(x.shape(), dtype));
-  grads.push_back(wanted.C0 ? Tensor::empty(in.C.shape(), dtype) : Tensor{});
-  grads.push_back(wanted.n0 ? Tensor::zeros(in.n.shape(), dtype) : Tensor{});
-  grads.push_back(wanted.m0 ? Tensor::empty(in.m.shape(), dtype) : Tensor{});
+    grads.push_back(Tensor::empty(x.shape(), x.dtype(), device));
+  grads.push_back(wanted.C0 ? Tensor::empty(in.C.shape(), in.C.dtype(), device) : Tensor{});
+  grads.push_back(wanted.n0 ? Tensor::zeros(in.n.shape(), in.n.dtype(), device) : Tensor{});
+  grads.push_back(wanted.m0 ? Tensor::empty(in.m.shape(), in.m.dtype(), device) : Tensor{});
   xlstm_mlstm_bwd_args args{};
   args.config = config;
   set_inputs(args, in);
@@ -203,8 +203,9 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   args.dC0 = raw_or_null(grads[5]);
   args.dn0 = raw_or_null(grads[6]);
   args.dm0 = raw_or_null(grads[7]);
-  const Workspace workspace(xlstm_mlstm_bwd_workspace_cpu(&args));
-  check_status(xlstm_mlstm_bwd_cpu(&args, workspace.exec()), "mlstm backward");
+  run_kernel(Kernel{xlstm_mlstm_bwd_cpu, xlstm_mlstm_bwd_cuda, xlstm_mlstm_bwd_workspace_cpu,
+                    xlstm_mlstm_bwd_workspace_cuda},
+             args, in.q.device(), "mlstm backward");
   return grads;
 }
 
@@ -262,23 +263,24 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
                       to_string(v.shape()), ", expected [B, H, V] with V >= 1");
   check_floating(op, q);
   const Sizes s{q.size(0), 1, q.size(1), q.size(2), v.size(2)};
-  const DType dtype = q.dtype();
+  const DType dtype = q.dtype(), wide = wide_type(dtype);
+  const Device device = q.device();
   require_like(k, q.shape(), dtype, op, "k");
   require_like(v, {s.B, s.H, s.V}, dtype, op, "v");
   require_like(i, {s.B, s.H}, dtype, op, "i");
   require_like(f, {s.B, s.H}, dtype, op, "f");
-  check_state(op, state, s, dtype);
+  check_state(op, state, s, wide);
   require<AutogradError>(!autograd::must_record({q, k, v, i, f, state.C, state.n, state.m}), op,
                          ": works in place and has no gradient, got an input that requires one, "
                          "expected none (use mlstm with T = 1)");
-  if (!state.C.defined()) state.C = Tensor::zeros({s.B, s.H, s.K, s.V}, dtype);
-  if (!state.n.defined()) state.n = Tensor::zeros({s.B, s.H, s.K}, dtype);
-  if (!state.m.defined()) state.m = Tensor::full({s.B, s.H}, options.start_m, dtype);
+  if (!state.C.defined()) state.C = Tensor::zeros({s.B, s.H, s.K, s.V}, wide, device);
+  if (!state.n.defined()) state.n = Tensor::zeros({s.B, s.H, s.K}, wide, device);
+  if (!state.m.defined()) state.m = Tensor::full({s.B, s.H}, options.start_m, wide, device);
   for (const Tensor& x : {state.C, state.n, state.m})
     require<ShapeError>(x.is_contiguous(), op, ": the state must be contiguous, got strides ",
                         to_string(x.strides()));
   const Tensor q_dense = dense_last(q), k_dense = dense_last(k), v_dense = dense_last(v);
-  const Tensor h = Tensor::empty({s.B, s.H, s.V}, dtype);
+  const Tensor h = Tensor::empty({s.B, s.H, s.V}, dtype, device);
   xlstm_mlstm_step_args args{};
   args.config = make_config(s, dtype, options);
   args.q = q_dense.raw();
@@ -296,7 +298,7 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   args.C = state.C.raw();
   args.n = state.n.raw();
   args.m = state.m.raw();
-  check_status(xlstm_mlstm_step_cpu(&args, {}), op);
+  run_kernel(Kernel{xlstm_mlstm_step_cpu, xlstm_mlstm_step_cuda}, args, q.device(), op);
   state.C.bump_version();
   state.n.bump_version();
   state.m.bump_version();

@@ -31,8 +31,7 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Norm
   require<ShapeError>(x.defined() && x.dim() >= 1, config.name,
                       ": x needs at least one dimension, got ",
                       x.defined() ? to_string(x.shape()) : "no tensor");
-  require<ShapeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, config.name,
-                      ": x must be float32 or float64, got ", name_of(x.dtype()));
+  require_computes(x, config.name, "x");
   check_parameter(weight, x, config.name, "weight");
   if (bias.defined()) check_parameter(bias, x, config.name, "bias");
   require<ConfigError>(config.eps >= 0 && std::isfinite(config.eps), config.name,
@@ -54,10 +53,12 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
   if (!grad.defined()) return Tensors(3);
   const Tensor x = saved.x.get(), weight = dense(saved.weight.get());
   const Tensor rows = as_rows(x), dy = as_rows(grad);
-  const Tensor dx = saved.want_x ? Tensor::empty(x.shape(), x.dtype()) : Tensor{};
+  const Tensor dx = saved.want_x ? Tensor::empty(x.shape(), x.dtype(), x.device()) : Tensor{};
   // Written by the kernel, except where there is no row to sum over.
-  const Tensor dweight = saved.want_weight ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
-  const Tensor dbias = saved.want_bias ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
+  const Tensor dweight =
+      saved.want_weight ? Tensor::zeros(weight.shape(), weight.dtype(), x.device()) : Tensor{};
+  const Tensor dbias =
+      saved.want_bias ? Tensor::zeros(weight.shape(), weight.dtype(), x.device()) : Tensor{};
   xlstm_norm_bwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
   args.weight_dtype = kernel_dtype(weight.dtype());
@@ -77,8 +78,9 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
   args.dx_stride_row = rows.size(1);
   args.dweight = raw_or_null(dweight);
   args.dbias = raw_or_null(dbias);
-  const Workspace workspace(xlstm_norm_bwd_workspace_cpu(&args));
-  check_status(xlstm_norm_bwd_cpu(&args, workspace.exec()), saved.config.name);
+  run_kernel(Kernel{xlstm_norm_bwd_cpu, xlstm_norm_bwd_cuda, xlstm_norm_bwd_workspace_cpu,
+                    xlstm_norm_bwd_workspace_cuda},
+             args, x.device(), saved.config.name);
   return {dx, dweight, dbias};
 }
 
@@ -91,11 +93,11 @@ Tensor norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Nor
   const Tensor rows = as_rows(x);
   const Tensor dense_weight = dense(weight), dense_bias = dense(bias);
   const Shape statistics{rows.size(0), config.groups};
-  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   Tensor mean, rstd;
   if (recorded) {
-    if (config.subtract_mean) mean = Tensor::empty(statistics, x.dtype());
-    rstd = Tensor::empty(statistics, x.dtype());
+    if (config.subtract_mean) mean = Tensor::empty(statistics, wide_type(x.dtype()), x.device());
+    rstd = Tensor::empty(statistics, wide_type(x.dtype()), x.device());
   }
   xlstm_norm_fwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
@@ -114,7 +116,7 @@ Tensor norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Nor
   args.y_stride_row = rows.size(1);
   args.mean = raw_or_null(mean);
   args.rstd = raw_or_null(rstd);
-  check_status(xlstm_norm_fwd_cpu(&args, {}), config.name);
+  run_kernel(Kernel{xlstm_norm_fwd_cpu, xlstm_norm_fwd_cuda}, args, x.device(), config.name);
   if (recorded) {
     SavedNorm saved{autograd::Saved(x, config.name),
                     autograd::Saved(weight, config.name),

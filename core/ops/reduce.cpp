@@ -13,8 +13,7 @@ using autograd::must_record;
 using autograd::record;
 
 void require_real(const Tensor& x, const char* op) {
-  require<ShapeError>(x.dtype() == DType::f32 || x.dtype() == DType::f64, op,
-                      ": element type must be float32 or float64, got ", name_of(x.dtype()));
+  require_computes(x, op, "x");
 }
 
 // [outer, n, inner] around dimension d.
@@ -42,7 +41,7 @@ Shape without(Shape shape, int64_t d, bool keep_dim) {
 
 // factor * the sum over the middle of [outer, n, inner], outside the tape; x is dense.
 Tensor summed(const Tensor& x, const Around& a, const Shape& shape, double factor) {
-  const Tensor y = Tensor::empty(shape, x.dtype());
+  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   xlstm_sum_fwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
   args.outer = a.outer;
@@ -51,8 +50,9 @@ Tensor summed(const Tensor& x, const Around& a, const Shape& shape, double facto
   args.factor = factor;
   args.x = x.raw();
   args.y = y.raw();
-  const Workspace workspace(xlstm_sum_fwd_workspace_cpu(&args));
-  check_status(xlstm_sum_fwd_cpu(&args, workspace.exec()), "sum");
+  run_kernel(Kernel{xlstm_sum_fwd_cpu, xlstm_sum_fwd_cuda, xlstm_sum_fwd_workspace_cpu,
+                    xlstm_sum_fwd_workspace_cuda},
+             args, x.device(), "sum");
   return y;
 }
 
@@ -85,7 +85,7 @@ Tensor sum_all(const char* name, const Tensor& x, double factor) {
 
 Tensor scanned(const Tensor& x, int64_t d, bool reverse) {
   const Tensor in = dense(x);
-  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   const Around a = around(x.shape(), d);
   xlstm_cumsum_fwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
@@ -95,14 +95,14 @@ Tensor scanned(const Tensor& x, int64_t d, bool reverse) {
   args.reverse = reverse;
   args.x = in.raw();
   args.y = y.raw();
-  check_status(xlstm_cumsum_fwd_cpu(&args, {}), "cumsum");
+  run_kernel(Kernel{xlstm_cumsum_fwd_cpu, xlstm_cumsum_fwd_cuda}, args, x.device(), "cumsum");
   return y;
 }
 
 // dx of a maximum: dy at the place of the maximum, else 0.
 Tensor placed(const Tensor& g, const Tensor& index, const Shape& shape, int64_t d) {
   const Tensor dy = dense(g);
-  const Tensor dx = Tensor::empty(shape, g.dtype());
+  const Tensor dx = Tensor::empty(shape, g.dtype(), g.device());
   const Around a = around(shape, d);
   xlstm_max_bwd_args args{};
   args.dtype = kernel_dtype(g.dtype());
@@ -112,7 +112,7 @@ Tensor placed(const Tensor& g, const Tensor& index, const Shape& shape, int64_t 
   args.index = index.data<int64_t>();
   args.dy = dy.raw();
   args.dx = dx.raw();
-  check_status(xlstm_max_bwd_cpu(&args, {}), "max");
+  run_kernel(Kernel{xlstm_max_bwd_cpu, xlstm_max_bwd_cuda}, args, g.device(), "max");
   return dx;
 }
 
@@ -150,8 +150,8 @@ Tensor max(const Tensor& x, int64_t dim, bool keep_dim) {
   require<ShapeError>(a.n > 0 || a.outer * a.inner == 0, "max: nothing to choose from, got shape ",
                       to_string(x.shape()));
   const Tensor in = dense(x);
-  const Tensor y = Tensor::empty(without(x.shape(), d, keep_dim), x.dtype());
-  const Tensor index = Tensor::empty(y.shape(), DType::i64);
+  const Tensor y = Tensor::empty(without(x.shape(), d, keep_dim), x.dtype(), x.device());
+  const Tensor index = Tensor::empty(y.shape(), DType::i64, x.device());
   xlstm_max_fwd_args args{};
   args.dtype = kernel_dtype(x.dtype());
   args.outer = a.outer;
@@ -160,7 +160,7 @@ Tensor max(const Tensor& x, int64_t dim, bool keep_dim) {
   args.x = in.raw();
   args.y = y.raw();
   args.index = index.data<int64_t>();
-  check_status(xlstm_max_fwd_cpu(&args, {}), "max");
+  run_kernel(Kernel{xlstm_max_fwd_cpu, xlstm_max_fwd_cuda}, args, x.device(), "max");
   if (must_record({x})) {
     record("max", {x}, {y}, [index, shape = x.shape(), d](const Tensors& g) -> Tensors {
       if (!g[0].defined()) return {Tensor{}};

@@ -14,8 +14,7 @@ void check(const Tensor& logits, const SamplingOptions& options, int64_t positio
   require<ShapeError>(logits.defined() && logits.dim() == 2,
                       "sample: logits must be [B, n_vocab], got ",
                       logits.defined() ? to_string(logits.shape()) : "no tensor");
-  require<ShapeError>(logits.dtype() == DType::f32 || logits.dtype() == DType::f64,
-                      "sample: logits must be float32 or float64, got ", name_of(logits.dtype()));
+  require_computes(logits, "sample", "logits");
   require<ShapeError>(logits.size(0) == 0 || logits.size(1) > 0,
                       "sample: there is no token to choose from, got logits ",
                       to_string(logits.shape()));
@@ -61,7 +60,7 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t posi
   check(logits, options, position, streams);
   const Tensor rows = as_rows(logits);
   const Tensor names = dense(streams);
-  const Tensor tokens = Tensor::empty({logits.size(0)}, DType::i64);
+  const Tensor tokens = Tensor::empty({logits.size(0)}, DType::i64, logits.device());
   xlstm_sampling_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = logits.size(0);
@@ -75,8 +74,10 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t posi
   args.position = static_cast<uint64_t>(position);
   args.streams = names.defined() ? names.data<int64_t>() : nullptr;
   args.tokens = tokens.data<int64_t>();
-  const Workspace workspace(xlstm_sampling_workspace_cpu(&args));
-  const xlstm_status status = xlstm_sampling_cpu(&args, workspace.exec());
+  const xlstm_status status =
+      status_of(Kernel{xlstm_sampling_cpu, xlstm_sampling_cuda, xlstm_sampling_workspace_cpu,
+                       xlstm_sampling_workspace_cuda},
+                args, logits.device());
   if (status == XLSTM_BAD_VALUE)
     report_bad_row(logits, options.n_valid == 0 ? logits.size(1) : options.n_valid);
   check_status(status, "sample");

@@ -25,10 +25,10 @@ Sizes check(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmSt
   require_like(R, {s.H, s.D, 4, s.D}, dtype, kOp, "R ([H, D_in, 4, D_out])");
   require_like(bias, {s.H, 4, s.D}, dtype, kOp, "bias");
   const Shape state{s.B, s.H, s.D};
-  require_like(initial.h, state, dtype, kOp, "initial h");
-  require_like(initial.c, state, dtype, kOp, "initial c");
-  require_like(initial.n, state, dtype, kOp, "initial n");
-  require_like(initial.m, state, dtype, kOp, "initial m");
+  require_like(initial.h, state, wide_type(dtype), kOp, "initial h");
+  require_like(initial.c, state, wide_type(dtype), kOp, "initial c");
+  require_like(initial.n, state, wide_type(dtype), kOp, "initial n");
+  require_like(initial.m, state, wide_type(dtype), kOp, "initial m");
   require_reset(reset, s.B, s.T, kOp);
   require<ConfigError>(options.recurrent_clip >= 0, kOp, ": bad recurrent_clip, got ",
                        options.recurrent_clip, ", expected a number >= 0 (0 means no clip)");
@@ -54,7 +54,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
                dn_final = dense(grads[3]);
   const Shape state{k.s.B, k.s.H, k.s.D};
   const auto make = [&](bool wanted, const Shape& shape) {
-    return wanted ? Tensor::empty(shape, h.dtype()) : Tensor{};
+    return wanted ? Tensor::empty(shape, h.dtype(), h.device()) : Tensor{};
   };
   const Tensor dwx = make(k.want_wx, {k.s.B, k.s.T, 4, k.s.H, k.s.D});
   const Tensor dR = make(k.want_R, R.shape()), dbias = make(k.want_bias, {k.s.H, 4, k.s.D});
@@ -90,8 +90,9 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dc_init = raw_or_null(dc_init);
   a.dn_init = raw_or_null(dn_init);
   a.dm_init = raw_or_null(dm_init);
-  const Workspace workspace(xlstm_slstm_bwd_workspace_cpu(&a));
-  check_status(xlstm_slstm_bwd_cpu(&a, workspace.exec()), kOp);
+  run_kernel(Kernel{xlstm_slstm_bwd_cpu, xlstm_slstm_bwd_cuda, xlstm_slstm_bwd_workspace_cpu,
+                    xlstm_slstm_bwd_workspace_cuda},
+             a, h.device(), kOp);
   return {dwx, dR, dbias, dh_init, dc_init, dn_init, dm_init};
 }
 
@@ -108,12 +109,17 @@ SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const S
   const Tensor h0 = dense(initial.h), c0 = dense(initial.c), n0 = dense(initial.n),
                m0 = dense(initial.m);
   const Shape state{s.B, s.H, s.D};
-  SlstmResult out{Tensor::empty({s.B, s.T, s.H, s.D}, wx.dtype()),
-                  {Tensor::empty(state, wx.dtype()), Tensor::empty(state, wx.dtype()),
-                   Tensor::empty(state, wx.dtype()), Tensor::empty(state, wx.dtype())}};
+  SlstmResult out{Tensor::empty({s.B, s.T, s.H, s.D}, wx.dtype(), wx.device()),
+                  {Tensor::empty(state, wide_type(wx.dtype()), wx.device()),
+                   Tensor::empty(state, wide_type(wx.dtype()), wx.device()),
+                   Tensor::empty(state, wide_type(wx.dtype()), wx.device()),
+                   Tensor::empty(state, wide_type(wx.dtype()), wx.device())}};
   Tensor saved;
   if (record)
-    saved = Tensor::empty({xlstm_slstm_saved_bytes_cpu(dtype, s.B, s.T, s.H, s.D)}, DType::u8);
+    saved = Tensor::empty(
+        {(wx.device() == kCpu ? xlstm_slstm_saved_bytes_cpu : xlstm_slstm_saved_bytes_cuda)(
+            dtype, s.B, s.T, s.H, s.D)},
+        DType::u8, wx.device());
 
   xlstm_slstm_fwd_args a{};
   a.dtype = dtype;
@@ -132,8 +138,9 @@ SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const S
   a.h_final = out.final_state.h.raw(), a.c_final = out.final_state.c.raw();
   a.n_final = out.final_state.n.raw(), a.m_final = out.final_state.m.raw();
   a.saved = raw_or_null(saved);
-  const Workspace workspace(xlstm_slstm_fwd_workspace_cpu(&a));
-  check_status(xlstm_slstm_fwd_cpu(&a, workspace.exec()), kOp);
+  run_kernel(Kernel{xlstm_slstm_fwd_cpu, xlstm_slstm_fwd_cuda, xlstm_slstm_fwd_workspace_cpu,
+                    xlstm_slstm_fwd_workspace_cuda},
+             a, wx.device(), kOp);
 
   if (record) {
     const auto keep = [](const Tensor& t) { return autograd::Saved(t, kOp); };

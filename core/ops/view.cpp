@@ -249,11 +249,11 @@ Tensor stack(const Tensors& xs, int64_t dim) {
 
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  Tensor y = Tensor::empty(x.shape(), dtype);
+  Tensor y = Tensor::empty(x.shape(), dtype, x.device());
   y.copy_from(x);
   if (!is_floating(dtype)) return y;
   return viewed("cast", x, y, [from = x.dtype()](const Tensor& g) {
-    Tensor dx = Tensor::empty(g.shape(), from);
+    Tensor dx = Tensor::empty(g.shape(), from, g.device());
     dx.copy_from(g);
     return dx;
   });
