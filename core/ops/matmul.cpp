@@ -151,7 +151,7 @@ Tensor product(const Tensor& a, const Tensor& b) {
   const bool one_matrix = b.dim() == 2 && a.dim() > 2;
   shape.push_back(a.size(-2));
   shape.push_back(b.size(-1));
-  const Tensor y = Tensor::empty(shape, a.dtype());
+  const Tensor y = Tensor::empty(shape, a.dtype(), a.device());
   if (one_matrix) {  // all rows of the batch at once
     multiply_into(as_rows(a), b, 0, as_rows(y));
   } else {
@@ -206,7 +206,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                       to_string(weight.shape()), ", expected [..., I] and [O, I]");
   Shape shape = x.shape();
   shape.back() = weight.size(0);
-  const Tensor y = Tensor::empty(shape, x.dtype());
+  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   if (bias.defined()) {
     require_pair(x, bias, "linear");
     require<ShapeError>(bias.shape() == Shape{weight.size(0)}, "linear: bias does not fit, got ",
