@@ -46,7 +46,7 @@ void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor m
   check_written(moment2, op, "moment2");
   const Tensor g = dense(grad);
   xlstm_adamw_args args{};
-  args.dtype = kernel_dtype(parameter.dtype());
+  args.dtype = args.grad_dtype = kernel_dtype(parameter.dtype());
   args.n = parameter.numel();
   args.parameter = parameter.raw();
   args.grad = g.raw();
@@ -76,7 +76,7 @@ void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const Sgd
   }
   const Tensor g = dense(grad);
   xlstm_sgd_args args{};
-  args.dtype = kernel_dtype(parameter.dtype());
+  args.dtype = args.grad_dtype = kernel_dtype(parameter.dtype());
   args.n = parameter.numel();
   args.parameter = parameter.raw();
   args.grad = g.raw();

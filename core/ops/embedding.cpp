@@ -20,7 +20,7 @@ Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& tab
   const Tensor dy = as_rows(grad);
   const Tensor dweight = Tensor::empty(table, grad.dtype(), grad.device());
   xlstm_embedding_bwd_args args{};
-  args.dtype = kernel_dtype(grad.dtype());
+  args.dtype = args.weight_dtype = kernel_dtype(grad.dtype());
   args.n_tokens = tokens.numel();
   args.n_vocab = table[0];
   args.D = table[1];
@@ -54,7 +54,7 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
   shape.push_back(weight.size(1));
   const Tensor y = Tensor::empty(shape, weight.dtype(), weight.device());
   xlstm_embedding_fwd_args args{};
-  args.dtype = kernel_dtype(weight.dtype());
+  args.dtype = args.weight_dtype = kernel_dtype(weight.dtype());
   args.n_tokens = ids.numel();
   args.n_vocab = weight.size(0);
   args.D = weight.size(1);

@@ -6,12 +6,20 @@
  * SGD, with g = grad_scale * grad + wd * p:
  *   u = momentum u + g,  p = p - lr * (nesterov ? g + momentum u : u)
  *
- * Layout: all arrays dense, n elements, float32 or float64, none overlapping. Scalars that depend
+ * Layout: all arrays dense, n elements, none overlapping. Types: float32 or float64 on the CPU. On
+ * CUDA parameters and moments are float32, gradients of `grad_dtype` float32, bfloat16 or float16,
+ * and weights_copy, if given, receives the new parameters in float32, bfloat16 or float16; the sum
+ * of squares and the clip take float32, bfloat16 and float16. Scalars that depend
  * on t are taken in double. Elements are independent; the sum of squares is taken in double over
  * fixed blocks that are added in order, so threads change no bit.
  * Limits: n >= 0; lr, eps, weight_decay, beta and momentum finite, betas and momentum in [0, 1),
  * step >= 1, else XLSTM_BAD_VALUE. Gradients are not checked for NaN and infinity: that is what the
  * sum of squares is for.
+ * CUDA: a step need not wait for the host: the scalars of `on_device` are read on the device in
+ * place of the values beside them, which are then not checked either. A thread updates 16 bytes of
+ * every array at a time, one launch. The sum of squares takes two launches and one double a block
+ * (at most 1024) of workspace. The CPU refuses weights_copy and on_device with XLSTM_BAD_VALUE and
+ * a grad_dtype other than dtype with XLSTM_BAD_DTYPE.
  */
 #ifndef XLSTM_KERNELS_ADAMW_ADAMW_H_
 #define XLSTM_KERNELS_ADAMW_ADAMW_H_
@@ -22,7 +30,15 @@
 extern "C" {
 #endif
 
-/* Reads and writes 4 arrays, 28 bytes an element in float32. */
+/* Scalars in device memory; each may be null: the value in the arguments holds. CUDA alone. */
+typedef struct xlstm_update_scalars {
+  const float* lr;
+  const float* grad_scale; /* for example of clipping by the norm */
+  const int64_t* step;     /* AdamW alone */
+  const int32_t* skip;     /* not 0: nothing is changed */
+} xlstm_update_scalars;
+
+/* Reads 4 arrays and writes 3, 28 bytes an element in float32. */
 typedef struct xlstm_adamw_args {
   xlstm_dtype dtype;
   int64_t n;
@@ -32,6 +48,10 @@ typedef struct xlstm_adamw_args {
   void* moment2;
   double lr, beta1, beta2, eps, weight_decay, grad_scale;
   int64_t step;
+  xlstm_dtype grad_dtype;
+  xlstm_dtype weights_copy_dtype;
+  void* weights_copy; /* may be null */
+  xlstm_update_scalars on_device;
 } xlstm_adamw_args;
 
 typedef struct xlstm_sgd_args {
@@ -42,6 +62,10 @@ typedef struct xlstm_sgd_args {
   void* velocity; /* may be null if momentum == 0 */
   double lr, momentum, weight_decay, grad_scale;
   int32_t nesterov;
+  xlstm_dtype grad_dtype;
+  xlstm_dtype weights_copy_dtype;
+  void* weights_copy; /* may be null */
+  xlstm_update_scalars on_device;
 } xlstm_sgd_args;
 
 typedef struct xlstm_sum_of_squares_args {

@@ -8,14 +8,21 @@ bool fraction(double x) {
   return x >= 0 && x < 1;
 }
 
+// Values that the device's replace are not looked at.
+template <class Args>
+bool scalars_ok(const Args& a) {
+  return (a.on_device.lr != nullptr || std::isfinite(a.lr)) &&
+         (a.on_device.grad_scale != nullptr || std::isfinite(a.grad_scale));
+}
+
 }  // namespace
 
 xlstm_status xlstm_adamw_check(const xlstm_adamw_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   if (a->n < 0) return XLSTM_BAD_SIZE;
-  if (!std::isfinite(a->lr) || !fraction(a->beta1) || !fraction(a->beta2) || !(a->eps >= 0) ||
-      !std::isfinite(a->eps) || !std::isfinite(a->weight_decay) || !std::isfinite(a->grad_scale) ||
-      a->step < 1)
+  if (!scalars_ok(*a) || !fraction(a->beta1) || !fraction(a->beta2) || !(a->eps >= 0) ||
+      !std::isfinite(a->eps) || !std::isfinite(a->weight_decay) ||
+      (a->on_device.step == nullptr && a->step < 1))
     return XLSTM_BAD_VALUE;
   if (a->n > 0 && (a->parameter == nullptr || a->grad == nullptr || a->moment1 == nullptr ||
                    a->moment2 == nullptr))
@@ -26,8 +33,7 @@ xlstm_status xlstm_adamw_check(const xlstm_adamw_args* a) {
 xlstm_status xlstm_sgd_check(const xlstm_sgd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   if (a->n < 0) return XLSTM_BAD_SIZE;
-  if (!std::isfinite(a->lr) || !fraction(a->momentum) || !std::isfinite(a->weight_decay) ||
-      !std::isfinite(a->grad_scale))
+  if (!scalars_ok(*a) || !fraction(a->momentum) || !std::isfinite(a->weight_decay))
     return XLSTM_BAD_VALUE;
   if (a->n > 0 && (a->parameter == nullptr || a->grad == nullptr ||
                    (a->momentum > 0 && a->velocity == nullptr)))

@@ -129,14 +129,32 @@ void clip(const xlstm_clip_args& a) {
   });
 }
 
+// What only CUDA offers.
+template <class Args>
+xlstm_status refuse_device_only(const Args& a) {
+  if (a.grad_dtype != a.dtype) return XLSTM_BAD_DTYPE;
+  const xlstm_update_scalars& d = a.on_device;
+  const bool given = d.lr != nullptr || d.grad_scale != nullptr || d.step != nullptr ||
+                     d.skip != nullptr || a.weights_copy != nullptr;
+  return given ? XLSTM_BAD_VALUE : XLSTM_OK;
+}
+
 }  // namespace
 
 xlstm_status xlstm_adamw_cpu(const xlstm_adamw_args* args, xlstm_exec) {
-  return Cpu::run(args, xlstm_adamw_check, [&]<class T>(Element<T>) { adamw<T>(*args); });
+  return Cpu::run(args, xlstm_adamw_check, [&]<class T>(Element<T>) {
+    const xlstm_status status = refuse_device_only(*args);
+    if (status == XLSTM_OK) adamw<T>(*args);
+    return status;
+  });
 }
 
 xlstm_status xlstm_sgd_cpu(const xlstm_sgd_args* args, xlstm_exec) {
-  return Cpu::run(args, xlstm_sgd_check, [&]<class T>(Element<T>) { sgd<T>(*args); });
+  return Cpu::run(args, xlstm_sgd_check, [&]<class T>(Element<T>) {
+    const xlstm_status status = refuse_device_only(*args);
+    if (status == XLSTM_OK) sgd<T>(*args);
+    return status;
+  });
 }
 
 int64_t xlstm_sum_of_squares_workspace_cpu(const xlstm_sum_of_squares_args* args) {

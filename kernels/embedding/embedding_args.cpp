@@ -1,3 +1,4 @@
+#include "kernels/common/weight_dtype.h"
 #include "kernels/embedding/embedding.h"
 
 namespace {
@@ -15,7 +16,9 @@ xlstm_status check_sizes(int64_t n_tokens, int64_t n_vocab, int64_t D) {
 xlstm_status xlstm_embedding_fwd_check(const xlstm_embedding_fwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   const xlstm_status sizes = check_sizes(a->n_tokens, a->n_vocab, a->D);
-  if (sizes != XLSTM_OK || a->n_tokens == 0) return sizes;
+  if (sizes != XLSTM_OK) return sizes;
+  if (!xlstm::kernels::weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
+  if (a->n_tokens == 0) return XLSTM_OK;
   if (a->tokens == nullptr) return XLSTM_NULL_POINTER;
   if (a->D == 0) return XLSTM_OK;
   if (a->y == nullptr || (a->n_vocab > 0 && a->weight == nullptr)) return XLSTM_NULL_POINTER;
@@ -28,6 +31,7 @@ xlstm_status xlstm_embedding_bwd_check(const xlstm_embedding_bwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
   const xlstm_status sizes = check_sizes(a->n_tokens, a->n_vocab, a->D);
   if (sizes != XLSTM_OK) return sizes;
+  if (!xlstm::kernels::weight_dtype_ok(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if (a->n_tokens > 0 && a->tokens == nullptr) return XLSTM_NULL_POINTER;
   if (a->D == 0) return XLSTM_OK;
   if ((a->n_tokens > 0 && a->dy == nullptr) || (a->n_vocab > 0 && a->dweight == nullptr))

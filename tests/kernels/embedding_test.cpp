@@ -72,7 +72,7 @@ TEST_CASE("a token outside the table is named") {
 TEST_CASE("the embedding kernels name what is wrong with their arguments") {
   const int64_t tokens[2] = {0, 5};
   float table[8] = {}, y[4] = {};
-  xlstm_embedding_fwd_args args{XLSTM_F32, 2, 4, 2, tokens, table, 2, y, 2};
+  xlstm_embedding_fwd_args args{XLSTM_F32, XLSTM_F32, 2, 4, 2, tokens, table, 2, y, 2};
   CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_BAD_VALUE);
   args.n_tokens = 1;
   CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_OK);
@@ -80,7 +80,7 @@ TEST_CASE("the embedding kernels name what is wrong with their arguments") {
   CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_BAD_DTYPE);
   args.D = -1;
   CHECK(xlstm_embedding_fwd_cpu(&args, {}) == XLSTM_BAD_SIZE);
-  xlstm_embedding_bwd_args backward{XLSTM_F32, 1, 4, 2, tokens, y, 2, table};
+  xlstm_embedding_bwd_args backward{XLSTM_F32, XLSTM_F32, 1, 4, 2, tokens, y, 2, table};
   CHECK(xlstm_embedding_bwd_cpu(&backward, {}) == XLSTM_WORKSPACE_TOO_SMALL);
   backward.dweight = nullptr;
   CHECK(xlstm_embedding_bwd_cpu(&backward, {}) == XLSTM_NULL_POINTER);

@@ -1,0 +1,242 @@
+#include "kernels/common/values.cuh"
+#include "kernels/cross_entropy/cross_entropy.h"
+
+namespace xlstm::kernels {
+namespace {
+
+using Forward = xlstm_cross_entropy_fwd_args;
+using Backward = xlstm_cross_entropy_bwd_args;
+
+constexpr int kThreads = 256, kAtOnce = 4;
+constexpr int64_t kWidestForWarp = 2048;
+constexpr int64_t kMostBlocks = 1 << 20;
+
+// cap * tanh(x / cap), or x. tanh through one exponential: 1 at infinity, NaN stays NaN; near 0 its
+// error is that of one rounding of 1, which is nothing beside a logit's scale `cap`.
+struct SoftCap {
+  float cap, two_over_cap;
+  explicit __device__ SoftCap(double value)
+      : cap(static_cast<float>(value)), two_over_cap(value > 0 ? 2.0f / cap : 0.0f) {}
+  __device__ float tanh_of(float x) const {
+    return 1.0f - __fdividef(2.0f, 1.0f + __expf(x * two_over_cap));
+  }
+  __device__ float operator()(float x) const { return cap > 0 ? cap * tanh_of(x) : x; }
+};
+
+// exp(z - max); the maximum of a row that has nothing finite so far is -inf.
+__device__ inline float shift_of(float max) {
+  return max == -INFINITY ? 0.0f : max;
+}
+
+// The maximum of a thread's logits and the sum of exp(z - maximum).
+struct Running {
+  float max = -INFINITY, sum = 0;
+
+  template <int V>
+  __device__ void add(const float (&z)[V]) {
+    float most = z[0];
+#pragma unroll
+    for (int i = 1; i < V; ++i) most = fmaxf(most, z[i]);
+    if (most > max) {
+      sum *= __expf(max - most);
+      max = most;
+    }
+    const float shift = shift_of(max);
+#pragma unroll
+    for (int i = 0; i < V; ++i) sum += __expf(z[i] - shift);
+  }
+};
+
+template <bool kBlock>
+__device__ inline Running combined(Running mine, float (*scratch)[32]) {
+  Running all;
+  all.max = kBlock ? block_max(mine.max, scratch[0]) : warp_max(mine.max);
+  const float scaled = mine.sum * __expf(mine.max - shift_of(all.max));
+  all.sum = kBlock ? block_sum(scaled, scratch[1]) : warp_sum(scaled);
+  return all;
+}
+
+// A row for every block, or for every warp. V logits are read at once.
+template <class T, bool kBlock, int V>
+__global__ void __launch_bounds__(kThreads) forward_rows(Forward a, float* row_loss) {
+  __shared__ float scratch[2][32];
+  constexpr int kTeam = kBlock ? kThreads : 32, kTeams = kThreads / kTeam;
+  const int lane = static_cast<int>(threadIdx.x) % kTeam;
+  const SoftCap cap(a.soft_cap);
+  const int64_t packs = a.n_vocab / V;
+  for (int64_t row = static_cast<int64_t>(blockIdx.x) * kTeams + threadIdx.x / kTeam; row < a.rows;
+       row += static_cast<int64_t>(gridDim.x) * kTeams) {
+    float* row_max = static_cast<float*>(a.row_max) + row;
+    float* row_sum = static_cast<float*>(a.row_sum) + row;
+    const int64_t target = a.targets[row];
+    if (target == a.ignore_index) {  // the same for the whole team
+      if (lane == 0) *row_max = 0.0f, *row_sum = 1.0f, row_loss[row] = 0.0f;
+      continue;
+    }
+    const T* x = static_cast<const T*>(a.logits) + row * a.logits_stride_row;
+    Running mine;
+    for (int64_t first = lane; first < packs; first += kAtOnce * kTeam) {
+      Raw<T, V> raw[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k)
+        if (first + k * kTeam < packs) raw[k] = load_raw<V>(x + (first + k * kTeam) * V);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        if (first + k * kTeam >= packs) break;
+        float z[V];
+#pragma unroll
+        for (int i = 0; i < V; ++i) z[i] = cap(raw[k][i]);
+        mine.add(z);
+      }
+    }
+    const Running all = combined<kBlock>(mine, scratch);
+    if (lane == 0) {
+      *row_max = all.max;
+      *row_sum = all.sum;
+      const bool known = target >= 0 && target < a.n_vocab;
+      row_loss[row] = known ? logf(all.sum) - (cap(to_float(x[target])) - all.max) : NAN;
+    }
+    if constexpr (kBlock) __syncthreads();  // the scratch is used again
+  }
+}
+
+__device__ inline double block_sum_double(double x, double* scratch) {
+#pragma unroll
+  for (int lane = 16; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;
+  __syncthreads();
+  double sum = 0;
+  for (int warp = 0; warp < static_cast<int>(blockDim.x) / 32; ++warp) sum += scratch[warp];
+  return sum;
+}
+
+// The mean over the counted rows, by one block.
+__global__ void __launch_bounds__(1024) mean_loss(Forward a, const float* row_loss) {
+  __shared__ double scratch[2][32];
+  double total = 0, counted = 0;
+  for (int64_t row = threadIdx.x; row < a.rows; row += 1024) {
+    if (a.targets[row] == a.ignore_index) continue;
+    total += static_cast<double>(row_loss[row]);
+    counted += 1;
+  }
+  total = block_sum_double(total, scratch[0]);
+  counted = block_sum_double(counted, scratch[1]);
+  if (threadIdx.x != 0) return;
+  *a.n_targets = static_cast<int64_t>(counted);
+  *static_cast<float*>(a.loss) = counted == 0 ? 0.0f : static_cast<float>(total / counted);
+}
+
+// dlogits may be logits: a thread writes what it alone has read.
+template <class T, bool kBlock, int V>
+__global__ void __launch_bounds__(kThreads) backward_rows(Backward a) {
+  constexpr int kTeam = kBlock ? kThreads : 32, kTeams = kThreads / kTeam;
+  const int lane = static_cast<int>(threadIdx.x) % kTeam;
+  const SoftCap cap(a.soft_cap);
+  const int64_t packs = a.n_vocab / V;
+  const int64_t counted = a.n_targets_device != nullptr ? *a.n_targets_device : a.n_targets;
+  const float scale =
+      counted == 0 ? 0.0f : *static_cast<const float*>(a.dloss) / static_cast<float>(counted);
+  for (int64_t row = static_cast<int64_t>(blockIdx.x) * kTeams + threadIdx.x / kTeam; row < a.rows;
+       row += static_cast<int64_t>(gridDim.x) * kTeams) {
+    const T* x = static_cast<const T*>(a.logits) + row * a.logits_stride_row;
+    T* dx = static_cast<T*>(a.dlogits) + row * a.dlogits_stride_row;
+    const int64_t target = a.targets[row];
+    if (target == a.ignore_index) {
+      const float zeros[V] = {};
+      for (int64_t pack = lane; pack < packs; pack += kTeam) store_values<V>(dx + pack * V, zeros);
+      continue;
+    }
+    const bool known = target >= 0 && target < a.n_vocab;
+    const float max = static_cast<const float*>(a.row_max)[row];
+    const float factor = known ? scale / static_cast<const float*>(a.row_sum)[row] : NAN;
+    for (int64_t first = lane; first < packs; first += kAtOnce * kTeam) {
+      Raw<T, V> raw[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k)
+        if (first + k * kTeam < packs) raw[k] = load_raw<V>(x + (first + k * kTeam) * V);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int64_t pack = first + k * kTeam;
+        if (pack >= packs) break;
+        float d[V];
+#pragma unroll
+        for (int i = 0; i < V; ++i) {
+          float z = raw[k][i], slope = 1.0f;
+          if (cap.cap > 0) {
+            const float ratio = cap.tanh_of(z);
+            slope = 1.0f - ratio * ratio;
+            z = cap.cap * ratio;
+          }
+          const float hit = pack * V + i == target ? scale : 0.0f;
+          d[i] = (__expf(z - max) * factor - hit) * slope;
+        }
+        store_values<V>(dx + pack * V, d);
+      }
+    }
+  }
+}
+
+// Calls f with whether a block has a row, and how many logits are read at once.
+template <class T, class F>
+void with_shape(int64_t n_vocab, bool packed, F f) {
+  constexpr std::integral_constant<int, kPack<T>> kMany{};
+  constexpr std::integral_constant<int, 1> kOne{};
+  const bool many = packed && n_vocab % kPack<T> == 0;
+  if (n_vocab > kWidestForWarp)
+    return many ? f(std::true_type{}, kMany) : f(std::true_type{}, kOne);
+  return many ? f(std::false_type{}, kMany) : f(std::false_type{}, kOne);
+}
+
+unsigned grid_of(int64_t rows, bool block) {
+  return grid_for(rows, block ? 1 : kThreads / 32, kMostBlocks);
+}
+
+template <class T>
+void forward(const Forward& a, float* row_loss, cudaStream_t stream) {
+  if (a.rows > 0) {
+    with_shape<T>(a.n_vocab, is_packed<T>(a.logits, a.logits_stride_row), [&](auto block, auto V) {
+      forward_rows<T, decltype(block)::value, decltype(V)::value>
+          <<<grid_of(a.rows, block), kThreads, 0, stream>>>(a, row_loss);
+    });
+  }
+  mean_loss<<<1, 1024, 0, stream>>>(a, row_loss);
+}
+
+template <class T>
+void backward(const Backward& a, cudaStream_t stream) {
+  if (a.rows == 0) return;
+  const bool packed =
+      is_packed<T>(a.logits, a.logits_stride_row) && is_packed<T>(a.dlogits, a.dlogits_stride_row);
+  with_shape<T>(a.n_vocab, packed, [&](auto block, auto V) {
+    backward_rows<T, decltype(block)::value, decltype(V)::value>
+        <<<grid_of(a.rows, block), kThreads, 0, stream>>>(a);
+  });
+}
+
+}  // namespace
+}  // namespace xlstm::kernels
+
+using namespace xlstm::kernels;
+
+int64_t xlstm_cross_entropy_fwd_workspace_cuda(const xlstm_cross_entropy_fwd_args* args) {
+  return Cuda::workspace(args, xlstm_cross_entropy_fwd_check,
+                         [&](auto) { return args->rows * int64_t{sizeof(float)}; });
+}
+
+xlstm_status xlstm_cross_entropy_fwd_cuda(const xlstm_cross_entropy_fwd_args* args,
+                                          xlstm_exec exec) {
+  return Cuda::run(args, xlstm_cross_entropy_fwd_check, exec,
+                   xlstm_cross_entropy_fwd_workspace_cuda, [&](auto element) {
+                     forward<typename decltype(element)::type>(
+                         *args, static_cast<float*>(exec.workspace), stream_of(exec));
+                     return launched();
+                   });
+}
+
+xlstm_status xlstm_cross_entropy_bwd_cuda(const xlstm_cross_entropy_bwd_args* args,
+                                          xlstm_exec exec) {
+  return Cuda::run(args, xlstm_cross_entropy_bwd_check, [&](auto element) {
+    backward<typename decltype(element)::type>(*args, stream_of(exec));
+    return launched();
+  });
+}

@@ -1,0 +1,247 @@
+#include "kernels/common/values.cuh"
+#include "kernels/common/weight_dtype.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/embedding/sort_positions.cuh"
+
+namespace xlstm::kernels::embedding {
+namespace {
+
+using Forward = xlstm_embedding_fwd_args;
+using Backward = xlstm_embedding_bwd_args;
+
+constexpr int kThreads = 128;
+constexpr int kWindow = 64;  // sorted positions summed by one block
+constexpr int kAtOnce = 4;   // rows of dy on their way at once
+constexpr int64_t kLimit = int64_t{1} << 31;
+
+// A warp copies a row, V elements a lane.
+template <class T, class W, int V>
+__global__ void __launch_bounds__(kThreads) gather(Forward a) {
+  constexpr int kWarps = kThreads / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int64_t t = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32; t < a.n_tokens;
+       t += static_cast<int64_t>(gridDim.x) * kWarps) {
+    const int64_t token = a.tokens[t];
+    const bool known = token >= 0 && token < a.n_vocab;
+    const W* from = static_cast<const W*>(a.weight) + (known ? token : 0) * a.weight_stride_row;
+    T* to = static_cast<T*>(a.y) + t * a.y_stride_row;
+#pragma unroll 4
+    for (int64_t i = lane * V; i < a.D; i += 32 * V) {
+      float values[V];
+      if (known) {
+        load_values<V>(from + i, values);
+      } else {
+#pragma unroll
+        for (int j = 0; j < V; ++j) values[j] = NAN;
+      }
+      store_values<V>(to + i, values);
+    }
+  }
+}
+
+// Zeros in the rows that no token names, a warp for a row.
+template <class W, int V>
+__global__ void __launch_bounds__(kThreads) zero_absent(Backward a, const uint8_t* present) {
+  constexpr int kWarps = kThreads / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const float zeros[V] = {};
+  for (int64_t w = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32; w < a.n_vocab;
+       w += static_cast<int64_t>(gridDim.x) * kWarps) {
+    if (present[w] != 0) continue;
+    W* row = static_cast<W*>(a.dweight) + w * a.D;
+    for (int64_t i = lane * V; i < a.D; i += 32 * V) store_values<V>(row + i, zeros);
+  }
+}
+
+// Partial rows of a token that crosses windows: `head` of a window where it began earlier, `tail`
+// of the window where it begins. Both [windows][D].
+struct Partial {
+  float *head, *tail;
+};
+
+// V columns a thread. A run of one token within the window goes to dweight, or to a partial row.
+template <class T, class W, int V>
+__global__ void __launch_bounds__(kThreads) sum_windows(Backward a, Sorted s, Partial partial) {
+  __shared__ uint32_t keys[kWindow + 2], positions[kWindow];
+  const int64_t start = static_cast<int64_t>(blockIdx.x) * kWindow;
+  const int n = static_cast<int>(a.n_tokens - start < kWindow ? a.n_tokens - start : kWindow);
+  constexpr uint32_t kNone = 0xffffffffu;
+  // keys[0] is the one before the window.
+  for (int i = static_cast<int>(threadIdx.x); i < n + 2; i += kThreads) {
+    const int64_t at = start + i - 1;
+    keys[i] = at >= 0 && at < a.n_tokens ? s.keys[at] : kNone;
+    if (i < n) positions[i] = s.positions[start + i];
+  }
+  __syncthreads();
+  const int64_t column = (static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x) * V;
+  if (column >= a.D) return;
+  const T* dy = static_cast<const T*>(a.dy) + column;
+  float sum[V] = {};
+  bool began_earlier = keys[0] == keys[1];
+  for (int first = 0; first < n; first += kAtOnce) {
+    Raw<T, V> raw[kAtOnce];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k)
+      if (first + k < n)
+        raw[k] = load_raw<V>(dy + static_cast<int64_t>(positions[first + k]) * a.dy_stride_row);
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const int i = first + k;
+      if (i >= n) break;
+#pragma unroll
+      for (int j = 0; j < V; ++j) sum[j] += raw[k][j];
+      const uint32_t key = keys[i + 1];
+      const bool goes_on = key == keys[i + 2];
+      if (goes_on && i + 1 < n) continue;
+      if (key < a.n_vocab) {
+        if (began_earlier) {
+          store_values<V>(partial.head + blockIdx.x * a.D + column, sum);
+        } else if (goes_on) {
+          store_values<V>(partial.tail + blockIdx.x * a.D + column, sum);
+        } else {
+          store_values<V>(static_cast<W*>(a.dweight) + key * a.D + column, sum);
+        }
+      }
+      began_earlier = false;
+#pragma unroll
+      for (int j = 0; j < V; ++j) sum[j] = 0.0f;
+    }
+  }
+}
+
+// A token that begins in window blockIdx.x and goes on: its tail and the heads that follow.
+template <class W, int V>
+__global__ void __launch_bounds__(kThreads) sum_crossing(Backward a, Sorted s, Partial partial) {
+  const int64_t start = static_cast<int64_t>(blockIdx.x) * kWindow, end = start + kWindow;
+  if (end >= a.n_tokens) return;
+  const uint32_t key = s.keys[end - 1];
+  if (s.keys[end] != key || key >= a.n_vocab) return;
+  if (start > 0 && s.keys[start] == key && s.keys[start - 1] == key) return;
+  const int64_t column = (static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x) * V;
+  if (column >= a.D) return;
+  // The first position behind the run.
+  int64_t low = end, high = a.n_tokens;
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    if (s.keys[middle] <= key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  const int64_t last_window = (low - 1) / kWindow;
+  float sum[V];
+  load_values<V>(partial.tail + blockIdx.x * a.D + column, sum);
+#pragma unroll 4
+  for (int64_t window = blockIdx.x + 1; window <= last_window; ++window) {
+    float head[V];
+    load_values<V>(partial.head + window * a.D + column, head);
+#pragma unroll
+    for (int j = 0; j < V; ++j) sum[j] += head[j];
+  }
+  store_values<V>(static_cast<W*>(a.dweight) + key * a.D + column, sum);
+}
+
+// The parts of the workspace, each aligned to 64 bytes.
+struct Layout {
+  int64_t keys[2], positions[2], counts, present, head, tail, bytes;
+  explicit Layout(const Backward& a) : bytes(0) {
+    const int64_t windows = ceil_div(a.n_tokens, kWindow);
+    for (int i = 0; i < 2; ++i) keys[i] = add(a.n_tokens * 4), positions[i] = add(a.n_tokens * 4);
+    counts = add(sort_chunks(a.n_tokens) * kBins * 4);
+    present = add(a.n_vocab);
+    head = add(windows * a.D * 4);
+    tail = add(windows * a.D * 4);
+  }
+
+ private:
+  int64_t add(int64_t size) {
+    const int64_t at = bytes;
+    bytes += ceil_div(size, 64) * 64;
+    return at;
+  }
+};
+
+template <class T, class W, int V>
+void backward(const Backward& a, char* memory, cudaStream_t stream) {
+  const Layout layout(a);
+  const auto at = [memory](int64_t offset) { return reinterpret_cast<uint32_t*>(memory + offset); };
+  uint8_t* present = reinterpret_cast<uint8_t*>(memory + layout.present);
+  (void)cudaMemsetAsync(present, 0, static_cast<size_t>(a.n_vocab), stream);
+  Sorted sorted{};
+  if (a.n_tokens > 0)
+    sorted = sort_positions(
+        a.tokens, a.n_tokens, a.n_vocab, {at(layout.keys[0]), at(layout.keys[1])},
+        {at(layout.positions[0]), at(layout.positions[1])}, at(layout.counts), present, stream);
+  zero_absent<W, V>
+      <<<grid_for(a.n_vocab, kThreads / 32, 1 << 16), kThreads, 0, stream>>>(a, present);
+  if (a.n_tokens == 0) return;
+  const Partial partial{reinterpret_cast<float*>(memory + layout.head),
+                        reinterpret_cast<float*>(memory + layout.tail)};
+  const dim3 grid(static_cast<unsigned>(ceil_div(a.n_tokens, kWindow)),
+                  static_cast<unsigned>(ceil_div(a.D, kThreads * V)));
+  sum_windows<T, W, V><<<grid, kThreads, 0, stream>>>(a, sorted, partial);
+  if (a.n_tokens > kWindow) sum_crossing<W, V><<<grid, kThreads, 0, stream>>>(a, sorted, partial);
+}
+
+template <class T, class W>
+void forward(const Forward& a, cudaStream_t stream) {
+  const unsigned grid = grid_for(a.n_tokens, kThreads / 32, 1 << 20);
+  if (a.D % kPack<T> == 0 && is_packed<W>(a.weight, a.weight_stride_row) &&
+      is_packed<T>(a.y, a.y_stride_row)) {
+    gather<T, W, kPack<T>><<<grid, kThreads, 0, stream>>>(a);
+  } else {
+    gather<T, W, 1><<<grid, kThreads, 0, stream>>>(a);
+  }
+}
+
+bool too_large(int64_t n_tokens, int64_t n_vocab) {
+  return n_tokens >= kLimit || n_vocab >= kLimit;
+}
+
+}  // namespace
+}  // namespace xlstm::kernels::embedding
+
+using namespace xlstm::kernels;
+
+xlstm_status xlstm_embedding_fwd_cuda(const xlstm_embedding_fwd_args* args, xlstm_exec exec) {
+  return Cuda::run(args, xlstm_embedding_fwd_check, [&](auto element) {
+    using T = typename decltype(element)::type;
+    if (embedding::too_large(args->n_tokens, args->n_vocab)) return XLSTM_BAD_SIZE;
+    if (args->n_tokens * args->D == 0) return XLSTM_OK;
+    with_weight_type<T>(args->weight_dtype, [&](auto weight) {
+      embedding::forward<T, typename decltype(weight)::type>(*args, stream_of(exec));
+    });
+    return launched();
+  });
+}
+
+int64_t xlstm_embedding_bwd_workspace_cuda(const xlstm_embedding_bwd_args* args) {
+  return Cuda::workspace(args, xlstm_embedding_bwd_check, [&](auto) {
+    if (args->n_vocab == 0 || args->D == 0 || embedding::too_large(args->n_tokens, args->n_vocab))
+      return int64_t{0};
+    return embedding::Layout(*args).bytes;
+  });
+}
+
+xlstm_status xlstm_embedding_bwd_cuda(const xlstm_embedding_bwd_args* args, xlstm_exec exec) {
+  return Cuda::run(args, xlstm_embedding_bwd_check, exec, xlstm_embedding_bwd_workspace_cuda,
+                   [&](auto element) {
+                     using T = typename decltype(element)::type;
+                     if (embedding::too_large(args->n_tokens, args->n_vocab)) return XLSTM_BAD_SIZE;
+                     if (args->n_vocab == 0 || args->D == 0) return XLSTM_OK;
+                     with_weight_type<T>(args->weight_dtype, [&](auto weight) {
+                       using W = typename decltype(weight)::type;
+                       char* memory = static_cast<char*>(exec.workspace);
+                       const bool packed = args->D % kPack<T> == 0 &&
+                                           is_packed<T>(args->dy, args->dy_stride_row) &&
+                                           is_packed<W>(args->dweight);
+                       if (packed) {
+                         embedding::backward<T, W, kPack<T>>(*args, memory, stream_of(exec));
+                       } else {
+                         embedding::backward<T, W, 1>(*args, memory, stream_of(exec));
+                       }
+                     });
+                     return launched();
+                   });
+}
