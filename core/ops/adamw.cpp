@@ -94,12 +94,13 @@ void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const Sgd
 double sum_of_squares(const Tensor& x) {
   check_floating(x, "sum_of_squares", "x");
   const Tensor values = dense(x);
-  double sum = 0;
-  const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(), &sum};
+  const Tensor sum = Tensor::empty({1}, DType::f64, x.device());
+  const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(),
+                                       sum.data<double>()};
   run_kernel(Kernel{xlstm_sum_of_squares_cpu, xlstm_sum_of_squares_cuda,
                     xlstm_sum_of_squares_workspace_cpu, xlstm_sum_of_squares_workspace_cuda},
              args, x.device(), "sum_of_squares");
-  return sum;
+  return sum.item();
 }
 
 void clip_by_value(Tensor x, double limit) {

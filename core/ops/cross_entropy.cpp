@@ -81,6 +81,7 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   result.loss = Tensor::empty({}, wide_type(logits.dtype()), logits.device());
   const Tensor row_max = Tensor::empty({ids.numel()}, wide_type(logits.dtype()), logits.device());
   const Tensor row_sum = Tensor::empty({ids.numel()}, wide_type(logits.dtype()), logits.device());
+  const Tensor n_targets = Tensor::empty({1}, DType::i64, logits.device());
   xlstm_cross_entropy_fwd_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = ids.numel();
@@ -91,12 +92,13 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   args.ignore_index = ignore_index;
   args.soft_cap = soft_cap;
   args.loss = result.loss.raw();
-  args.n_targets = &result.n_targets;
+  args.n_targets = n_targets.data<int64_t>();
   args.row_max = row_max.raw();
   args.row_sum = row_sum.raw();
   run_kernel(Kernel{xlstm_cross_entropy_fwd_cpu, xlstm_cross_entropy_fwd_cuda,
                     xlstm_cross_entropy_fwd_workspace_cpu, xlstm_cross_entropy_fwd_workspace_cuda},
              args, logits.device(), "cross_entropy");
+  result.n_targets = *n_targets.to(kCpu).data<int64_t>();
   if (recorded) {
     SavedLoss saved{autograd::Saved(logits, "cross_entropy"),
                     ids,
