@@ -10,6 +10,10 @@
  * with a = 1.6732632423543772, s = 1.0507009873554805 (Klambauer et al. 2017); the slope of relu
  * at 0 is 0. NaN propagates.
  *
+ * CUDA: float32, bfloat16, float16, computed in float32 (16-bit results with the fast e^x). One
+ * launch; a thread takes 16 bytes of every array, or one element where a row stride, a pointer or
+ * cols is not a multiple of that.
+ *
  * Memory: every array once. No workspace. Status: NULL_POINTER, BAD_SIZE, BAD_STRIDE (a row stride
  * shorter than a row), BAD_DTYPE, BAD_VALUE (unknown activation).
  */

@@ -7,6 +7,11 @@
  * repeats an element. Strides in elements; up to XLSTM_COPY_MAX_DIMS dimensions.
  * Aliasing: none. Bytes: each element read and written once. One launch. The CPU side is
  * core/element_copy.cpp; this entry point exists for CUDA alone.
+ * The dimensions are put in the order of `to` and merged. Dense arrays, and equal types in dense
+ * aligned rows, move in 16 bytes a thread and access; where `from` is dense along another dimension
+ * than `to`, blocks carry tiles of 64 x 64 (8-byte types 32 x 32) through shared memory; all else
+ * goes element by element, neighbouring threads taking neighbours in `to`. Vectorised conversions
+ * are those of float32 to and from bfloat16 and float16; other pairs choose types per element.
  */
 #ifndef XLSTM_KERNELS_COPY_COPY_H_
 #define XLSTM_KERNELS_COPY_COPY_H_

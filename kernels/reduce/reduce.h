@@ -4,6 +4,13 @@
  * computes in float32 and float64; float32 is accumulated in double. Sums go by slices whose size
  * depends on the shape alone and are combined in order.
  *
+ * CUDA: float32, bfloat16, float16, accumulated in float32. A group of threads - some neighbouring
+ * columns (of 16 bytes for sums of aligned arrays) times up to 256 lines along n - does one outer
+ * index; short n puts several groups in a block. Threads take every lines-th element and add in a
+ * fixed tree. Sums with few cells cut n into slices, as the shape says, whose sums (workspace: a
+ * float per cell and slice) a second launch adds in order. The running sum goes along n in pieces
+ * that a group scans. max_bwd is a memset and one store per cell.
+ *
  * Work: one operation per element; memory: the array once. Status: NULL_POINTER, BAD_SIZE
  * (negative sizes), BAD_DTYPE, WORKSPACE_TOO_SMALL.
  */
