@@ -9,7 +9,7 @@ using Args = xlstm_causal_conv1d_fwd_args;
 constexpr int kAhead = 4;  // steps read before they are needed
 
 template <class T, class W>
-__global__ void __launch_bounds__(kThreads) forward_taps(Args a, Runs runs, int64_t n_channels) {
+__global__ void __launch_bounds__(kThreads, 4) forward_taps(Args a, Runs runs, int64_t n_channels) {
   constexpr int V = kPack<T>;
   const int64_t task = blockIdx.x / n_channels;
   const int64_t c = ((blockIdx.x % n_channels) * kThreads + threadIdx.x) * V;
