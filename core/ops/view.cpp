@@ -85,8 +85,8 @@ Tensor joined_in_place(const Tensors& pieces, const Shape& shape, int64_t dim) {
 
 // Pieces side by side along dim; an undefined piece counts as zeros.
 Tensor joined(const Tensors& pieces, const std::vector<int64_t>& sizes, const Shape& shape,
-              int64_t dim, DType dtype) {
-  const Tensor out = Tensor::empty(shape, dtype);
+              int64_t dim, DType dtype, Device device) {
+  const Tensor out = Tensor::empty(shape, dtype, device);
   int64_t start = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
     Tensor part = narrowed(out, dim, start, sizes[i]);
@@ -139,7 +139,7 @@ Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop) {
                       stop, ") of dimension ", d, ", expected within [0, ", x.size(d), ")");
   return viewed("slice", x, narrowed(x, d, start, stop - start),
                 [from = x.shape(), d, start](const Tensor& g) {
-                  const Tensor dx = Tensor::zeros(from, g.dtype());
+                  const Tensor dx = Tensor::zeros(from, g.dtype(), g.device());
                   narrowed(dx, d, start, g.size(d)).copy_from(g);
                   return dx;
                 });
@@ -195,11 +195,13 @@ Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim) {
   require<ShapeError>(start == x.size(d) && !sizes.empty(), "split: sizes do not fit, got ",
                       to_string(sizes), ", expected their sum to be ", x.size(d));
   if (must_record({x})) {
-    record("split", {x}, out,
-           [from = x.shape(), sizes, d, dtype = x.dtype()](const Tensors& grads) {
-             const Tensor in_place = joined_in_place(grads, from, d);
-             return Tensors{in_place.defined() ? in_place : joined(grads, sizes, from, d, dtype)};
-           });
+    record(
+        "split", {x}, out,
+        [from = x.shape(), sizes, d, dtype = x.dtype(), device = x.device()](const Tensors& grads) {
+          const Tensor in_place = joined_in_place(grads, from, d);
+          return Tensors{in_place.defined() ? in_place
+                                            : joined(grads, sizes, from, d, dtype, device)};
+        });
   }
   return out;
 }
@@ -227,7 +229,7 @@ Tensor concat(const Tensors& xs, int64_t dim) {
     total = checked_add(total, x.size(d), "concat");
   }
   shape[static_cast<size_t>(d)] = total;
-  const Tensor y = joined(xs, sizes, shape, d, xs[0].dtype());
+  const Tensor y = joined(xs, sizes, shape, d, xs[0].dtype(), xs[0].device());
   if (must_record(xs)) {
     record("concat", xs, {y}, [sizes, d](const Tensors& g) {
       Tensors grads(sizes.size());
