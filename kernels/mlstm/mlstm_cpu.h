@@ -9,6 +9,7 @@
 
 #include "kernels/common/entry.h"
 #include "kernels/mlstm/mlstm.h"
+#include "kernels/mlstm/mlstm_scratch.h"
 
 namespace xlstm::kernels::mlstm {
 
@@ -19,23 +20,6 @@ xlstm_status check_on_cpu(const Args* args) {
   if (args->config.gate_dtype != args->config.dtype) return XLSTM_BAD_DTYPE;
   return args->config.variant == 0 ? XLSTM_OK : XLSTM_BAD_VALUE;
 }
-
-// Hands out 64-byte aligned pieces of a block; with a null block it only counts.
-class Scratch {
- public:
-  explicit Scratch(void* block) : block_(static_cast<char*>(block)) {}
-  template <class T>
-  T* take(int64_t n) {
-    char* piece = block_ == nullptr ? nullptr : block_ + used_;
-    used_ += (n * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
-    return reinterpret_cast<T*>(piece);
-  }
-  int64_t bytes() const { return used_; }
-
- private:
-  char* block_;
-  int64_t used_ = 0;
-};
 
 // Bytes of a slot: one Layout(Scratch&, config). At least one slot is needed unless there is
 // nothing to do.
