@@ -149,7 +149,7 @@ inline cudaStream_t stream_of(const xlstm_exec& exec) {
 inline xlstm_status launched() {
   return cudaGetLastError() == cudaSuccess ? XLSTM_OK : XLSTM_DEVICE_ERROR;
 }
-inline int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
+__host__ __device__ inline int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
 
 // Blocks for n independent pieces handled in a grid-stride loop: enough to fill any card, a number
 // that depends on n alone, so that results never depend on the card.

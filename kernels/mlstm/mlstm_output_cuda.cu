@@ -359,7 +359,7 @@ class ChunkOutput {
 };
 
 template <class T, Output kOutput>
-__global__ void __launch_bounds__(kThreads<T>, sizeof(T) == 2 ? 2 : 1) output_kernel(OutputArgs a) {
+__global__ void __launch_bounds__(kThreads<T>, 1) output_kernel(OutputArgs a) {
   ChunkOutput<T, kOutput>(a).run();
 }
 

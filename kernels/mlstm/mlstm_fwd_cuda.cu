@@ -1,0 +1,117 @@
+// Forward on CUDA: gate vectors, states at the chunk starts, then all chunks side by side. The
+// result is the same for every form and chunk size but for rounding, so there is one way only.
+#include <cmath>
+
+#include "kernels/mlstm/mlstm_cuda.cuh"
+
+namespace xlstm::kernels::mlstm {
+namespace {
+
+template <class T>
+struct FwdLayout {
+  GateVectors gates;
+  T* C;      // [B H, chunks, K, pitch] what each chunk begins with
+  float* n;  // [B H, chunks, K]
+
+  FwdLayout(Scratch& s, const xlstm_mlstm_config& c) : gates(s, c, kChunk<T>) {
+    const int64_t states = c.B * c.H * gates.chunks;
+    C = s.take<T>(states * c.K * state_pitch<T>(c.V));
+    n = s.take<float>(states * c.K);
+  }
+};
+
+int64_t workspace_of(const xlstm_mlstm_fwd_args* args) {
+  return Cuda::workspace(args, check_on_cuda<xlstm_mlstm_fwd_check>, [&](auto element) -> int64_t {
+    if (args->config.B * args->config.H == 0) return 0;
+    Scratch count(nullptr);
+    FwdLayout<typename decltype(element)::type> layout(count, args->config);
+    return count.bytes();
+  });
+}
+
+template <class T>
+xlstm_status scan(const xlstm_mlstm_fwd_args& a, const FwdLayout<T>& layout, xlstm_exec exec) {
+  const xlstm_mlstm_config& c = a.config;
+  ScanArgs s{};
+  s.heads = c.B * c.H;
+  s.H = c.H;
+  s.T = c.T;
+  s.K = c.K;
+  s.V = c.V;
+  s.x = view_of<T>(a.k, a.k_stride, c);
+  s.y = view_of<T>(a.v, a.v_stride, c);
+  s.scale = s.vector_scale = layout.gates.alpha;
+  s.gamma = layout.gates.gamma;
+  s.steps = layout.gates.steps;
+  s.chunks = s.slots = layout.gates.chunks;
+  s.with_vector = c.normalize;
+  s.S_first = static_cast<const float*>(a.C0);
+  s.s_first = static_cast<const float*>(a.n0);
+  s.S_chunks = layout.C;
+  s.s_chunks = layout.n;
+  s.S_last = static_cast<float*>(a.C);
+  s.s_last = static_cast<float*>(a.n);
+  return scan_states<T>(s, exec);
+}
+
+template <class T>
+xlstm_status read_chunks(const xlstm_mlstm_fwd_args& a, const FwdLayout<T>& layout,
+                         xlstm_exec exec) {
+  const xlstm_mlstm_config& c = a.config;
+  OutputArgs o{};
+  o.heads = c.B * c.H;
+  o.H = c.H;
+  o.T = c.T;
+  o.K = o.inner = c.K;
+  o.V = o.width = c.V;
+  o.x = view_of<T>(a.q, a.q_stride, c);
+  o.y = view_of<T>(a.k, a.k_stride, c);
+  o.z = view_of<T>(a.v, a.v_stride, c);
+  o.out = view_of<T>(a.h, a.h_stride, c);
+  o.gates = layout.gates;
+  o.S = layout.C;
+  o.s = layout.n;
+  o.slots = layout.gates.chunks;
+  o.edge_state = a.C0 != nullptr || (c.normalize && a.n0 != nullptr);
+  o.normalize = c.normalize;
+  o.query_scale = 1 / std::sqrt(static_cast<float>(c.K));
+  o.eps = static_cast<float>(c.eps);
+  o.saved_l = static_cast<float*>(a.saved_l);
+  return compute_output<T, Output::kH>(o, exec);
+}
+
+template <class T>
+xlstm_status forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
+  const xlstm_mlstm_config& c = a.config;
+  if (c.B * c.H == 0) return XLSTM_OK;
+  Scratch scratch(exec.workspace);
+  const FwdLayout<T> layout(scratch, c);
+  GateArgs g{c,          a.i,          a.f,
+             a.i_stride, a.f_stride,   a.reset,
+             static_cast<const float*>(a.m0),
+             layout.gates,             kChunk<T>,
+             static_cast<float*>(a.saved_m), static_cast<float*>(a.m)};
+  xlstm_status status = compute_gates(g, exec);
+  // A sequence of one chunk whose final state nobody wants needs no states.
+  const bool wants_states = layout.gates.chunks > 1 || a.C0 != nullptr || a.n0 != nullptr ||
+                            a.C != nullptr || a.n != nullptr;
+  if (status == XLSTM_OK && wants_states) status = scan(a, layout, exec);
+  if (status == XLSTM_OK && c.T > 0) status = read_chunks(a, layout, exec);
+  return status;
+}
+
+}  // namespace
+}  // namespace xlstm::kernels::mlstm
+
+using namespace xlstm::kernels;
+
+int64_t xlstm_mlstm_fwd_workspace_cuda(const xlstm_mlstm_fwd_args* args) {
+  return mlstm::workspace_of(args);
+}
+
+xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec exec) {
+  return Cuda::run(args, mlstm::check_on_cuda<xlstm_mlstm_fwd_check>, exec, mlstm::workspace_of,
+                   [&](auto element) {
+                     return mlstm::forward<typename decltype(element)::type>(*args, exec);
+                   });
+}
