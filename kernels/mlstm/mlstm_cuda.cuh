@@ -74,6 +74,7 @@ struct GateVectors {
   double *total, *top;  // [B H, chunks] of the last document: sum of log forget gates, max alpha
   int64_t steps, chunks;
 
+  GateVectors() = default;
   GateVectors(Scratch& s, const xlstm_mlstm_config& c, int chunk) {
     chunks = ceil_div(c.T, chunk);
     steps = chunks * chunk;

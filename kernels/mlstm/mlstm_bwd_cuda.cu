@@ -1,0 +1,462 @@
+// Backward on CUDA: the gate vectors and the states again, what each step's normaliser passes on,
+// the gradient of the states from the last chunk to the first, dq, dk, dv of all chunks side by
+// side, and from their products with q and k the gradients of the gates.
+#include <cmath>
+
+#include "kernels/mlstm/mlstm_cuda.cuh"
+
+namespace xlstm::kernels::mlstm {
+namespace {
+
+constexpr unsigned kAll = 0xffffffffu;
+constexpr int kRowThreads = 256;
+
+template <class T>
+struct BwdLayout {
+  GateVectors gates;
+  T *C, *dC;  // [B H, chunks + 1, K, pitch] before each chunk and at the end; [.. chunks ..] after
+  float *n, *dn;
+  float *inv_n, *dl, *q_scale, *q_vector_scale;  // [B H, steps]
+  float* dm;                                     // [B H, steps] into m_t; only if it has a gradient
+  float *q_dq, *k_dk;                            // [groups, B H, steps]
+  float* inner;                                  // [parts, B H, chunks]
+  float *first_dC, *first_dn;                    // where the caller wants dm0 alone
+
+  BwdLayout(Scratch& s, const xlstm_mlstm_bwd_args& a) : gates(s, a.config, kChunk<T>) {
+    const xlstm_mlstm_config& c = a.config;
+    const int64_t heads = c.B * c.H, states = heads * gates.chunks, n_steps = heads * gates.steps;
+    const int64_t matrix = c.K * state_pitch<T>(c.V);
+    C = s.take<T>((states + heads) * matrix);
+    dC = s.take<T>(states * matrix);
+    n = s.take<float>((states + heads) * c.K);
+    dn = s.take<float>(states * c.K);
+    for (float** p : {&inv_n, &dl, &q_scale, &q_vector_scale}) *p = s.take<float>(n_steps);
+    dm = s.take<float>(passes_m(c) ? n_steps : 0);
+    q_dq = s.take<float>(output_groups<T>(c.K) * n_steps);
+    k_dk = s.take<float>(output_groups<T>(c.K) * n_steps);
+    inner = s.take<float>(scan_parts<T>(c.K, c.V) * states);
+    const bool wants_m = a.dm0 != nullptr;
+    first_dC = s.take<float>(wants_m && a.dC0 == nullptr ? heads * c.K * c.V : 0);
+    first_dn = s.take<float>(wants_m && a.dn0 == nullptr ? heads * c.K : 0);
+    if (a.dC0 != nullptr || !wants_m) first_dC = static_cast<float*>(a.dC0);
+    if (a.dn0 != nullptr || !wants_m) first_dn = static_cast<float*>(a.dn0);
+  }
+
+  static bool passes_m(const xlstm_mlstm_config& c) {
+    return c.stabilizer_gradient && c.input_gate == XLSTM_MLSTM_EXPONENTIAL;
+  }
+};
+
+// ---- the normaliser of each step ----
+
+struct RowArgs {
+  xlstm_mlstm_bwd_args a;
+  GateVectors gates;
+  View h, dh;
+  float query_scale;
+  float *inv_n, *dl, *q_scale, *q_vector_scale, *dm;  // dm may be null
+};
+
+template <class T>
+__device__ float dot_rows(const RowArgs& r, int64_t head, int64_t t) {
+  const xlstm_mlstm_config& c = r.a.config;
+  const T* h = static_cast<const T*>(r.h.head<T>(head, c.H)) + t * r.h.t;
+  const T* dh = static_cast<const T*>(r.dh.head<T>(head, c.H)) + t * r.dh.t;
+  const int lane = threadIdx.x % 32;
+  constexpr int kWidth = kPack<T>;
+  float sum = 0;
+  int64_t done = 0;
+  if (r.h.packed && r.dh.packed) {
+    done = c.V / kWidth * kWidth;
+    for (int64_t j = lane * kWidth; j < done; j += 32 * kWidth) {
+      float x[kWidth], y[kWidth];
+      load_pack(h + j, x);
+      load_pack(dh + j, y);
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) sum += x[e] * y[e];
+    }
+  }
+  for (int64_t j = done + lane; j < c.V; j += 32) sum += to_float(h[j]) * to_float(dh[j]);
+  return warp_sum(sum);
+}
+
+// A warp per step of a head, heads innermost as in memory.
+template <class T>
+__global__ void __launch_bounds__(kRowThreads) rows_kernel(RowArgs r) {
+  const xlstm_mlstm_config& c = r.a.config;
+  const int64_t index = blockIdx.x * int64_t{kRowThreads / 32} + threadIdx.x / 32;
+  if (index >= c.B * r.gates.steps * c.H) return;
+  const int64_t b = index / c.H / r.gates.steps, t = index / c.H % r.gates.steps;
+  const int64_t head = b * c.H + index % c.H, at = head * r.gates.steps + t;
+  float inv_n = 0, dl = 0, dm = 0;
+  if (t < c.T && r.a.dh != nullptr) {
+    inv_n = 1;
+    if (c.normalize) {
+      const float m = static_cast<const float*>(r.a.saved_m)[head * c.T + t];
+      const float l = static_cast<const float*>(r.a.saved_l)[head * c.T + t];
+      const float floor = expf(floor_exponent(m)), eps = static_cast<float>(c.eps);
+      // Another kernel may have rounded the saved m otherwise than it is here.
+      const float n_saved = denominator(l, floor, eps), n = n_saved * expf(m - r.gates.m[at]);
+      inv_n = 1 / n;
+      if (!c.detach_normalizer) {
+        const float h_dh = dot_rows<T>(r, head, t);
+        dl = denominator_gradient(l, floor, n, h_dh);
+        dm = -h_dh * eps / n_saved;
+      }
+    }
+  }
+  if (threadIdx.x % 32 != 0) return;
+  const float scale = r.query_scale * r.gates.beta[at];
+  r.inv_n[at] = inv_n;
+  r.dl[at] = dl;
+  r.q_scale[at] = scale * inv_n;
+  r.q_vector_scale[at] = scale * dl;
+  if (r.dm != nullptr) r.dm[at] = dm;
+}
+
+// ---- the gates ----
+
+struct GateGradArgs {
+  xlstm_mlstm_bwd_args a;
+  GateVectors gates;
+  int chunk;
+  const float *q_dq, *k_dk, *inner;
+  int64_t groups, parts;
+  bool fresh;  // no initial state was given
+  float* dm;   // null: m is a constant
+  const float *first_dC, *first_dn;
+};
+
+__device__ bool is_reset(const GateGradArgs& g, int64_t b, int64_t t) {
+  const xlstm_mlstm_config& c = g.a.config;
+  return g.a.reset != nullptr && t < c.T && g.a.reset[b * c.T + t] != 0;
+}
+
+// Whether the input gate, rather than what was before, decided m_t: u_t is above the maximum so far.
+__device__ bool input_decides(const GateGradArgs& g, int64_t head, int64_t t, bool reset) {
+  const int64_t at = head * g.gates.steps + t;
+  const float2 u = g.gates.u[at];
+  float2 top;
+  if (reset) {
+    top = make_float2(static_cast<float>(g.a.config.start_m), 0.0f);
+  } else if (t % g.chunk == 0) {
+    top = make_float2(g.gates.m_start[head * (g.gates.chunks + 1) + t / g.chunk], 0.0f);
+  } else {
+    top = g.gates.w[at - 1];
+  }
+  return u.x > top.x || (u.x == top.x && u.y > top.y);
+}
+
+// Suffix sums over the lanes; a lane with `stop` takes nothing from later lanes.
+__device__ double suffix_sum(double x, bool stop) {
+  const int lane = threadIdx.x % 32;
+  const unsigned later = __ballot_sync(kAll, stop) & (kAll << lane);
+  const int last = later == 0 ? 31 : __ffs(static_cast<int>(later)) - 1;
+  for (int o = 1; o < 32; o *= 2) {
+    const double more = __shfl_down_sync(kAll, x, o);
+    if (lane + o <= last) x += more;
+  }
+  return x;
+}
+
+// dm_t <- dm_t + what is left of dm_{t+1}: a warp per head from the end to the beginning. Writes
+// <C0, dC0> + <n0, dn0> and what is left of dm_1 to dm0.
+__global__ void initial_kernel(GateGradArgs g) {
+  const xlstm_mlstm_config& c = g.a.config;
+  const int64_t head = blockIdx.x, b = head / c.H;
+  float* partial = reinterpret_cast<float*>(dynamic_shared());
+  const int lane = threadIdx.x % 32;
+  double left = 0;
+  if (g.dm != nullptr && threadIdx.x < 32) {
+    bool next_stops = true;
+    double carry = 0;
+    for (int64_t piece = (c.T - 1) / 32 * 32; piece >= 0 && c.T > 0; piece -= 32) {
+      const int64_t t = piece + lane;
+      const bool inside = t < c.T, reset = is_reset(g, b, t);
+      // Whether nothing of dm_t goes on to the step before.
+      const bool stops = inside && (reset || input_decides(g, head, t, reset));
+      const unsigned stopping = __ballot_sync(kAll, stops);
+      const bool stop = lane == 31 ? next_stops : (stopping >> (lane + 1) & 1) != 0;
+      double x = inside ? static_cast<double>(g.dm[head * g.gates.steps + t]) : 0.0;
+      if (lane == 31 && !next_stops) x += carry;
+      x = suffix_sum(x, stop);
+      if (inside) g.dm[head * g.gates.steps + t] = static_cast<float>(x);
+      carry = __shfl_sync(kAll, x, 0);
+      next_stops = (stopping & 1) != 0;
+    }
+    left = next_stops ? 0.0 : carry;
+  }
+  if (g.a.dm0 == nullptr) return;
+  float sum = 0;
+  const bool cut = is_reset(g, b, 0);
+  if (!cut && c.input_gate == XLSTM_MLSTM_EXPONENTIAL) {
+    const int64_t size = c.K * c.V;
+    const float *C0 = static_cast<const float*>(g.a.C0), *n0 = static_cast<const float*>(g.a.n0);
+    for (int64_t j = threadIdx.x; C0 != nullptr && j < size; j += blockDim.x)
+      sum += C0[head * size + j] * g.first_dC[head * size + j];
+    for (int64_t j = threadIdx.x; n0 != nullptr && j < c.K; j += blockDim.x)
+      sum += n0[head * c.K + j] * g.first_dn[head * c.K + j];
+  }
+  sum = block_sum(sum, partial);
+  if (threadIdx.x == 0)
+    static_cast<float*>(g.a.dm0)[head] = static_cast<float>(left + static_cast<double>(sum));
+}
+
+struct GatePair {
+  float i, f;
+};
+
+// di and df of a step from the gradients of the logarithms of its gates.
+__device__ GatePair through_gates(const GateGradArgs& g, int64_t b, int64_t h, int64_t t,
+                                  float d_log_i, float d_log_f) {
+  const xlstm_mlstm_config& c = g.a.config;
+  const float cap = static_cast<float>(c.soft_cap);
+  float i = load_as_float(g.a.i, c.gate_dtype,
+                          b * g.a.i_stride.b + t * g.a.i_stride.t + h * g.a.i_stride.h);
+  float f = load_as_float(g.a.f, c.gate_dtype,
+                          b * g.a.f_stride.b + t * g.a.f_stride.t + h * g.a.f_stride.h);
+  if (cap > 0) {
+    i = cap * tanhf(i / cap);
+    f = cap * tanhf(f / cap);
+  }
+  const float through = c.input_gate == XLSTM_MLSTM_SIGMOID ? sigmoid(-i) : 1.0f;
+  return {d_log_i * through * soft_cap_gradient(i, cap),
+          d_log_f * sigmoid(-f) * soft_cap_gradient(f, cap)};
+}
+
+// A warp per chunk of a head, from its last step to its first.
+__global__ void gate_grad_kernel(GateGradArgs g) {
+  const xlstm_mlstm_config& c = g.a.config;
+  const int64_t heads = c.B * c.H;
+  const int64_t index = blockIdx.x * int64_t{kRowThreads / 32} + threadIdx.x / 32;
+  if (index >= heads * g.gates.chunks) return;
+  const int64_t head = index / g.gates.chunks, chunk = index % g.gates.chunks;
+  const int64_t b = head / c.H, h = head % c.H;
+  const int lane = threadIdx.x % 32;
+  double carry = 0;  // <C, dC> + <n, dn> after the chunk, then the sum over its later steps
+  for (int64_t part = lane; part < g.parts; part += 32)
+    carry += static_cast<double>(g.inner[(part * heads + head) * g.gates.chunks + chunk]);
+  for (int o = 16; o > 0; o /= 2) carry += __shfl_xor_sync(kAll, carry, o);
+  const int64_t begin = chunk * g.chunk;
+  // A reset right after the chunk: gamma and alpha let nothing out that could come back.
+  bool next_reset = is_reset(g, b, begin + g.chunk);
+  for (int64_t piece = begin + g.chunk - 32; piece >= begin; piece -= 32) {
+    const int64_t t = piece + lane, at = head * g.gates.steps + t;
+    const bool inside = t < c.T, reset = is_reset(g, b, t);
+    double q_dq = 0, k_dk = 0;
+    for (int64_t group = 0; group < g.groups; ++group) {
+      q_dq += static_cast<double>(g.q_dq[group * heads * g.gates.steps + at]);
+      k_dk += static_cast<double>(g.k_dk[group * heads * g.gates.steps + at]);
+    }
+    const unsigned resets = __ballot_sync(kAll, reset);
+    const bool stop = lane == 31 ? next_reset : (resets >> (lane + 1) & 1) != 0;
+    double later = inside ? q_dq - k_dk : 0.0;
+    if (lane == 31 && !next_reset) later += carry;
+    later = suffix_sum(later, stop);
+    carry = __shfl_sync(kAll, later, 0);
+    next_reset = (resets & 1) != 0;
+    if (!inside) continue;
+    // The first forget gate of a document multiplies zeros; the sum would leave rounding noise.
+    float d_log_f = reset || (g.fresh && t == 0) ? 0.0f : static_cast<float>(later);
+    float d_log_i = static_cast<float>(k_dk);
+    if (g.dm != nullptr) (input_decides(g, head, t, reset) ? d_log_i : d_log_f) += g.dm[at];
+    const GatePair d = through_gates(g, b, h, t, d_log_i, d_log_f);
+    store_from_float(g.a.di, c.gate_dtype,
+                     b * g.a.di_stride.b + t * g.a.di_stride.t + h * g.a.di_stride.h, d.i);
+    store_from_float(g.a.df, c.gate_dtype,
+                     b * g.a.df_stride.b + t * g.a.df_stride.t + h * g.a.df_stride.h, d.f);
+  }
+}
+
+// ---- the whole ----
+
+template <class T>
+class Backward {
+ public:
+  Backward(const xlstm_mlstm_bwd_args& args, xlstm_exec where)
+      : a(args), c(args.config), exec(where), scratch(where.workspace), w(scratch, args) {}
+
+  xlstm_status run() {
+    xlstm_status status = gates();
+    if (status == XLSTM_OK) status = scan(false);
+    if (status == XLSTM_OK && c.T > 0) status = rows();
+    if (status == XLSTM_OK) status = scan(true);
+    if (status == XLSTM_OK && c.T > 0) status = output<Output::kDq>();
+    if (status == XLSTM_OK && c.T > 0) status = output<Output::kDk>();
+    if (status == XLSTM_OK && c.T > 0) status = output<Output::kDv>();
+    if (status == XLSTM_OK) status = gate_gradients();
+    return status;
+  }
+
+ private:
+  const xlstm_mlstm_bwd_args& a;
+  const xlstm_mlstm_config& c;
+  xlstm_exec exec;
+  Scratch scratch;
+  BwdLayout<T> w;
+
+  float query_scale() const { return 1 / std::sqrt(static_cast<float>(c.K)); }
+  bool has_state() const { return a.C0 != nullptr || (c.normalize && a.n0 != nullptr); }
+  bool has_state_grad() const { return a.dC != nullptr || (c.normalize && a.dn != nullptr); }
+  View dh() const { return view_of<T>(a.dh, a.dh_stride, c); }
+
+  xlstm_status gates() {
+    GateArgs g{};
+    g.config = c;
+    g.i = a.i;
+    g.f = a.f;
+    g.i_stride = a.i_stride;
+    g.f_stride = a.f_stride;
+    g.reset = a.reset;
+    g.m0 = static_cast<const float*>(a.m0);
+    g.gates = w.gates;
+    g.chunk = kChunk<T>;
+    return compute_gates(g, exec);
+  }
+
+  xlstm_status scan(bool backward) {
+    ScanArgs s{};
+    s.heads = c.B * c.H;
+    s.H = c.H;
+    s.T = c.T;
+    s.K = c.K;
+    s.V = c.V;
+    s.gamma = w.gates.gamma;
+    s.steps = w.gates.steps;
+    s.chunks = w.gates.chunks;
+    s.backward = backward;
+    s.with_vector = c.normalize;
+    if (!backward) {
+      s.x = view_of<T>(a.k, a.k_stride, c);
+      s.y = view_of<T>(a.v, a.v_stride, c);
+      s.scale = s.vector_scale = w.gates.alpha;
+      s.S_first = static_cast<const float*>(a.C0);
+      s.s_first = static_cast<const float*>(a.n0);
+      s.S_chunks = w.C;
+      s.s_chunks = w.n;
+      s.slots = s.chunks + 1;
+    } else {
+      s.x = view_of<T>(a.q, a.q_stride, c);
+      s.y = dh();
+      s.scale = w.q_scale;
+      s.vector_scale = w.q_vector_scale;
+      s.S_first = static_cast<const float*>(a.dC);
+      s.s_first = static_cast<const float*>(a.dn);
+      s.S_chunks = w.dC;
+      s.s_chunks = w.dn;
+      s.slots = s.chunks;
+      s.S_last = w.first_dC;
+      s.s_last = w.first_dn;
+      s.other_S = w.C;
+      s.other_s = w.n;
+      s.inner = w.inner;
+    }
+    return scan_states<T>(s, exec);
+  }
+
+  xlstm_status rows() {
+    RowArgs r{};
+    r.a = a;
+    r.gates = w.gates;
+    r.h = view_of<T>(a.h, a.h_stride, c);
+    r.dh = dh();
+    r.query_scale = query_scale();
+    r.inv_n = w.inv_n;
+    r.dl = w.dl;
+    r.q_scale = w.q_scale;
+    r.q_vector_scale = w.q_vector_scale;
+    r.dm = BwdLayout<T>::passes_m(c) ? w.dm : nullptr;
+    return launch(rows_kernel<T>, ceil_div(c.B * c.H * w.gates.steps, kRowThreads / 32),
+                  kRowThreads, 0, exec, r);
+  }
+
+  template <Output kOutput>
+  xlstm_status output() {
+    constexpr bool kKeys = kOutput != Output::kDv;  // whether it is as wide as keys
+    OutputArgs o{};
+    o.heads = c.B * c.H;
+    o.H = c.H;
+    o.T = c.T;
+    o.K = c.K;
+    o.V = c.V;
+    o.inner = kKeys ? c.V : c.K;
+    o.width = kKeys ? c.K : c.V;
+    const View q = view_of<T>(a.q, a.q_stride, c), k = view_of<T>(a.k, a.k_stride, c),
+               v = view_of<T>(a.v, a.v_stride, c);
+    o.x = kOutput == Output::kDq ? dh() : kOutput == Output::kDk ? v : k;
+    o.y = kOutput == Output::kDq ? v : kOutput == Output::kDk ? dh() : q;
+    o.z = kOutput == Output::kDq ? k : kOutput == Output::kDk ? q : dh();
+    o.out = kOutput == Output::kDq   ? view_of<T>(a.dq, a.dq_stride, c)
+            : kOutput == Output::kDk ? view_of<T>(a.dk, a.dk_stride, c)
+                                     : view_of<T>(a.dv, a.dv_stride, c);
+    o.gates = w.gates;
+    constexpr bool kForward = kOutput == Output::kDq;
+    o.S = kForward ? w.C : w.dC;
+    o.s = kForward ? w.n : w.dn;
+    o.slots = kForward ? w.gates.chunks + 1 : w.gates.chunks;
+    o.edge_state = kForward ? has_state() : has_state_grad();
+    o.normalize = c.normalize;
+    o.query_scale = query_scale();
+    o.inv_n = w.inv_n;
+    o.dl = w.dl;
+    o.q_scale = w.q_scale;
+    o.q_vector_scale = w.q_vector_scale;
+    o.factor = kForward ? q : k;
+    o.products = kForward ? w.q_dq : w.k_dk;
+    return compute_output<T, kOutput>(o, exec);
+  }
+
+  xlstm_status gate_gradients() {
+    GateGradArgs g{};
+    g.a = a;
+    g.gates = w.gates;
+    g.chunk = kChunk<T>;
+    g.q_dq = w.q_dq;
+    g.k_dk = w.k_dk;
+    g.inner = w.inner;
+    g.groups = output_groups<T>(c.K);
+    g.parts = scan_parts<T>(c.K, c.V);
+    g.fresh = !has_state() && (a.m0 == nullptr || c.input_gate == XLSTM_MLSTM_SIGMOID);
+    g.dm = BwdLayout<T>::passes_m(c) ? w.dm : nullptr;
+    g.first_dC = w.first_dC;
+    g.first_dn = w.first_dn;
+    xlstm_status status = XLSTM_OK;
+    if (g.dm != nullptr || a.dm0 != nullptr)
+      status = launch(initial_kernel, c.B * c.H, kRowThreads, 32 * sizeof(float), exec, g);
+    if (status == XLSTM_OK && c.T > 0)
+      status = launch(gate_grad_kernel, ceil_div(c.B * c.H * w.gates.chunks, kRowThreads / 32),
+                      kRowThreads, 0, exec, g);
+    return status;
+  }
+};
+
+int64_t workspace_of(const xlstm_mlstm_bwd_args* args) {
+  return Cuda::workspace(args, check_on_cuda<xlstm_mlstm_bwd_check>, [&](auto element) -> int64_t {
+    if (args->config.B * args->config.H == 0) return 0;
+    Scratch count(nullptr);
+    BwdLayout<typename decltype(element)::type> layout(count, *args);
+    return count.bytes();
+  });
+}
+
+template <class T>
+xlstm_status backward(const xlstm_mlstm_bwd_args& a, xlstm_exec exec) {
+  if (a.config.B * a.config.H == 0) return XLSTM_OK;
+  return Backward<T>(a, exec).run();
+}
+
+}  // namespace
+}  // namespace xlstm::kernels::mlstm
+
+using namespace xlstm::kernels;
+
+int64_t xlstm_mlstm_bwd_workspace_cuda(const xlstm_mlstm_bwd_args* args) {
+  return mlstm::workspace_of(args);
+}
+
+xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec exec) {
+  return Cuda::run(args, mlstm::check_on_cuda<xlstm_mlstm_bwd_check>, exec, mlstm::workspace_of,
+                   [&](auto element) {
+                     return mlstm::backward<typename decltype(element)::type>(*args, exec);
+                   });
+}
