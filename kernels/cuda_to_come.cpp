@@ -23,14 +23,9 @@
     return 0;                                                     \
   }
 // clang-format off
-XLSTM_ABSENT(mlstm_bwd)
-XLSTM_ABSENT(mlstm_fwd)
-XLSTM_ABSENT(mlstm_step)
 XLSTM_ABSENT(slstm_bwd)
 XLSTM_ABSENT(slstm_fwd)
 
-XLSTM_NO_WORKSPACE(mlstm_bwd)
-XLSTM_NO_WORKSPACE(mlstm_fwd)
 XLSTM_NO_WORKSPACE(slstm_bwd)
 XLSTM_NO_WORKSPACE(slstm_fwd)
 

@@ -37,7 +37,10 @@ inline int64_t size_of(xlstm_dtype dtype) {
   return dtype == XLSTM_F64 ? 8 : dtype == XLSTM_F32 ? 4 : 2;
 }
 inline const char* name_of(xlstm_dtype dtype) {
-  return dtype == XLSTM_F64 ? "f64" : dtype == XLSTM_F32 ? "f32" : dtype == XLSTM_BF16 ? "bf16" : "f16";
+  return dtype == XLSTM_F64    ? "f64"
+         : dtype == XLSTM_F32  ? "f32"
+         : dtype == XLSTM_BF16 ? "bf16"
+                               : "f16";
 }
 
 // The values as the element type holds them.

@@ -31,18 +31,30 @@ using Cuda = Backend<float, bf16, f16>;
 
 // ---- conversions ----
 
-__host__ __device__ inline float to_float(float x) { return x; }
-__host__ __device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
-__host__ __device__ inline float to_float(f16 x) { return __half2float(x); }
+__host__ __device__ inline float to_float(float x) {
+  return x;
+}
+__host__ __device__ inline float to_float(bf16 x) {
+  return __bfloat162float(x);
+}
+__host__ __device__ inline float to_float(f16 x) {
+  return __half2float(x);
+}
 
 template <class T>
 __host__ __device__ inline T from_float(float x);
 template <>
-__host__ __device__ inline float from_float<float>(float x) { return x; }
+__host__ __device__ inline float from_float<float>(float x) {
+  return x;
+}
 template <>
-__host__ __device__ inline bf16 from_float<bf16>(float x) { return __float2bfloat16_rn(x); }
+__host__ __device__ inline bf16 from_float<bf16>(float x) {
+  return __float2bfloat16_rn(x);
+}
 template <>
-__host__ __device__ inline f16 from_float<f16>(float x) { return __float2half_rn(x); }
+__host__ __device__ inline f16 from_float<f16>(float x) {
+  return __float2half_rn(x);
+}
 
 // A value of an array whose element type is known at run time only (weights beside activations).
 __device__ inline float load_as_float(const void* p, xlstm_dtype dtype, int64_t i) {
@@ -138,7 +150,9 @@ __device__ inline float sigmoid(float x) {
   return x >= 0 ? 1.0f / (1.0f + expf(-x)) : expf(x) / (1.0f + expf(x));
 }
 // log sigmoid(x) without cancellation or overflow.
-__device__ inline float log_sigmoid(float x) { return fminf(x, 0.0f) - log1pf(expf(-fabsf(x))); }
+__device__ inline float log_sigmoid(float x) {
+  return fminf(x, 0.0f) - log1pf(expf(-fabsf(x)));
+}
 
 // ---- launches ----
 
@@ -149,7 +163,9 @@ inline cudaStream_t stream_of(const xlstm_exec& exec) {
 inline xlstm_status launched() {
   return cudaGetLastError() == cudaSuccess ? XLSTM_OK : XLSTM_DEVICE_ERROR;
 }
-__host__ __device__ inline int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
+__host__ __device__ inline int64_t ceil_div(int64_t n, int64_t d) {
+  return (n + d - 1) / d;
+}
 
 // Blocks for n independent pieces handled in a grid-stride loop: enough to fill any card, a number
 // that depends on n alone, so that results never depend on the card.

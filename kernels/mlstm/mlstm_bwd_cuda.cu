@@ -132,7 +132,8 @@ __device__ bool is_reset(const GateGradArgs& g, int64_t b, int64_t t) {
   return g.a.reset != nullptr && t < c.T && g.a.reset[b * c.T + t] != 0;
 }
 
-// Whether the input gate, rather than what was before, decided m_t: u_t is above the maximum so far.
+// Whether the input gate, rather than what was before, decided m_t: u_t is above the maximum so
+// far.
 __device__ bool input_decides(const GateGradArgs& g, int64_t head, int64_t t, bool reset) {
   const int64_t at = head * g.gates.steps + t;
   const float2 u = g.gates.u[at];
@@ -455,8 +456,7 @@ int64_t xlstm_mlstm_bwd_workspace_cuda(const xlstm_mlstm_bwd_args* args) {
 }
 
 xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec exec) {
-  return Cuda::run(args, mlstm::check_on_cuda<xlstm_mlstm_bwd_check>, exec, mlstm::workspace_of,
-                   [&](auto element) {
-                     return mlstm::backward<typename decltype(element)::type>(*args, exec);
-                   });
+  return Cuda::run(
+      args, mlstm::check_on_cuda<xlstm_mlstm_bwd_check>, exec, mlstm::workspace_of,
+      [&](auto element) { return mlstm::backward<typename decltype(element)::type>(*args, exec); });
 }

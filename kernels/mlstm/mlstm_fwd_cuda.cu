@@ -86,11 +86,17 @@ xlstm_status forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
   if (c.B * c.H == 0) return XLSTM_OK;
   Scratch scratch(exec.workspace);
   const FwdLayout<T> layout(scratch, c);
-  GateArgs g{c,          a.i,          a.f,
-             a.i_stride, a.f_stride,   a.reset,
+  GateArgs g{c,
+             a.i,
+             a.f,
+             a.i_stride,
+             a.f_stride,
+             a.reset,
              static_cast<const float*>(a.m0),
-             layout.gates,             kChunk<T>,
-             static_cast<float*>(a.saved_m), static_cast<float*>(a.m)};
+             layout.gates,
+             kChunk<T>,
+             static_cast<float*>(a.saved_m),
+             static_cast<float*>(a.m)};
   xlstm_status status = compute_gates(g, exec);
   // A sequence of one chunk whose final state nobody wants needs no states.
   const bool wants_states = layout.gates.chunks > 1 || a.C0 != nullptr || a.n0 != nullptr ||
@@ -110,8 +116,7 @@ int64_t xlstm_mlstm_fwd_workspace_cuda(const xlstm_mlstm_fwd_args* args) {
 }
 
 xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec exec) {
-  return Cuda::run(args, mlstm::check_on_cuda<xlstm_mlstm_fwd_check>, exec, mlstm::workspace_of,
-                   [&](auto element) {
-                     return mlstm::forward<typename decltype(element)::type>(*args, exec);
-                   });
+  return Cuda::run(
+      args, mlstm::check_on_cuda<xlstm_mlstm_fwd_check>, exec, mlstm::workspace_of,
+      [&](auto element) { return mlstm::forward<typename decltype(element)::type>(*args, exec); });
 }

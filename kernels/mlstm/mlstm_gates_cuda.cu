@@ -17,8 +17,10 @@ __device__ Gates load_gates(const GateArgs& a, int64_t head, int64_t t) {
   if (t >= c.T) return {0, -INFINITY, false};
   const int64_t b = head / c.H, h = head % c.H;
   const float cap = static_cast<float>(c.soft_cap);
-  float i = load_as_float(a.i, c.gate_dtype, b * a.i_stride.b + t * a.i_stride.t + h * a.i_stride.h);
-  float f = load_as_float(a.f, c.gate_dtype, b * a.f_stride.b + t * a.f_stride.t + h * a.f_stride.h);
+  float i =
+      load_as_float(a.i, c.gate_dtype, b * a.i_stride.b + t * a.i_stride.t + h * a.i_stride.h);
+  float f =
+      load_as_float(a.f, c.gate_dtype, b * a.f_stride.b + t * a.f_stride.t + h * a.f_stride.h);
   if (cap > 0) {
     i = cap * tanhf(i / cap);
     f = cap * tanhf(f / cap);
@@ -149,8 +151,7 @@ __device__ void write_vectors(const GateArgs& a, int64_t head, int64_t chunk) {
     cut = cut || resets != 0;
   }
   const Tail tail = walk_tail(a, head, begin, [&](int64_t t, bool inside, double exponent) {
-    a.gates.alpha[row + t] =
-        inside && t < c.T ? expf(static_cast<float>(exponent - after)) : 0.0f;
+    a.gates.alpha[row + t] = inside && t < c.T ? expf(static_cast<float>(exponent - after)) : 0.0f;
   });
   if (lane == 0)
     a.gates.gamma[head * a.gates.chunks + chunk] =

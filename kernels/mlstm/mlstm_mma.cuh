@@ -63,7 +63,9 @@ __device__ inline void copy_16_async(void* to, const void* from, int valid) {
                "l"(__cvta_generic_to_global(from)), "r"(valid)
                : "memory");
 }
-__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ inline void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 // Waits until at most `pending` groups of this thread's copies are on their way.
 template <int kPending>
 __device__ inline void wait_copies() {

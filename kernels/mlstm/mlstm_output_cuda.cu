@@ -97,7 +97,9 @@ class ChunkOutput {
   float state_scale[2], vector_scale[2], inv_n[2], dl[2], l[2];
   int first[2];
 
-  __device__ static int64_t min64(int64_t x, int64_t y) { return x < y ? x : y; }
+  __device__ static int64_t min64(int64_t x, int64_t y) {
+    return x < y ? x : y;
+  }
 
   // ---- loads ----
 
@@ -151,11 +153,11 @@ class ChunkOutput {
       inner = number / n_wide;
       const int64_t col = col0 + number % n_wide * kTile;
       if constexpr (kSumsK) {
-        load_tile(to, S + inner * kTile * pitch + col, pitch, kTile, a.K - inner * kTile,
-                  a.V - col, true);
+        load_tile(to, S + inner * kTile * pitch + col, pitch, kTile, a.K - inner * kTile, a.V - col,
+                  true);
       } else {
-        load_tile(to, S + col * pitch + inner * kTile, pitch, kTile, a.K - col,
-                  a.V - inner * kTile, true);
+        load_tile(to, S + col * pitch + inner * kTile, pitch, kTile, a.K - col, a.V - inner * kTile,
+                  true);
       }
     } else {
       const int column = (number - n_state) / (n_inner + n_wide);
@@ -244,8 +246,7 @@ class ChunkOutput {
     for (int inner = 0; inner < n_inner; ++inner) {
       const T* x;
       const T* tile = take(inner, &x);
-      if (active)
-        multiply<true>(scores, x, m0, tile, 0, pieces(a.inner - kTile * inner), from, to);
+      if (active) multiply<true>(scores, x, m0, tile, 0, pieces(a.inner - kTile * inner), from, to);
     }
     if (active) weigh(scores, c0);
 #pragma unroll
@@ -352,8 +353,7 @@ class ChunkOutput {
             if (r < n_steps && col < a.width) sum += to_float(factor[col]) * acc[w][n][2 * j + e];
           }
       sum = row_sum(sum);
-      if (fragment_col() == 0)
-        a.products[(group * a.heads + head) * a.gates.steps + t0 + r] = sum;
+      if (fragment_col() == 0) a.products[(group * a.heads + head) * a.gates.steps + t0 + r] = sum;
     }
   }
 };
@@ -377,7 +377,7 @@ xlstm_status compute_output(OutputArgs args, xlstm_exec exec) {
                 args);
 }
 
-#define XLSTM_OUTPUTS(T)                                                     \
+#define XLSTM_OUTPUTS(T)                                                        \
   template xlstm_status compute_output<T, Output::kH>(OutputArgs, xlstm_exec);  \
   template xlstm_status compute_output<T, Output::kDq>(OutputArgs, xlstm_exec); \
   template xlstm_status compute_output<T, Output::kDk>(OutputArgs, xlstm_exec); \

@@ -76,7 +76,8 @@ class Scan {
       load_tile(stage.y[j], y + kTile * j, a.y.t, kTile, has_y ? a.T - t : 0,
                 a.V - col0 - kTile * j, a.y.packed);
     const int lane = threadIdx.x;
-    if (lane < 16) copy_16_async(stage.scale + 4 * lane, a.scale + head * a.steps + t + 4 * lane, 16);
+    if (lane < 16)
+      copy_16_async(stage.scale + 4 * lane, a.scale + head * a.steps + t + 4 * lane, 16);
     if (lane >= 16 && lane < 32)
       copy_16_async(stage.vector_scale + 4 * (lane - 16),
                     a.vector_scale + head * a.steps + t + 4 * (lane - 16), 16);

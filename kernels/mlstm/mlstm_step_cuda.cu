@@ -84,8 +84,7 @@ __global__ void __launch_bounds__(kStepThreads) step_kernel(StepArgs args) {
   if (group != 0 || !inside) return;
   for (int other = 1; other < groups; ++other)
 #pragma unroll
-    for (int j = 0; j < kColumns; ++j)
-      num[j] += sums[(other * args.lanes + lane) * kColumns + j];
+    for (int j = 0; j < kColumns; ++j) num[j] += sums[(other * args.lanes + lane) * kColumns + j];
   float scale = rsqrtf(static_cast<float>(c.K));
   if (c.normalize)
     scale /= denominator(scale * l, expf(floor_exponent(gates.m)), static_cast<float>(c.eps));

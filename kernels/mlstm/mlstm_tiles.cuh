@@ -25,14 +25,18 @@ template <class T>
 constexpr int kPitch = kTile + kPack<T>;
 // Elements of a tile of 64 rows.
 template <class T>
-constexpr int kTileSize = kTile * kPitch<T>;
+constexpr int kTileSize = kTile* kPitch<T>;
 
 // Sixteen rows of 64 columns of a result; element [n][e] of lane l is at row l / 4 + 8 (e / 2) and
 // column 8 n + 2 (l % 4) + e % 2.
 using Accumulator = float[8][4];
 
-__device__ inline int fragment_row() { return threadIdx.x % 32 / 4; }
-__device__ inline int fragment_col() { return threadIdx.x % 4 * 2; }
+__device__ inline int fragment_row() {
+  return threadIdx.x % 32 / 4;
+}
+__device__ inline int fragment_col() {
+  return threadIdx.x % 4 * 2;
+}
 
 __device__ inline void clear(Accumulator& acc) {
 #pragma unroll
