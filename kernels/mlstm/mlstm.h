@@ -14,6 +14,11 @@
  * [B,H,K], m [B,H] and the saved m_t, l_t [B,H,T] are contiguous and have the type of computation
  * (f64 for f64, else f32). reset [B,T] contiguous: 1 makes the state zero (and m = start_m) before
  * that step. Outputs depend on start_m through eps alone. CPU: f32 and f64, gates of the same type.
+ *
+ * CUDA: f32, bf16 and f16, gates of the same type or f32; states, m and l in f32. 16-bit products
+ * are made on tensor cores with f32 sums, f32 ones by FMA; gates, weights and normaliser in f32,
+ * sums of log gates in f64. The chunk length is the kernel's own: 128 steps, 64 for f32, on a fixed
+ * grid, so chunk_size and form change nothing. README.md says what a block owns.
  */
 #ifndef XLSTM_KERNELS_MLSTM_MLSTM_H_
 #define XLSTM_KERNELS_MLSTM_MLSTM_H_
@@ -67,6 +72,11 @@ typedef struct xlstm_mlstm_stride {
  * with L = T; recurrent 6 K V. Bytes: q, k, v, h once.
  * CPU: heads are spread over the threads, one workspace slot each. The query counts a slot for
  * every OpenMP thread, or one for little work; the call needs one and uses as many as it was given.
+ * CUDA: gates (a block per head), states (a block per head and 128 x 128 of C), outputs (a block
+ * per head, chunk and 128 columns of h): 3 launches. The workspace holds the state at every chunk
+ * start in the type of the data, B H T / 128 K V elements, and 32 bytes of gates a step and head.
+ * Bytes: q and k are read by every block of columns, v by every block of rows of C (mostly from
+ * L2), and the states are written and read once: 4 K V / 128 bytes a step and head in 16 bits.
  * Status: NULL_POINTER, BAD_SIZE, BAD_STRIDE, BAD_DTYPE, BAD_VALUE, WORKSPACE_TOO_SMALL. */
 typedef struct xlstm_mlstm_fwd_args {
   xlstm_mlstm_config config;
@@ -96,7 +106,9 @@ xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec e
  * saved_m, saved_l are those of the forward; h is read only for the exact gradient of the
  * normaliser, i.e. with normalize and without detach_normalizer; saved_m, saved_l with normalize.
  * Flops per step and head: 10 K V + (L + 1) (3 K + 2 V). 2 K V of them recompute the states at the
- * chunk starts, which stand in the workspace: (T / L + 2) (K V + K) numbers a slot. */
+ * chunk starts, which stand in the workspace: (T / L + 2) (K V + K) numbers a slot.
+ * CUDA: 8 launches, 9 where m has a gradient: gates, states, <h, dh>, gradients of the states, dq,
+ * dk, dv, gates. The workspace is that of the forward with two states a chunk. */
 typedef struct xlstm_mlstm_bwd_args {
   xlstm_mlstm_config config;
   const void *q, *k, *v, *i, *f;
@@ -122,7 +134,8 @@ xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec e
  * q, k [B,H,K], v, h [B,H,V], i, f [B,H]; the state C, n, m is read and overwritten (n may be null
  * without the normaliser, m with the sigmoid gate). config.T, chunk_size and form are not read, nor
  * the t of the strides. No workspace. Bound by reading and writing C: 2 K V numbers a head, 6 K V
- * flops. */
+ * flops. CUDA: a block of threads owns 32 to 128 columns of C of a head; a second launch writes n
+ * and m, which all blocks of a head read. */
 typedef struct xlstm_mlstm_step_args {
   xlstm_mlstm_config config;
   const void *q, *k, *v, *i, *f;

@@ -135,13 +135,15 @@ class ChunkOutput {
   }
 
   __device__ void load_x(T* to, int inner) const {
-    const T* from = static_cast<const T*>(a.x.head<T>(head, a.H)) + t0 * a.x.t + kTile * inner;
-    load_tile(to, from, a.x.t, kChunk<T>, n_steps, a.inner - kTile * inner, a.x.packed);
+    load_steps(to, a.x, kChunk<T>, 0, kTile * inner, a.inner);
   }
-  // Steps from `step` of the chunk, elements from `col`.
-  __device__ void load_steps(T* to, const View& from, int step, int64_t col, int64_t n_cols) const {
-    load_tile(to, static_cast<const T*>(from.head<T>(head, a.H)) + (t0 + step) * from.t + col,
-              from.t, kTile, n_steps - step, n_cols - col, from.packed);
+  // `rows` steps from `step` of the chunk, elements from `col`; no data are zeros.
+  __device__ void load_steps(T* to, const View& from, int rows, int step, int64_t col,
+                             int64_t n_cols) const {
+    const T* data =
+        from.data == nullptr ? nullptr : from.head<T>(head, a.H) + (t0 + step) * from.t + col;
+    load_tile(to, data, from.t, rows, data == nullptr ? 0 : n_steps - step, n_cols - col,
+              from.packed);
   }
 
   // Tiles in the order of use: of the state for each inner tile and column tile; then, for each 64
@@ -164,9 +166,9 @@ class ChunkOutput {
       const int which = (number - n_state) % (n_inner + n_wide);
       if (which < n_inner) {
         inner = which;
-        load_steps(to, a.y, kTile * column, kTile * inner, a.inner);
+        load_steps(to, a.y, kTile, kTile * column, kTile * inner, a.inner);
       } else {
-        load_steps(to, a.z, kTile * column, col0 + (which - n_inner) * kTile, a.width);
+        load_steps(to, a.z, kTile, kTile * column, col0 + (which - n_inner) * kTile, a.width);
       }
     }
     if (!a.resident && inner >= 0) load_x(X + number % kStages * kXSize, inner);

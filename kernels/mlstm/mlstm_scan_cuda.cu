@@ -45,11 +45,10 @@ class Scan {
       commit_copies();
       const int64_t tile = a.backward ? n - 1 - s : s;
       const int64_t chunk = tile * kTile / kChunk<T>;
-      if (!active) continue;
       const bool enters = a.backward ? s == 0 || (tile + 1) * kTile % kChunk<T> == 0
                                      : tile * kTile % kChunk<T> == 0;
       if (enters) enter(chunk);
-      add(stages[s % kStages]);
+      if (active) add(stages[s % kStages]);
     }
     if (active) finish();
   }

@@ -1,0 +1,643 @@
+// The mLSTM on CUDA against the CPU in float64, on inputs rounded to the type at hand.
+#include <array>
+#include <string>
+
+#include "tests/cuda_device.h"
+#include "tests/kernels/mlstm_case.h"
+
+namespace xlstm::mlstm_test {
+namespace {
+
+using test::DeviceArray;
+using test::has_cuda_device;
+using test::relative_error;
+
+constexpr std::array kTypes{XLSTM_F32, XLSTM_BF16, XLSTM_F16};
+
+struct Tolerance {
+  double forward, gradient, gate;
+};
+// Frobenius. A 16-bit product rounds the weighted scores and the states besides the result; the
+// gradients of gates are differences of sums of such products.
+Tolerance tolerance_of(xlstm_dtype dtype) {
+  return dtype == XLSTM_F32    ? Tolerance{1e-5, 2e-5, 5e-5}
+         : dtype == XLSTM_BF16 ? Tolerance{4e-3, 8e-3, 1e-2}
+                               : Tolerance{1e-3, 2e-3, 2.5e-3};
+}
+
+// The case with values that the types can hold.
+Case<double> rounded(Case<double> c, xlstm_dtype dtype, xlstm_dtype gate_dtype) {
+  for (auto* x : {&c.q, &c.k, &c.v, &c.dh}) *x = test::rounded(*x, dtype);
+  for (auto* x : {&c.i, &c.f}) *x = test::rounded(*x, gate_dtype);
+  for (auto* x : {&c.C0, &c.n0, &c.m0, &c.dC, &c.dn}) *x = test::rounded(*x, XLSTM_F32);
+  return c;
+}
+
+// A case on the device. Absent inputs stay null.
+struct OnDevice {
+  const Case<double>& c;
+  xlstm_mlstm_config config;
+  xlstm_dtype dtype, gate_dtype;
+  DeviceArray q, k, v, i, f, C0, n0, m0, dh, dC, dn, reset;
+  DeviceArray h, C, n, m, saved_m, saved_l;
+  DeviceArray dq, dk, dv, di, df, dC0, dn0, dm0;
+
+  OnDevice(const Case<double>& values, xlstm_dtype type, xlstm_dtype gate_type)
+      : c(values), config(values.config), dtype(type), gate_dtype(gate_type) {
+    config.dtype = dtype;
+    config.gate_dtype = gate_dtype;
+    const auto [B, T, H, K, V] = std::array{config.B, config.T, config.H, config.K, config.V};
+    for (auto [to, from] : {std::pair{&q, &c.q}, {&k, &c.k}, {&v, &c.v}, {&dh, &c.dh}})
+      *to = DeviceArray(*from, dtype);
+    i = DeviceArray(c.i, gate_dtype);
+    f = DeviceArray(c.f, gate_dtype);
+    for (auto [to, from] :
+         {std::pair{&C0, &c.C0}, {&n0, &c.n0}, {&m0, &c.m0}, {&dC, &c.dC}, {&dn, &c.dn}})
+      *to = DeviceArray(*from, XLSTM_F32);
+    reset = DeviceArray::of(c.reset);
+    h = DeviceArray(B * T * H * V, dtype);
+    for (auto [to, size] : {std::pair{&C, B * H * K * V},
+                            {&n, B * H * K},
+                            {&m, B * H},
+                            {&saved_m, B * H * T},
+                            {&saved_l, B * H * T},
+                            {&dC0, B * H * K * V},
+                            {&dn0, B * H * K},
+                            {&dm0, B * H}})
+      *to = DeviceArray(size, XLSTM_F32);
+    dq = DeviceArray(B * T * H * K, dtype);
+    dk = DeviceArray(B * T * H * K, dtype);
+    dv = DeviceArray(B * T * H * V, dtype);
+    di = DeviceArray(B * T * H, gate_dtype);
+    df = DeviceArray(B * T * H, gate_dtype);
+  }
+
+  static void* maybe(const DeviceArray& x) { return x.n_bytes() == 0 ? nullptr : x.get(); }
+
+  template <class Args>
+  void set_inputs(Args& a) const {
+    a.config = config;
+    a.q = q;
+    a.k = k;
+    a.v = v;
+    a.i = i;
+    a.f = f;
+    a.q_stride = a.k_stride = c.rows(config.K);
+    a.v_stride = a.h_stride = c.rows(config.V);
+    a.i_stride = a.f_stride = c.rows(1);
+    a.reset = static_cast<const uint8_t*>(maybe(reset));
+    a.C0 = maybe(C0);
+    a.n0 = maybe(n0);
+    a.m0 = maybe(m0);
+  }
+  xlstm_mlstm_fwd_args forward_args() const {
+    xlstm_mlstm_fwd_args a{};
+    set_inputs(a);
+    a.h = h;
+    a.C = C;
+    a.n = n;
+    a.m = m;
+    a.saved_m = saved_m;
+    a.saved_l = saved_l;
+    return a;
+  }
+  xlstm_mlstm_bwd_args backward_args() const {
+    xlstm_mlstm_bwd_args a{};
+    set_inputs(a);
+    a.h = h;
+    a.dh = maybe(dh);
+    a.dh_stride = c.rows(config.V);
+    a.saved_m = saved_m;
+    a.saved_l = saved_l;
+    a.dC = maybe(dC);
+    a.dn = maybe(dn);
+    a.dq = dq;
+    a.dk = dk;
+    a.dv = dv;
+    a.di = di;
+    a.df = df;
+    a.dq_stride = a.dk_stride = c.rows(config.K);
+    a.dv_stride = c.rows(config.V);
+    a.di_stride = a.df_stride = c.rows(1);
+    a.dC0 = dC0;
+    a.dn0 = dn0;
+    a.dm0 = dm0;
+    return a;
+  }
+};
+
+xlstm_status run(const xlstm_mlstm_fwd_args& a) {
+  const DeviceArray workspace = DeviceArray::bytes(xlstm_mlstm_fwd_workspace_cuda(&a));
+  return xlstm_mlstm_fwd_cuda(&a, {nullptr, workspace, workspace.n_bytes(), nullptr});
+}
+xlstm_status run(const xlstm_mlstm_bwd_args& a) {
+  const DeviceArray workspace = DeviceArray::bytes(xlstm_mlstm_bwd_workspace_cuda(&a));
+  return xlstm_mlstm_bwd_cuda(&a, {nullptr, workspace, workspace.n_bytes(), nullptr});
+}
+
+void check_close(const char* what, const DeviceArray& got, const Values<double>& want,
+                 double tolerance) {
+  INFO(what);
+  // A quantity that is zero in truth may be rounding noise of the size of one.
+  double size = 0;
+  for (const double x : want) size += x * x;
+  if (size == 0) {
+    for (const double x : got.values()) CHECK(std::abs(x) <= tolerance);
+    return;
+  }
+  CHECK(relative_error(got.values(), want) <= tolerance);
+}
+
+void check_forward(const OnDevice& d, const Outputs<double>& want, const Tolerance& t) {
+  check_close("h", d.h, want.h, t.forward);
+  check_close("C", d.C, want.C, t.forward);
+  check_close("m", d.m, want.m, 1e-5);
+  check_close("saved m", d.saved_m, want.saved_m, 1e-5);
+  if (!d.config.normalize) return;
+  check_close("n", d.n, want.n, t.forward);
+  check_close("saved l", d.saved_l, want.saved_l, t.forward);
+}
+
+double norm(const Values<double>& x, size_t from, size_t n) {
+  double sum = 0;
+  for (size_t j = from; j < std::min(x.size(), from + n); ++j) sum += x[j] * x[j];
+  return std::sqrt(sum);
+}
+
+// dm0 is <C0, dC0> + <n0, dn0>: sums of either sign, so its error is held against their size.
+void check_dm0(const OnDevice& d, const Grads<double>& want, double tolerance) {
+  const auto got = d.dm0.values();
+  const auto K = static_cast<size_t>(d.config.K), V = static_cast<size_t>(d.config.V);
+  for (size_t head = 0; head < got.size(); ++head) {
+    double size = std::abs(want.m0[head]) + 1e-5;
+    size += norm(d.c.C0, head * K * V, K * V) * norm(want.C0, head * K * V, K * V);
+    if (d.config.normalize) size += norm(d.c.n0, head * K, K) * norm(want.n0, head * K, K);
+    INFO("dm0 of head " << head);
+    CHECK(std::abs(got[head] - want.m0[head]) <= tolerance * size);
+  }
+}
+
+void check_backward(const OnDevice& d, const Grads<double>& want, const Tolerance& t) {
+  check_close("dq", d.dq, want.q, t.gradient);
+  check_close("dk", d.dk, want.k, t.gradient);
+  check_close("dv", d.dv, want.v, t.gradient);
+  check_close("di", d.di, want.i, t.gate);
+  check_close("df", d.df, want.f, t.gate);
+  check_close("dC0", d.dC0, want.C0, t.gradient);
+  // Made of <h, dh>, in which the error of h counts in full where h and dh are nearly orthogonal.
+  if (d.config.normalize) check_close("dn0", d.dn0, want.n0, t.gate);
+  check_dm0(d, want, t.gate);
+}
+
+void check_case(const std::string& name, const Case<double>& original, xlstm_dtype dtype,
+                xlstm_dtype gate_dtype = XLSTM_F32) {
+  INFO(name << ", " << test::name_of(dtype) << ", gates " << test::name_of(gate_dtype));
+  const Case<double> c = rounded(original, dtype, gate_dtype);
+  const Outputs<double> want = c.forward();
+  const OnDevice d(c, dtype, gate_dtype);
+  const Tolerance tolerance = tolerance_of(dtype);
+  REQUIRE(run(d.forward_args()) == XLSTM_OK);
+  check_forward(d, want, tolerance);
+  REQUIRE(run(d.backward_args()) == XLSTM_OK);
+  check_backward(d, c.backward(want), tolerance);
+}
+
+struct Named {
+  std::string name;
+  Case<double> c;
+};
+
+std::vector<Named> variants() {
+  const auto base = [](int64_t T) {
+    return Case<double>::random(2, T, 2, 24, 40).with_state().with_state_grads();
+  };
+  std::vector<Named> all{{"state", base(150)},
+                         {"from zero", Case<double>::random(1, 150, 3, 16, 32)},
+                         {"resets", base(300).with_resets(.02)},
+                         {"reset at every step", base(70).with_resets(1)},
+                         {"sigmoid gate", base(150).with_resets(.02).with_sigmoid_gate(true)},
+                         {"no normaliser", base(150).with_resets(.02).with_sigmoid_gate(false)}};
+  all.push_back({"reset before the first step", base(140)});
+  all.back().c.reset.assign(280, 0);
+  all.back().c.reset[0] = all.back().c.reset[140 + 64] = all.back().c.reset[140 + 128] = 1;
+  all.push_back({"soft cap", base(70)});
+  all.back().c.config.soft_cap = 1.5;
+  all.push_back({"detached", base(70)});
+  all.back().c.config.detach_normalizer = 1;
+  all.push_back({"gradient of the stabiliser", base(200).with_resets(.02)});
+  all.back().c.config.stabilizer_gradient = 1;
+  all.back().c.config.eps = 0.5;
+  all.push_back({"very low start", Case<double>::random(1, 140, 2, 16, 16).with_resets(.03)});
+  all.back().c.config.start_m = -1e30;
+  all.push_back({"no gradient of h", base(140)});
+  all.back().c.dh = {};
+  all.push_back({"only C0", base(70)});
+  all.back().c.n0 = all.back().c.m0 = all.back().c.dn = {};
+  all.push_back({"only m0 and dn", base(140)});
+  all.back().c.C0 = all.back().c.n0 = all.back().c.dC = {};
+  return all;
+}
+
+TEST_CASE("the mLSTM on CUDA is that of the CPU with every option") {
+  if (!has_cuda_device()) return;
+  for (const auto& [name, c] : variants())
+    for (const xlstm_dtype dtype : kTypes) check_case(name, c, dtype);
+  check_case("gates of the same type", variants()[0].c, XLSTM_BF16, XLSTM_BF16);
+  check_case("gates of the same type", variants()[2].c, XLSTM_F16, XLSTM_F16);
+}
+
+TEST_CASE("the mLSTM on CUDA is that of the CPU for every shape") {
+  if (!has_cuda_device()) return;
+  struct Shape {
+    int64_t B, T, H, K, V;
+  };
+  for (const Shape s : {Shape{1, 1, 1, 2, 1},
+                        {1, 2, 1, 3, 5},
+                        {2, 15, 2, 17, 1},
+                        {1, 64, 1, 64, 64},
+                        {1, 65, 2, 65, 63},
+                        {1, 127, 1, 8, 130},
+                        {2, 128, 1, 72, 64},
+                        {1, 129, 3, 32, 32},
+                        {1, 257, 1, 130, 200},
+                        {1, 200, 1, 300, 16}}) {
+    auto c = Case<double>::random(s.B, s.T, s.H, s.K, s.V).with_state().with_state_grads();
+    const std::string name =
+        "T " + std::to_string(s.T) + ", K " + std::to_string(s.K) + ", V " + std::to_string(s.V);
+    for (const xlstm_dtype dtype : kTypes) check_case(name, c, dtype);
+  }
+  // With K = 1 the normaliser cancels the query.
+  auto one = Case<double>::random(1, 1, 1, 1, 1).with_state().with_state_grads();
+  one.with_sigmoid_gate(false);
+  for (const xlstm_dtype dtype : kTypes) check_case("all of size 1", one, dtype);
+}
+
+TEST_CASE("wide heads and long sequences of the mLSTM on CUDA", "[.long]") {
+  if (!has_cuda_device()) return;
+  for (const xlstm_dtype dtype : kTypes) {
+    check_case("wide", Case<double>::random(1, 300, 1, 256, 512).with_state_grads(), dtype);
+    check_case("very wide", Case<double>::random(1, 150, 1, 1040, 700).with_state(), dtype);
+    check_case("long", Case<double>::random(1, 8192, 1, 64, 64).with_resets(.0005), dtype);
+  }
+}
+
+Case<float> in_float(const Case<double>& c) {
+  Case<float> f;
+  f.config = c.config;
+  f.config.dtype = f.config.gate_dtype = XLSTM_F32;
+  f.q = converted<float>(c.q);
+  f.k = converted<float>(c.k);
+  f.v = converted<float>(c.v);
+  f.i = converted<float>(c.i);
+  f.f = converted<float>(c.f);
+  return f;
+}
+
+TEST_CASE("extreme gates leave the mLSTM on CUDA finite") {
+  if (!has_cuda_device()) return;
+  for (const auto& [i, f] : {std::pair{15.0, 15.0},
+                             {-15.0, 15.0},
+                             {15.0, -15.0},
+                             {-100.0, -100.0},
+                             {300.0, 30.0},
+                             {-300.0, -300.0},
+                             {1e30, -1e30}}) {
+    auto c = Case<double>::random(1, 200, 1, 16, 16);
+    for (double& x : c.i) x = x * std::abs(i) / 20 + i;
+    for (double& x : c.f) x = x * std::abs(f) / 20 + f;
+    INFO("i about " << i << ", f about " << f);
+    const auto exact = rounded(c, XLSTM_F32, XLSTM_F32);
+    const OnDevice d(exact, XLSTM_F32, XLSTM_F32);
+    REQUIRE(run(d.forward_args()) == XLSTM_OK);
+    REQUIRE(run(d.backward_args()) == XLSTM_OK);
+    const auto want = exact.forward();
+    // Where sums of large terms of either sign nearly vanish no float32 kernel is exact.
+    const auto on_cpu = in_float(exact).forward();
+    if (std::abs(i) < 1e3) {
+      const double inherent = relative_error(converted<double>(on_cpu.h), want.h);
+      check_close("h", d.h, want.h, std::max(1e-5, 4 * inherent));
+    }
+    for (const DeviceArray* x : {&d.h, &d.C, &d.n, &d.m, &d.dq, &d.dk, &d.dv, &d.di, &d.df})
+      CHECK(all_finite(x->values()));
+  }
+}
+
+TEST_CASE("the mLSTM on CUDA gives the same bits every time") {
+  if (!has_cuda_device()) return;
+  const auto c = rounded(Case<double>::random(2, 200, 2, 72, 80).with_state().with_state_grads(),
+                         XLSTM_BF16, XLSTM_F32);
+  const OnDevice first(c, XLSTM_BF16, XLSTM_F32);
+  const auto bits = [](const OnDevice& d) {
+    std::vector<unsigned char> all;
+    for (const DeviceArray* x : {&d.h, &d.C, &d.n, &d.m, &d.saved_m, &d.saved_l, &d.dq, &d.dk,
+                                 &d.dv, &d.di, &d.df, &d.dC0, &d.dn0, &d.dm0}) {
+      const auto part = x->raw<unsigned char>();
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  };
+  REQUIRE(run(first.forward_args()) == XLSTM_OK);
+  REQUIRE(run(first.backward_args()) == XLSTM_OK);
+  const auto want = bits(first);
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const OnDevice again(c, XLSTM_BF16, XLSTM_F32);
+    REQUIRE(run(again.forward_args()) == XLSTM_OK);
+    REQUIRE(run(again.backward_args()) == XLSTM_OK);
+    REQUIRE(bits(again) == want);
+  }
+}
+
+TEST_CASE("heads on CUDA may be read from one interleaved projection") {
+  if (!has_cuda_device()) return;
+  const int64_t B = 2, T = 140, H = 2;
+  for (const auto [K, V, width] : {std::array<int64_t, 3>{16, 32, 64}, {5, 6, 16}, {24, 40, 91}}) {
+    for (const xlstm_dtype dtype : kTypes) {
+      INFO("K " << K << ", " << test::name_of(dtype));
+      const auto c = rounded(Case<double>::random(B, T, H, K, V), dtype, XLSTM_F32);
+      const OnDevice d(c, dtype, XLSTM_F32);
+      const xlstm_mlstm_stride packed{T * H * width, H * width, width};
+      const auto size = test::size_of(dtype);
+      Values<double> in(static_cast<size_t>(B * T * H * width));
+      for (int64_t r = 0; r < B * T * H; ++r) {
+        std::copy_n(c.q.begin() + r * K, K, in.begin() + r * width);
+        std::copy_n(c.k.begin() + r * K, K, in.begin() + r * width + K);
+        std::copy_n(c.v.begin() + r * V, V, in.begin() + r * width + 2 * K);
+      }
+      const DeviceArray x(in, dtype), y(static_cast<int64_t>(in.size()), dtype),
+          dx(static_cast<int64_t>(in.size()), dtype);
+      const auto part = [&](const DeviceArray& of, int64_t offset) {
+        return static_cast<void*>(static_cast<char*>(of.get()) + offset * size);
+      };
+      auto a = d.forward_args();
+      auto b = d.backward_args();
+      REQUIRE(run(a) == XLSTM_OK);
+      REQUIRE(run(b) == XLSTM_OK);
+      a.q = b.q = part(x, 0);
+      a.k = b.k = part(x, K);
+      a.v = b.v = part(x, 2 * K);
+      a.q_stride = a.k_stride = a.v_stride = a.h_stride = packed;
+      b.q_stride = b.k_stride = b.v_stride = b.h_stride = packed;
+      b.dq_stride = b.dk_stride = b.dv_stride = packed;
+      a.h = part(y, 2 * K);
+      b.h = a.h;
+      b.dq = part(dx, 0);
+      b.dk = part(dx, K);
+      b.dv = part(dx, 2 * K);
+      REQUIRE(run(a) == XLSTM_OK);
+      REQUIRE(run(b) == XLSTM_OK);
+      const auto compare = [&](const DeviceArray& wide, int64_t offset, int64_t n,
+                               const DeviceArray& dense) {
+        Values<double> got;
+        const auto all = wide.values();
+        for (int64_t r = 0; r < B * T * H; ++r)
+          got.insert(got.end(), all.begin() + r * width + offset,
+                     all.begin() + r * width + offset + n);
+        // Rows that are not aligned are summed in another order.
+        CHECK(relative_error(got, dense.values()) <= tolerance_of(dtype).forward / 4);
+        for (int64_t r = 0; r < B * T * H && 2 * K + V < width; ++r)  // nothing beside the rows
+          REQUIRE(std::isnan(all[static_cast<size_t>(r * width + 2 * K + V)]));
+      };
+      compare(y, 2 * K, V, d.h);
+      compare(dx, 0, K, d.dq);
+      compare(dx, K, K, d.dk);
+      compare(dx, 2 * K, V, d.dv);
+    }
+  }
+}
+
+TEST_CASE("the mLSTM on CUDA updates a state in place and carries it over an empty sequence") {
+  if (!has_cuda_device()) return;
+  const auto c = rounded(Case<double>::random(2, 70, 2, 24, 40).with_state().with_state_grads(),
+                         XLSTM_BF16, XLSTM_F32);
+  const OnDevice d(c, XLSTM_BF16, XLSTM_F32);
+  auto a = d.forward_args();
+  REQUIRE(run(a) == XLSTM_OK);
+  a.C = d.C0.get();
+  a.n = d.n0.get();
+  a.m = d.m0.get();
+  REQUIRE(run(a) == XLSTM_OK);
+  CHECK(same_bits(d.C0.values(), d.C.values()));
+  CHECK(same_bits(d.n0.values(), d.n.values()));
+  CHECK(same_bits(d.m0.values(), d.m.values()));
+
+  auto none = c.steps(0, 0);
+  none.C0 = c.C0;
+  none.n0 = c.n0;
+  none.m0 = c.m0;
+  none.dC = c.dC;
+  none.dn = c.dn;
+  const OnDevice empty(none, XLSTM_BF16, XLSTM_F32);
+  REQUIRE(run(empty.forward_args()) == XLSTM_OK);
+  CHECK(same_bits(empty.C.values(), c.C0));
+  CHECK(same_bits(empty.n.values(), c.n0));
+  CHECK(same_bits(empty.m.values(), c.m0));
+  REQUIRE(run(empty.backward_args()) == XLSTM_OK);
+  CHECK(same_bits(empty.dC0.values(), c.dC));
+  CHECK(same_bits(empty.dn0.values(), c.dn));
+}
+
+TEST_CASE("optional results of the mLSTM on CUDA may be left out") {
+  if (!has_cuda_device()) return;
+  const auto c = rounded(Case<double>::random(1, 150, 2, 24, 40), XLSTM_BF16, XLSTM_F32);
+  const OnDevice d(c, XLSTM_BF16, XLSTM_F32);
+  auto a = d.forward_args();
+  REQUIRE(run(a) == XLSTM_OK);
+  const auto h = d.h.values();
+  a.C = a.n = a.m = a.saved_m = a.saved_l = nullptr;
+  REQUIRE(run(a) == XLSTM_OK);
+  CHECK(same_bits(d.h.values(), h));
+  auto b = d.backward_args();
+  REQUIRE(run(b) == XLSTM_OK);
+  const auto dq = d.dq.values(), df = d.df.values(), dm0 = d.dm0.values();
+  b.dC0 = b.dn0 = nullptr;
+  REQUIRE(run(b) == XLSTM_OK);
+  CHECK(same_bits(d.dm0.values(), dm0));
+  b.dm0 = nullptr;
+  REQUIRE(run(b) == XLSTM_OK);
+  CHECK(same_bits(d.dq.values(), dq));
+  CHECK(same_bits(d.df.values(), df));
+}
+
+TEST_CASE("steps of the mLSTM on CUDA are those of the CPU") {
+  if (!has_cuda_device()) return;
+  struct Shape {
+    int64_t B, H, K, V;
+  };
+  for (const Shape s : {Shape{1, 1, 1, 1},
+                        {2, 3, 5, 7},
+                        {2, 2, 64, 64},
+                        {1, 2, 33, 132},
+                        {1, 1, 1500, 260},
+                        {3, 4, 128, 512}})
+    for (const int variant : {0, 1, 2})
+      for (const xlstm_dtype dtype : kTypes) {
+        INFO("K " << s.K << ", V " << s.V << ", variant " << variant << ", "
+                  << test::name_of(dtype));
+        constexpr int64_t kSteps = 5;
+        auto random = Case<double>::random(s.B, kSteps, s.H, s.K, s.V).with_state();
+        if (variant > 0) random.with_sigmoid_gate(variant == 1);
+        const auto c = rounded(random, dtype, XLSTM_F32);
+        const auto want = c.forward();
+        const OnDevice d(c, dtype, XLSTM_F32);
+        for (int64_t t = 0; t < kSteps; ++t) {
+          const auto at = [&](const DeviceArray& x, int64_t width, int64_t size) {
+            return static_cast<void*>(static_cast<char*>(x.get()) + t * s.H * width * size);
+          };
+          const int64_t size = test::size_of(dtype);
+          xlstm_mlstm_step_args a{};
+          a.config = d.config;
+          a.q = at(d.q, s.K, size);
+          a.k = at(d.k, s.K, size);
+          a.v = at(d.v, s.V, size);
+          a.i = at(d.i, 1, 4);
+          a.f = at(d.f, 1, 4);
+          a.q_stride = a.k_stride = c.rows(s.K);
+          a.v_stride = a.h_stride = c.rows(s.V);
+          a.i_stride = a.f_stride = c.rows(1);
+          a.h = at(d.h, s.V, size);
+          a.C = d.C0;
+          a.n = c.config.normalize ? d.n0.get() : nullptr;
+          a.m = variant == 0 ? d.m0.get() : nullptr;
+          REQUIRE(xlstm_mlstm_step_cuda(&a, {}) == XLSTM_OK);
+        }
+        check_close("h", d.h, want.h, tolerance_of(dtype).forward);
+        check_close("C", d.C0, want.C, 1e-5);
+        if (c.config.normalize) check_close("n", d.n0, want.n, 1e-5);
+        if (variant == 0) check_close("m", d.m0, want.m, 1e-5);
+      }
+}
+
+TEST_CASE("the mLSTM on CUDA refuses what it cannot do") {
+  if (!has_cuda_device()) return;
+  const auto c = rounded(Case<double>::random(1, 3, 1, 4, 4), XLSTM_BF16, XLSTM_F32);
+  const OnDevice d(c, XLSTM_BF16, XLSTM_F32);
+  auto a = d.forward_args();
+  CHECK(xlstm_mlstm_fwd_cuda(&a, {}) == XLSTM_WORKSPACE_TOO_SMALL);
+  a.config.gate_dtype = XLSTM_F16;
+  CHECK(run(a) == XLSTM_BAD_DTYPE);
+  CHECK(xlstm_mlstm_fwd_workspace_cuda(&a) == 0);
+  a = d.forward_args();
+  a.config.dtype = XLSTM_F64;
+  CHECK(run(a) == XLSTM_BAD_DTYPE);
+  a = d.forward_args();
+  a.config.variant = 1;
+  CHECK(run(a) == XLSTM_BAD_VALUE);
+  a = d.forward_args();
+  a.q = nullptr;
+  CHECK(run(a) == XLSTM_NULL_POINTER);
+  auto b = d.backward_args();
+  CHECK(xlstm_mlstm_bwd_cuda(&b, {}) == XLSTM_WORKSPACE_TOO_SMALL);
+  b.config.gate_dtype = XLSTM_F16;
+  CHECK(run(b) == XLSTM_BAD_DTYPE);
+  a = d.forward_args();
+  a.config.B = 0;
+  CHECK(xlstm_mlstm_fwd_cuda(&a, {}) == XLSTM_OK);
+  CHECK(std::isnan(d.h.values()[0]));
+}
+
+TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
+  if (!has_cuda_device()) return;
+  struct Shape {
+    int64_t B, T, H, K, V;
+  };
+  std::printf("%-24s %9s %9s %9s %9s   (bf16; useful flops, least bytes)\n", "B x T, H x K x V",
+              "fwd ms", "TFLOP/s", "GB/s", "bwd ms");
+  for (const Shape s : {Shape{32, 2048, 8, 256, 512},
+                        {32, 2048, 8, 128, 256},
+                        {32, 2048, 4, 128, 128},
+                        {32, 2048, 16, 64, 64},
+                        {64, 256, 4, 32, 32},
+                        {1, 65536, 8, 256, 512}}) {
+    Case<double> shape;  // values do not matter for the time, and would take long to draw
+    shape = Case<double>::random(1, 1, 1, 1, 1);
+    xlstm_mlstm_config config = shape.config;
+    config.B = s.B;
+    config.T = s.T;
+    config.H = s.H;
+    config.K = s.K;
+    config.V = s.V;
+    config.dtype = XLSTM_BF16;
+    config.gate_dtype = XLSTM_F32;
+    const int64_t n = s.B * s.T * s.H;
+    const auto zeros = [](int64_t count, int64_t size) {
+      DeviceArray x = DeviceArray::bytes(count * size);
+      test::check_cuda(cudaMemset(x.get(), 0, static_cast<size_t>(count * size)), "memset");
+      return x;
+    };
+    const DeviceArray q = zeros(n * s.K, 2), k = zeros(n * s.K, 2), v = zeros(n * s.V, 2),
+                      i = zeros(n, 4), f = zeros(n, 4), h = zeros(n * s.V, 2), m = zeros(n, 4),
+                      l = zeros(n, 4), dq = zeros(n * s.K, 2), dk = zeros(n * s.K, 2),
+                      dv = zeros(n * s.V, 2), di = zeros(n, 4), df = zeros(n, 4);
+    const auto rows = [&](int64_t width) {
+      return xlstm_mlstm_stride{s.T * s.H * width, s.H * width, width};
+    };
+    const auto set = [&](auto& a) {
+      a.config = config;
+      a.q = q;
+      a.k = k;
+      a.v = v;
+      a.i = i;
+      a.f = f;
+      a.h = h;
+      a.saved_m = m;
+      a.saved_l = l;
+      a.q_stride = a.k_stride = rows(s.K);
+      a.v_stride = a.h_stride = rows(s.V);
+      a.i_stride = a.f_stride = rows(1);
+    };
+    xlstm_mlstm_fwd_args a{};
+    set(a);
+    xlstm_mlstm_bwd_args b{};
+    set(b);
+    b.dh = v;
+    b.dq = dq;
+    b.dk = dk;
+    b.dv = dv;
+    b.di = di;
+    b.df = df;
+    b.dh_stride = b.dv_stride = rows(s.V);
+    b.dq_stride = b.dk_stride = rows(s.K);
+    b.di_stride = b.df_stride = rows(1);
+    const DeviceArray workspace = DeviceArray::bytes(
+        std::max(xlstm_mlstm_fwd_workspace_cuda(&a), xlstm_mlstm_bwd_workspace_cuda(&b)));
+    const xlstm_exec exec{nullptr, workspace, workspace.n_bytes(), nullptr};
+    const double forward =
+        test::median_ms([&] { REQUIRE(xlstm_mlstm_fwd_cuda(&a, exec) == XLSTM_OK); }, 10);
+    const double backward =
+        test::median_ms([&] { REQUIRE(xlstm_mlstm_bwd_cuda(&b, exec) == XLSTM_OK); }, 10);
+    const double steps = static_cast<double>(n), K = static_cast<double>(s.K),
+                 V = static_cast<double>(s.V);
+    const double flops = steps * (4 * K * V + 65 * (K + V)), bytes = steps * 4 * (K + V);
+    std::printf("%2ld x %5ld, %2ld x %3ld x %3ld    %9.3f %9.1f %9.0f %9.3f\n", long{s.B},
+                long{s.T}, long{s.H}, long{s.K}, long{s.V}, forward, flops / forward * 1e-9,
+                bytes / forward * 1e-6, backward);
+  }
+  for (const int64_t B : {1, 8, 64, 256}) {
+    const int64_t H = 8, K = 256, V = 512;
+    xlstm_mlstm_step_args a{};
+    a.config = Case<double>::random(1, 1, 1, 1, 1).config;
+    a.config.B = B;
+    a.config.H = H;
+    a.config.K = K;
+    a.config.V = V;
+    a.config.dtype = XLSTM_BF16;
+    a.config.gate_dtype = XLSTM_F32;
+    const DeviceArray state = DeviceArray::bytes(B * H * (K * V + K + 1) * 4),
+                      rows = DeviceArray::bytes(B * H * V * 2),
+                      gates = DeviceArray::bytes(B * H * 4);
+    float* C = static_cast<float*>(state.get());
+    a.q = a.k = a.v = a.h = rows;
+    a.i = a.f = gates;
+    a.C = C;
+    a.n = C + B * H * K * V;
+    a.m = C + B * H * (K * V + K);
+    a.q_stride = a.k_stride = a.v_stride = a.h_stride = {H * V, H * V, V};
+    a.i_stride = a.f_stride = {H, H, 1};
+    const double ms = test::median_ms([&] { REQUIRE(xlstm_mlstm_step_cuda(&a, {}) == XLSTM_OK); });
+    std::printf("step, B %3ld, 8 x 256 x 512: %.4f ms, %.0f GB/s\n", long{B}, ms,
+                static_cast<double>(B * H * K * V * 8) / ms * 1e-6);
+  }
+}
+
+}  // namespace
+}  // namespace xlstm::mlstm_test
