@@ -14,10 +14,14 @@
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
 
-#define XLSTM_ABSENT(op) \
-  xlstm_status xlstm_##op##_cuda(const xlstm_##op##_args*, xlstm_exec) { return XLSTM_NOT_COMPILED; }
-#define XLSTM_NO_WORKSPACE(op) \
-  int64_t xlstm_##op##_workspace_cuda(const xlstm_##op##_args*) { return 0; }
+#define XLSTM_ABSENT(op)                                                 \
+  xlstm_status xlstm_##op##_cuda(const xlstm_##op##_args*, xlstm_exec) { \
+    return XLSTM_NOT_COMPILED;                                           \
+  }
+#define XLSTM_NO_WORKSPACE(op)                                    \
+  int64_t xlstm_##op##_workspace_cuda(const xlstm_##op##_args*) { \
+    return 0;                                                     \
+  }
 // clang-format off
 XLSTM_ABSENT(activation_bwd)
 XLSTM_ABSENT(activation_fwd)

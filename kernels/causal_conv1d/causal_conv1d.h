@@ -11,10 +11,10 @@
  * `weight_dtype`, the same or float32 beside bfloat16 and float16. On the CPU XLSTM_F32 or
  * XLSTM_F64, and sums in that type; on CUDA float32, bfloat16, float16, and sums in float32.
  * Strides are in elements; channels are dense. Outputs must not overlap each other or any input.
- * Any B, T, C >= 0, KS >= 1. The backward computes the pre-activation again instead of reading a stored one.
- * Status: a negative size, KS < 1 or an overflowing product: XLSTM_BAD_SIZE; an output whose rows
- * overlap: XLSTM_BAD_STRIDE; a null required pointer of an array with elements: XLSTM_NULL_POINTER;
- * a flag other than 0 or 1: XLSTM_BAD_VALUE.
+ * Any B, T, C >= 0, KS >= 1. The backward computes the pre-activation again instead of reading a
+ * stored one. Status: a negative size, KS < 1 or an overflowing product: XLSTM_BAD_SIZE; an output
+ * whose rows overlap: XLSTM_BAD_STRIDE; a null required pointer of an array with elements:
+ * XLSTM_NULL_POINTER; a flag other than 0 or 1: XLSTM_BAD_VALUE.
  *
  * Forward: 2 B T C KS FLOP, reads x and writes y once. On the CPU a task owns a block of steps of
  * one row and a block of channels, over which the loops are vectorised; the sums over the batch and
