@@ -3,15 +3,17 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET ?= cpu
 
-.PHONY: all setup build demo test cuda asan tsan fuzz check bench install clean help
+.PHONY: all setup build demo test cuda cuda-all gpu-tests asan tsan fuzz check bench install clean help
 
 all: build
 
 help:
 	@echo "make demo    build, train a small xLSTM on the bundled stories, and let it tell one"
 	@echo "make test    build and run every test"
-	@echo "make build   only build (PRESET=cpu|cuda|asan|tsan)"
-	@echo "make cuda    build with the CUDA backend"
+	@echo "make build   only build (PRESET=cpu|cuda|cuda-all|asan|tsan)"
+	@echo "make cuda    build everything with the CUDA backend, for the GPUs here or else for Hopper; needs no GPU"
+	@echo "make cuda-all   the same for every GPU since compute capability 8.0"
+	@echo "make gpu-tests  pack the tests into build/gpu-pack, to run on a machine with a GPU"
 	@echo "make asan    run the tests under the address and undefined-behaviour sanitizers"
 	@echo "make fuzz    fuzz the file readers for FUZZ_SECONDS each (needs clang)"
 	@echo "make check   formatting, layering and self-contained headers"
@@ -30,8 +32,11 @@ demo: setup
 test: build
 	@ctest --preset $(PRESET) -j 1
 
-cuda:
-	@$(MAKE) --no-print-directory build PRESET=cuda
+cuda cuda-all:
+	@$(MAKE) --no-print-directory build PRESET=$@
+
+gpu-tests: setup
+	@JOBS=$(JOBS) bash tests/gpu/pack.sh build/gpu-pack
 
 asan tsan: setup
 	@bash cmake/build.sh $@ $(JOBS)

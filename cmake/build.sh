@@ -11,5 +11,5 @@ mkdir -p "build/$preset"
 cmake --preset "$preset" >"$log" 2>&1 || { cat "$log" >&2; exit 2; }
 cmake --build --preset "$preset" -j "$jobs" --target "$target"
 case "$preset" in
-  cpu | cuda) ln -sfn "$preset/tools/xlstm" build/xlstm ;;
+  cpu | cuda | cuda-all) ln -sfn "$preset/tools/xlstm" build/xlstm ;;
 esac

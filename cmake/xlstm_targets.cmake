@@ -1,7 +1,7 @@
 # One way to make a library, so that flags, include directories and install rules are the same everywhere.
 function(xlstm_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
-  add_library(xlstm_${name} STATIC ${ARG_SOURCES})
+  add_library(xlstm_${name} ${ARG_SOURCES}) # static unless BUILD_SHARED_LIBS
   add_library(xlstm::${name} ALIAS xlstm_${name})
   set_target_properties(xlstm_${name} PROPERTIES EXPORT_NAME ${name})
   target_include_directories(
@@ -23,7 +23,9 @@ function(xlstm_set_flags target)
             # Errors in errno and floating-point traps are not used; contraction to FMA is wanted. Nothing here
             # changes the meaning of NaN and infinity, which the finite checks rely on.
             $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno;-fno-trapping-math;-ffp-contract=fast>
-            $<$<AND:$<COMPILE_LANGUAGE:CXX,C>,$<BOOL:${XLSTM_WERROR}>>:-Werror>)
+            $<$<AND:$<COMPILE_LANGUAGE:CXX,C>,$<BOOL:${XLSTM_WERROR}>>:-Werror>
+            $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+            $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${XLSTM_WERROR}>>:-Werror=all-warnings;-Xcompiler=-Werror>)
   if(XLSTM_SANITIZE)
     # Under the address sanitizer GCC 12 takes std::regex for uninitialised (GCC bug 105562).
     target_compile_options(

@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "data/byte_alphabet.h"
 #include "tests/catch.h"
+#include "tests/test_data.h"
 
 namespace xlstm::data {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 using Catch::Matchers::Contains;
 
 std::string golden(const char* name) {
-  return real_file_system().read_file(std::string(XLSTM_SOURCE_DIR) + "/tests/data/golden/" + name);
+  return real_file_system().read_file(testing::data_path(std::string("tests/data/golden/") + name));
 }
 
 Json golden_tokenizer() {

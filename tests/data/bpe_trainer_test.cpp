@@ -5,12 +5,13 @@
 
 #include "core/error.h"
 #include "tests/catch.h"
+#include "tests/test_data.h"
 
 namespace xlstm::data {
 namespace {
 
 std::string golden(const char* name) {
-  return real_file_system().read_file(std::string(XLSTM_SOURCE_DIR) + "/tests/data/golden/" + name);
+  return real_file_system().read_file(testing::data_path(std::string("tests/data/golden/") + name));
 }
 
 TEST_CASE("the trained tokenizer is the file that Hugging Face's trainer writes") {

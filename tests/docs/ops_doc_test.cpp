@@ -6,6 +6,7 @@
 #include "core/file_system.h"
 #include "core/op_info.h"
 #include "tests/catch.h"
+#include "tests/test_data.h"
 
 namespace xlstm {
 namespace {
@@ -45,7 +46,7 @@ std::string ops_page() {
 }
 
 TEST_CASE("docs/ops.md is what the op table says") {
-  const std::string path = std::string(XLSTM_SOURCE_DIR) + "/docs/ops.md";
+  const std::string path = testing::data_path("docs/ops.md");
   FileSystem& files = real_file_system();
   if (std::getenv("XLSTM_UPDATE_DOCS") != nullptr) files.write_file(path, ops_page());
   INFO("to write it anew: XLSTM_UPDATE_DOCS=1 build/cpu/tests/test_docs_ops_doc");

@@ -8,6 +8,7 @@
 #include "data/utf8.h"
 #include "tests/catch.h"
 #include "tests/core/temporary_dir.h"
+#include "tests/test_data.h"
 #include "tools/train/config_io.h"
 #include "tools/train/generation.h"
 #include "tools/train/saved_model.h"
@@ -22,7 +23,7 @@ using Overrides = std::vector<std::pair<std::string, std::string>>;
 RunConfig demo_config(const TemporaryDir& dir, Overrides overrides) {
   overrides.emplace_back("trainer.default_root_dir", dir.path());
   overrides.emplace_back("trainer.limit_val_batches", "-1");
-  return load_run_config({std::string(XLSTM_SOURCE_DIR) + "/tools/configs/demo.yaml"}, overrides);
+  return load_run_config({testing::data_path("tools/configs/demo.yaml")}, overrides);
 }
 
 TrainingData data_of(const RunConfig& config) {

@@ -7,6 +7,7 @@
 #include "layers/official_names.h"
 #include "tests/catch.h"
 #include "tests/layers/small_models.h"
+#include "tests/test_data.h"
 
 namespace xlstm::layers {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 using testing::relative_error;
 
 NamedTensors read_pack(const std::string& name) {
-  return SafetensorsFile::open(std::string(XLSTM_SOURCE_DIR) + "/tests/golden/" + name).load_all();
+  return SafetensorsFile::open(xlstm::testing::data_path("tests/golden/" + name)).load_all();
 }
 
 Tensor find(const NamedTensors& pack, const std::string& name) {

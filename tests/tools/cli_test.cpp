@@ -12,6 +12,7 @@
 #include "data/stories/stories.h"
 #include "tests/catch.h"
 #include "tests/layers/small_models.h"
+#include "tests/test_data.h"
 #include "tests/tools/run_command.h"
 
 namespace xlstm {
@@ -455,7 +456,7 @@ TEST_CASE("validate agrees with the official packs in logits, loss and every gra
     Place place;
     place.write("m.yaml", config);
     const std::string pack =
-        std::string(XLSTM_SOURCE_DIR) + "/tests/golden/" + name + ".safetensors";
+        testing::data_path(std::string("tests/golden/") + name + ".safetensors");
     const Arguments command = {
         "validate", "--config",     "m.yaml",        "--ckpt_path", pack,           "--tokens",
         pack,       "--logits_out", "o.safetensors", "--grads_out", "g.safetensors"};

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "tests/catch.h"
 #include "tests/core/temporary_dir.h"
+#include "tests/test_data.h"
 #include "tools/train/config_io.h"
 #include "tools/train/config_table.h"
 #include "tools/train/yaml.h"
@@ -294,7 +295,7 @@ TEST_CASE("every key has a rule and every rule a key") {
 }
 
 TEST_CASE("docs/configuration.md is up to date") {
-  const std::string path = std::string(XLSTM_SOURCE_DIR) + "/docs/configuration.md";
+  const std::string path = testing::data_path("docs/configuration.md");
   if (std::getenv("XLSTM_UPDATE_DOCS") != nullptr)
     real_file_system().write_file(path, configuration_page());
   CHECK(real_file_system().read_file(path) == configuration_page());

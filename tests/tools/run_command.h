@@ -12,6 +12,7 @@
 
 #include "core/file_system.h"
 #include "tests/core/temporary_dir.h"
+#include "tests/test_data.h"
 
 namespace xlstm::testing {
 
@@ -26,7 +27,8 @@ class Command {
   // `file_limit` > 0: no file may become larger, as on a full disk.
   Command(std::vector<std::string> arguments, const std::string& dir, int64_t file_limit = 0)
       : dir_(dir) {
-    arguments.insert(arguments.begin(), XLSTM_BINARY);
+    const std::string program = command_path();
+    arguments.insert(arguments.begin(), program);
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -41,7 +43,7 @@ class Command {
       const rlimit limit = {static_cast<rlim_t>(file_limit), static_cast<rlim_t>(file_limit)};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
-    ::execv(XLSTM_BINARY, argv.data());
+    ::execv(program.c_str(), argv.data());
     ::_exit(127);
   }
 
