@@ -61,7 +61,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   const Tensor dh_init = make(k.want_h, state), dc_init = make(k.want_c, state),
                dn_init = make(k.want_n, state), dm_init = make(k.want_m, state);
   xlstm_slstm_bwd_args a{};
-  a.dtype = k.dtype;
+  a.dtype = a.weight_dtype = k.dtype;
   a.B = k.s.B, a.T = k.s.T, a.H = k.s.H, a.D = k.s.D;
   a.R = R.raw();
   a.h_init = raw_or_null(h_init);
@@ -122,7 +122,7 @@ SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const S
         DType::u8, wx.device());
 
   xlstm_slstm_fwd_args a{};
-  a.dtype = dtype;
+  a.dtype = a.weight_dtype = dtype;
   a.B = s.B, a.T = s.T, a.H = s.H, a.D = s.D;
   a.wx = x.raw();
   a.wx_stride_b = x.stride(0), a.wx_stride_t = x.stride(1);

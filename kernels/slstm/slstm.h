@@ -8,16 +8,32 @@
  *   c_t   = f' c_{t-1} + i' z;   n_t = f' n_{t-1} + i';   h_t = o c_t / n_t
  * (Beck et al., "xLSTM: Extended Long Short-Term Memory", 2024, with the forget gate sigmoid.)
  *
- * Every sum, gate and state is in the element type of the call: XLSTM_F32 or XLSTM_F64 on the CPU.
+ * Types: `dtype` is that of wx, h, dh and dwx: XLSTM_F32 or XLSTM_F64 on the CPU; XLSTM_F32,
+ * XLSTM_BF16 or XLSTM_F16 on CUDA. `weight_dtype` is that of R, bias and their gradients: dtype, or
+ * XLSTM_F32 beside the two short types. Every state and its gradient is XLSTM_F32, or XLSTM_F64
+ * where dtype is, and so is every gate and sum. With a short dtype the product takes R, h_{t-1} and
+ * (backward) dg rounded to it; nothing else is rounded inside the recurrence.
  * Strides are in elements; the last dimension, of D units, is dense. Outputs must not overlap each
  * other or any input. Any B, T, H, D >= 0.
  * Limits and their status: a negative size, or one whose product overflows: XLSTM_BAD_SIZE; an
  * output whose rows overlap by its strides: XLSTM_BAD_STRIDE; a null required pointer of an array
- * with elements: XLSTM_NULL_POINTER; a negative or NaN clip: XLSTM_BAD_VALUE.
+ * with elements: XLSTM_NULL_POINTER; a negative or NaN clip: XLSTM_BAD_VALUE; a weight_dtype that
+ * does not go with dtype: XLSTM_BAD_DTYPE.
  *
  * Cost of the forward: 8 B T H D^2 FLOP; of the backward 16 B T H D^2 with dR. On the CPU a task
  * owns one head and a tile of batch rows over all of time: R stays in its cache and no task waits
  * for another.
+ *
+ * On CUDA (README.md) one of three kernels runs, chosen by dtype, D and the card:
+ *  - small heads (short dtype, D <= 128): a block owns a head and 8 rows of the batch over all of
+ *    time, a warp 16 units of it; R lies in registers and h goes through shared memory;
+ *  - spread heads (larger D, and float32): several blocks own the units of a head between them, R
+ *    lies in their registers (float32: shared memory), and they exchange h (backward: dg) through
+ *    the L2 cache. A cooperative launch guarantees that all of them are resident;
+ *  - step by step: one launch per step, where neither fits.
+ * dR and dbias follow in one product over all rows and a sum of its parts in a fixed order.
+ * Launches: 2 to 3 forward, 2 to 5 backward, T more step by step. Memory traffic per row, step and
+ * unit with s bytes per element: forward 5 s and 24 to save; backward 24 + 5 s, and 5 s for dR.
  */
 #ifndef XLSTM_KERNELS_SLSTM_SLSTM_H_
 #define XLSTM_KERNELS_SLSTM_SLSTM_H_
@@ -29,7 +45,7 @@ extern "C" {
 #endif
 
 typedef struct xlstm_slstm_fwd_args {
-  xlstm_dtype dtype;
+  xlstm_dtype dtype, weight_dtype;
   int64_t B, T, H, D;
   const void* wx; /* [B, T, 4, H, D] by these strides */
   int64_t wx_stride_b, wx_stride_t, wx_stride_g, wx_stride_h;
@@ -44,14 +60,16 @@ typedef struct xlstm_slstm_fwd_args {
   int64_t h_stride_b, h_stride_t, h_stride_h;
   /* Final states [B, H, D] contiguous; each may be null: not wanted. */
   void *h_final, *c_final, *n_final, *m_final;
-  /* What the backward reads, xlstm_slstm_saved_bytes_cpu bytes, or null: no backward will follow.
-   * Layout [H, T, B, 7, D'], the seven being c_t, n_t, i', f', z, o, sigmoid(-g_f); D' is D rounded
-   * up to whole SIMD registers, and the units beyond D hold finite numbers of no meaning. */
+  /* What the backward of the same backend reads, xlstm_slstm_saved_bytes_<backend> bytes and 16-byte
+   * aligned, or null: no backward will follow. CPU: [H, T, B, 7, D'], the seven being c_t, n_t, i',
+   * f', z, o, sigmoid(-g_f); D' is D rounded up to whole SIMD registers. CUDA: [H, T, B, 6, D'] of
+   * float32 with D' a multiple of 4; i' and f' share one number (slstm_cuda.cuh). Units beyond D
+   * hold numbers of no meaning. */
   void* saved;
 } xlstm_slstm_fwd_args;
 
 typedef struct xlstm_slstm_bwd_args {
-  xlstm_dtype dtype;
+  xlstm_dtype dtype, weight_dtype;
   int64_t B, T, H, D;
   /* As in the forward; h is its output. */
   const void* R;

@@ -24,10 +24,16 @@ bool bad_clip(double clip) {
   return !(clip >= 0);
 }
 
+bool bad_weights(xlstm_dtype dtype, xlstm_dtype weight_dtype) {
+  const bool is_short = dtype == XLSTM_BF16 || dtype == XLSTM_F16;
+  return weight_dtype != dtype && !(is_short && weight_dtype == XLSTM_F32);
+}
+
 }  // namespace
 
 xlstm_status xlstm_slstm_fwd_check(const xlstm_slstm_fwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_weights(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if (bad_sizes({a->B, a->T, a->H, a->D}) || bad_sizes({a->H, a->D, a->D}) ||
       bad_sizes({a->B, a->H, a->D, a->D}))
     return XLSTM_BAD_SIZE;
@@ -42,6 +48,7 @@ xlstm_status xlstm_slstm_fwd_check(const xlstm_slstm_fwd_args* a) {
 
 xlstm_status xlstm_slstm_bwd_check(const xlstm_slstm_bwd_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
+  if (bad_weights(a->dtype, a->weight_dtype)) return XLSTM_BAD_DTYPE;
   if (bad_sizes({a->B, a->T, a->H, a->D}) || bad_sizes({a->H, a->D, a->D}) ||
       bad_sizes({a->B, a->H, a->D, a->D}))
     return XLSTM_BAD_SIZE;

@@ -60,7 +60,7 @@ void cell_row(const T* saved, int64_t W, const T* c_before, const T* n_before, T
     s.o = saved[kSavedO * W + j];
     s.one_minus_sig_f = saved[kSavedS * W + j];
     const SlstmStepGrad<T> g =
-        slstm_cell_backward(s, c_before[j], n_before[j], dh[j], dc[j], dn[j]);
+        slstm_cell_backward<T, SlstmVecMath>(s, c_before[j], n_before[j], dh[j], dc[j], dn[j]);
     dg[j] = g.i;
     dg[W + j] = g.f;
     dg[2 * W + j] = g.z;

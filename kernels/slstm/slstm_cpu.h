@@ -38,6 +38,10 @@ struct SlstmVecMath {
     return a < 0.5f ? small : big;
   }
   static double tanh(double x) { return std::tanh(x); }
+  template <class T>
+  static T divide(T a, T b) {
+    return a / b;
+  }
 };
 
 // The order in which one step of one unit is saved (slstm.h).

@@ -371,7 +371,7 @@ TEST_CASE("bad arguments of the C interface give the status that says why") {
   float memory[256] = {};
   alignas(64) char scratch[16384];
   xlstm_slstm_fwd_args f{};
-  f.dtype = XLSTM_F32;
+  f.dtype = f.weight_dtype = XLSTM_F32;
   f.B = 1, f.T = 1, f.H = 1, f.D = 2;
   f.wx = memory, f.R = memory + 64, f.h = memory + 128;
   xlstm_exec exec{};
@@ -396,6 +396,7 @@ TEST_CASE("bad arguments of the C interface give the status that says why") {
   CHECK(forward_with([](F& a) { a.forward_clip = -1; }) == XLSTM_BAD_VALUE);
   CHECK(forward_with([](F& a) { a.forward_clip = NAN; }) == XLSTM_BAD_VALUE);
   CHECK(forward_with([](F& a) { a.dtype = XLSTM_BF16; }) == XLSTM_BAD_DTYPE);
+  CHECK(forward_with([](F& a) { a.weight_dtype = XLSTM_F64; }) == XLSTM_BAD_DTYPE);
   xlstm_exec small = exec;
   --small.workspace_bytes;
   CHECK(xlstm_slstm_fwd_cpu(&f, small) == XLSTM_WORKSPACE_TOO_SMALL);
@@ -407,7 +408,7 @@ TEST_CASE("bad arguments of the C interface give the status that says why") {
   f.saved = saved;
   REQUIRE(xlstm_slstm_fwd_cpu(&f, exec) == XLSTM_OK);
   xlstm_slstm_bwd_args b{};
-  b.dtype = XLSTM_F32;
+  b.dtype = b.weight_dtype = XLSTM_F32;
   b.B = 1, b.T = 1, b.H = 1, b.D = 2;
   b.R = f.R, b.h = f.h, b.saved = saved, b.dh = memory;
   b.dwx = memory + 192;
