@@ -60,12 +60,16 @@ __device__ inline float slstm_clamp(float x, float clip) {
   const float y = x > clip ? clip : x;
   return y < -clip ? -clip : y;
 }
-__host__ __device__ inline float slstm_clip_of(double clip) { return clip > 0 ? static_cast<float>(clip) : INFINITY; }
+__host__ __device__ inline float slstm_clip_of(double clip) {
+  return clip > 0 ? static_cast<float>(clip) : INFINITY;
+}
 
 // Saved for the backward, [H, T, B, 6, D'] of float: c, n, q, z, o, sigmoid(-g_f) of every unit.
 // One of i' and f' is 1. q is f' if f' < 1, else i' with its sign bit set.
 constexpr int kSlstmSaved = 6;
-__host__ __device__ inline int64_t slstm_saved_width(int64_t D) { return (D + 3) / 4 * 4; }
+__host__ __device__ inline int64_t slstm_saved_width(int64_t D) {
+  return (D + 3) / 4 * 4;
+}
 __host__ __device__ inline int64_t slstm_saved_at(int64_t B, int64_t T, int64_t D, int64_t h,
                                                   int64_t t, int64_t b) {
   return ((h * T + t) * B + b) * kSlstmSaved * slstm_saved_width(D);
@@ -77,8 +81,8 @@ __device__ inline void slstm_step_pair(SlstmPair& s, const float (&g)[4][2], flo
                                        float (&x)[kSlstmSaved][2]) {
 #pragma unroll
   for (int e = 0; e < 2; ++e) {
-    const SlstmStep<float> next = slstm_cell_forward<float, Math>(
-        g[0][e], g[1][e], g[2][e], g[3][e], s.c[e], s.n[e], s.m[e]);
+    const SlstmStep<float> next =
+        slstm_cell_forward<float, Math>(g[0][e], g[1][e], g[2][e], g[3][e], s.c[e], s.n[e], s.m[e]);
     x[0][e] = s.c[e] = next.c;
     x[1][e] = s.n[e] = next.n;
     s.m[e] = next.m;
@@ -90,8 +94,7 @@ __device__ inline void slstm_step_pair(SlstmPair& s, const float (&g)[4][2], flo
   }
 }
 // `to`: the first unit's place in the row's first array; an even unit, so both fit.
-__device__ inline void slstm_save_pair(float* to, int64_t width,
-                                       const float (&x)[kSlstmSaved][2]) {
+__device__ inline void slstm_save_pair(float* to, int64_t width, const float (&x)[kSlstmSaved][2]) {
 #pragma unroll
   for (int i = 0; i < kSlstmSaved; ++i)
     *reinterpret_cast<float2*>(to + i * width) = make_float2(x[i][0], x[i][1]);
@@ -168,7 +171,9 @@ __device__ inline void slstm_copy_16(void* shared, const void* global) {
                "l"(global)
                : "memory");
 }
-__device__ inline void slstm_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ inline void slstm_copy_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 // Until at most N groups of this thread are under way.
 template <int N>
 __device__ inline void slstm_copy_wait() {
@@ -178,10 +183,10 @@ __device__ inline void slstm_copy_wait() {
 // ---- R as fragments ----
 //
 // The tensor cores' left operand, 16 x 16 elements of R_h (transposed forward) as one uint4 per
-// lane, laid out [H, groups of 16 units, K / 16, tiles, 32 lanes]. Forward: 4 tiles, 2 u + p holding
-// the gates 2 p (rows 0-7) and 2 p + 1 (rows 8-15) of the units 2 r + u of the group; K = units of
-// h, so that a lane's sums are all four gates of two neighbouring units. Backward: 1 tile, row r of
-// unit 2 r, row 8 + r of unit 2 r + 1; K = 4 gates of `gate_width` elements of dg each.
+// lane, laid out [H, groups of 16 units, K / 16, tiles, 32 lanes]. Forward: 4 tiles, 2 u + p
+// holding the gates 2 p (rows 0-7) and 2 p + 1 (rows 8-15) of the units 2 r + u of the group; K =
+// units of h, so that a lane's sums are all four gates of two neighbouring units. Backward: 1 tile,
+// row r of unit 2 r, row 8 + r of unit 2 r + 1; K = 4 gates of `gate_width` elements of dg each.
 // Everything beyond D is zero.
 struct SlstmFragments {
   int64_t groups, k_tiles, gate_width;  // gate_width only backward
@@ -195,12 +200,14 @@ xlstm_status slstm_pack_fragments(const void* R, xlstm_dtype weight_dtype, xlstm
 
 // ---- the kernels; all arguments have been checked, B, H, D > 0 ----
 
-constexpr int64_t slstm_round(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+constexpr int64_t slstm_round(int64_t n, int64_t to) {
+  return (n + to - 1) / to * to;
+}
 
 // Sizes in bytes are multiples of 256. `dwx`: where the backward leaves the gradients of the gates:
 // the caller's, or workspace with the strides in the args.
 bool slstm_small_fits(xlstm_dtype dtype, int64_t D);
-int64_t slstm_small_workspace(int64_t H, int64_t D);
+int64_t slstm_small_workspace(int64_t H, int64_t D);  // both directions
 xlstm_status slstm_small_fwd(const xlstm_slstm_fwd_args& a, void* workspace, cudaStream_t stream);
 xlstm_status slstm_small_bwd(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream);
 

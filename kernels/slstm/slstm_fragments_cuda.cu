@@ -33,9 +33,9 @@ __global__ void pack_fragments(Weights R, int64_t H, SlstmFragments shape, uint4
       float pair[2];
       for (int e = 0; e < 2; ++e) {
         const int64_t column = k + i / 2 * 8 + e;
-        pair[e] = kBackward ? R.at(h, unit + i % 2, column / shape.gate_width,
-                                   column % shape.gate_width)
-                            : R.at(h, column, tile % 2 * 2 + i % 2, unit + tile / 2);
+        pair[e] = kBackward
+                      ? R.at(h, unit + i % 2, column / shape.gate_width, column % shape.gate_width)
+                      : R.at(h, column, tile % 2 * 2 + i % 2, unit + tile / 2);
       }
       registers[i] = slstm_pack<T>(pair[0], pair[1]);
     }

@@ -58,8 +58,8 @@ struct Backward {
   }
 
   __device__ void load_dh(int64_t t) const {
-    const T* from = static_cast<const T*>(a.dh) + b0 * a.dh_stride_b + t * a.dh_stride_t +
-                    head * a.dh_stride_h;
+    const T* from =
+        static_cast<const T*>(a.dh) + b0 * a.dh_stride_b + t * a.dh_stride_t + head * a.dh_stride_h;
     T* slot = dh_slot(t);
     const int width = dh_packed ? kPack<T> : 1;
     for (int x = threadIdx.x * width; x < kRows * W; x += kThreads * width) {
@@ -78,8 +78,8 @@ struct Backward {
   __device__ void store_dwx(int64_t t) const {
     if (a.dwx == nullptr) return;
     const T* from = half(t);
-    T* to = static_cast<T*>(a.dwx) + b0 * a.dwx_stride_b + t * a.dwx_stride_t +
-            head * a.dwx_stride_h;
+    T* to =
+        static_cast<T*>(a.dwx) + b0 * a.dwx_stride_b + t * a.dwx_stride_t + head * a.dwx_stride_h;
     const int width = dwx_packed ? kPack<T> : 1;
     for (int x = threadIdx.x * width; x < kRows * 4 * W; x += kThreads * width) {
       const int unit = x % W, gate = x / W % 4, row = x / (4 * W);
@@ -149,8 +149,7 @@ struct Backward {
       if (t < a.T - 1) recurrent_part(t, R, stop, dh);
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
-        if (mine_too[e])
-          cells(t, row + e, unit, both, fresh[e], clip, dh[e], dc[e], dn[e]);
+        if (mine_too[e]) cells(t, row + e, unit, both, fresh[e], clip, dh[e], dc[e], dn[e]);
         stop[e] = fresh[e];
         if (fresh[e]) dc[e][0] = dc[e][1] = dn[e][0] = dn[e][1] = 0;
         fresh[e] = starts_document(t - 1, row + e);
@@ -206,8 +205,8 @@ struct Backward {
     }
     float2 above = make_float2(0, 0);
     if (a.dh != nullptr)
-      above = slstm_unpack<T>(
-          *reinterpret_cast<const uint32_t*>(dh_slot(t) + row * kDhPitch + unit));
+      above =
+          slstm_unpack<T>(*reinterpret_cast<const uint32_t*>(dh_slot(t) + row * kDhPitch + unit));
     float dg[4][2];
 #pragma unroll
     for (int u = 0; u < 2; ++u) {
@@ -215,8 +214,8 @@ struct Backward {
 #pragma unroll
       for (int i = 0; i < kSlstmSaved; ++i) saved[i] = x[i][u];
       const float whole = slstm_clamp(dh[u], clip) + (u == 0 ? above.x : above.y);
-      const SlstmStepGrad<float> g = slstm_step_back<SlstmFastMath>(
-          saved, before[0][u], before[1][u], whole, dc[u], dn[u]);
+      const SlstmStepGrad<float> g =
+          slstm_step_back<SlstmFastMath>(saved, before[0][u], before[1][u], whole, dc[u], dn[u]);
       dg[0][u] = g.i;
       dg[1][u] = g.f;
       dg[2][u] = g.z;
@@ -246,8 +245,8 @@ struct Backward {
 
 template <class T, int W>
 __global__ __launch_bounds__(2 * W, 1) void small_backward(const xlstm_slstm_bwd_args a,
-                                                        const uint4* fragments, bool dh_packed,
-                                                        bool dwx_packed) {
+                                                           const uint4* fragments, bool dh_packed,
+                                                           bool dwx_packed) {
   extern __shared__ uint4 memory[];
   T* dg_rows = reinterpret_cast<T*>(memory);
   const int64_t head = blockIdx.x % a.H, b0 = blockIdx.x / a.H * kRows;
@@ -257,8 +256,7 @@ __global__ __launch_bounds__(2 * W, 1) void small_backward(const xlstm_slstm_bwd
                  head,
                  b0,
                  dg_rows,
-                 reinterpret_cast<unsigned char*>(dg_rows +
-                                                  2 * kRows * Backward<T, W>::kGatePitch)}
+                 reinterpret_cast<unsigned char*>(dg_rows + 2 * kRows * Backward<T, W>::kGatePitch)}
       .run(fragments);
 }
 
@@ -280,8 +278,8 @@ xlstm_status launch(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t
                            kBytes) != cudaSuccess)
     return XLSTM_DEVICE_ERROR;
   const unsigned blocks = static_cast<unsigned>(ceil_div(a.B, kRows) * a.H);
-  small_backward<T, W><<<blocks, 2 * W, kBytes, stream>>>(
-      a, static_cast<const uint4*>(workspace), dh_packed, dwx_packed);
+  small_backward<T, W><<<blocks, 2 * W, kBytes, stream>>>(a, static_cast<const uint4*>(workspace),
+                                                          dh_packed, dwx_packed);
   return launched();
 }
 

@@ -26,9 +26,7 @@ struct Forward {
 
   __device__ int64_t rows() const { return a.B - b0 < kRows ? a.B - b0 : kRows; }
   __device__ T* half(int64_t t) const { return h_rows + (t & 1) * kRows * kPitch; }
-  __device__ const T* wx_slot(int64_t t) const {
-    return wx_ring + t % kSlots * (kRows * kWxPitch);
-  }
+  __device__ const T* wx_slot(int64_t t) const { return wx_ring + t % kSlots * (kRows * kWxPitch); }
 
   // Starts the copy of wx_t; one group of copies per call.
   __device__ void load_wx(int64_t t) const {
@@ -56,8 +54,7 @@ struct Forward {
   // h of step t, which lies in the half that step t + 1 reads.
   __device__ void store_h(int64_t t) const {
     const T* from = half(t + 1);
-    T* to =
-        static_cast<T*>(a.h) + b0 * a.h_stride_b + t * a.h_stride_t + head * a.h_stride_h;
+    T* to = static_cast<T*>(a.h) + b0 * a.h_stride_b + t * a.h_stride_t + head * a.h_stride_h;
     const int width = h_packed ? kPack<T> : 1;
     for (int x = threadIdx.x * width; x < kRows * W; x += kThreads * width) {
       const int unit = x % W, row = x / W;
@@ -110,8 +107,7 @@ struct Forward {
 #pragma unroll
       for (int u = 0; u < 2; ++u)
         if (a.bias != nullptr && unit + u < a.D)
-          bias[gate][u] =
-              load_as_float(a.bias, a.weight_dtype, (head * 4 + gate) * a.D + unit + u);
+          bias[gate][u] = load_as_float(a.bias, a.weight_dtype, (head * 4 + gate) * a.D + unit + u);
 
     // Units beyond D stay zero in both halves.
     for (int x = threadIdx.x; x < 2 * kRows * kPitch; x += kThreads) h_rows[x] = from_float<T>(0);
@@ -144,8 +140,8 @@ struct Forward {
         float g[4][2];
 #pragma unroll
         for (int gate = 0; gate < 4; ++gate) {
-          const float2 x = slstm_unpack<T>(
-              *reinterpret_cast<const uint32_t*>(wx + e * kWxPitch + gate * W));
+          const float2 x =
+              slstm_unpack<T>(*reinterpret_cast<const uint32_t*>(wx + e * kWxPitch + gate * W));
           const int at = gate % 2 * 2 + e;
           g[gate][0] = x.x + bias[gate][0] + (fresh[e] ? 0.0f : sums[gate / 2][at]);
           g[gate][1] = x.y + bias[gate][1] + (fresh[e] ? 0.0f : sums[2 + gate / 2][at]);
@@ -188,13 +184,13 @@ struct Forward {
 
 template <class T, int W>
 __global__ __launch_bounds__(2 * W, 1) void small_forward(const xlstm_slstm_fwd_args a,
-                                                       const uint4* fragments, bool wx_packed,
-                                                       bool h_packed) {
+                                                          const uint4* fragments, bool wx_packed,
+                                                          bool h_packed) {
   extern __shared__ uint4 memory[];
   T* h_rows = reinterpret_cast<T*>(memory);
   const int64_t head = blockIdx.x % a.H, b0 = blockIdx.x / a.H * kRows;
-  Forward<T, W>{a,  wx_packed, h_packed, head,
-                b0, h_rows,    h_rows + 2 * kRows * Forward<T, W>::kPitch}
+  Forward<T, W>{
+      a, wx_packed, h_packed, head, b0, h_rows, h_rows + 2 * kRows * Forward<T, W>::kPitch}
       .run(fragments);
 }
 

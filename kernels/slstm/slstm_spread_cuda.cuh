@@ -170,8 +170,7 @@ struct SpreadColumns {
         for (int i = 0; i < 4; ++i) r[i] = R[(k + i) * M + m];
 #pragma unroll
         for (int x = 0; x < 8; ++x) {
-          const float4 v =
-              *reinterpret_cast<const float4*>(vector + (row0 + x) * pitch + k);
+          const float4 v = *reinterpret_cast<const float4*>(vector + (row0 + x) * pitch + k);
           sums[x] = fmaf(v.x, r[0], sums[x]);
           sums[x] = fmaf(v.y, r[1], sums[x]);
           sums[x] = fmaf(v.z, r[2], sums[x]);

@@ -42,8 +42,8 @@ __global__ __launch_bounds__(kThreads) void forward_step(const xlstm_slstm_fwd_a
         h[r] = b0 + r < a.B ? rounded<T>(s.h[((b0 + r) * a.H + head) * a.D + k]) : 0.0f;
 #pragma unroll
       for (int gate = 0; gate < 4; ++gate) {
-        const float R = rounded<T>(
-            load_as_float(a.R, a.weight_dtype, ((head * a.D + k) * 4 + gate) * a.D + j));
+        const float R =
+            rounded<T>(load_as_float(a.R, a.weight_dtype, ((head * a.D + k) * 4 + gate) * a.D + j));
 #pragma unroll
         for (int r = 0; r < kRows; ++r) sums[gate][r] = fmaf(h[r], R, sums[gate][r]);
       }
@@ -109,13 +109,13 @@ __device__ void recurrent_sums(const xlstm_slstm_bwd_args& a, int64_t head, int6
   for (int r = 0; r < kRows; ++r) sums[r] = 0;
   for (int gate = 0; gate < 4; ++gate)
     for (int64_t j = threadIdx.x % 32; j < a.D; j += 32) {
-      const float R = rounded<T>(
-          load_as_float(a.R, a.weight_dtype, ((head * a.D + k) * 4 + gate) * a.D + j));
+      const float R =
+          rounded<T>(load_as_float(a.R, a.weight_dtype, ((head * a.D + k) * 4 + gate) * a.D + j));
 #pragma unroll
       for (int r = 0; r < kRows; ++r)
         if (b0 + r < a.B)
-          sums[r] = fmaf(R, to_float(dg[(b0 + r) * a.dwx_stride_b + gate * a.dwx_stride_g + j]),
-                         sums[r]);
+          sums[r] =
+              fmaf(R, to_float(dg[(b0 + r) * a.dwx_stride_b + gate * a.dwx_stride_g + j]), sums[r]);
     }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) sums[r] = warp_sum(sums[r]);
@@ -162,8 +162,8 @@ __global__ __launch_bounds__(kThreads) void backward_step(const xlstm_slstm_bwd_
     }
     dh = slstm_clamp(dh, clip);
     if (a.dh != nullptr)
-      dh += to_float(static_cast<const T*>(a.dh)[b * a.dh_stride_b + t * a.dh_stride_t +
-                                                 head * a.dh_stride_h + j]);
+      dh += to_float(static_cast<const T*>(
+          a.dh)[b * a.dh_stride_b + t * a.dh_stride_t + head * a.dh_stride_h + j]);
     const bool fresh = is_marked(a.reset, b * a.T + t);
     const int64_t width = slstm_saved_width(a.D);
     const float* all = static_cast<const float*>(a.saved) + j;

@@ -82,8 +82,7 @@ struct Sums {
 #pragma unroll
       for (int n = 0; n < 4; ++n)
 #pragma unroll
-        for (int c = 0; c < 4; ++c)
-          put(m0 + m * 16 + c / 2 * 8, n0 + n * 8 + c % 2, x[m][n][c]);
+        for (int c = 0; c < 4; ++c) put(m0 + m * 16 + c / 2 * 8, n0 + n * 8 + c % 2, x[m][n][c]);
   }
 };
 
@@ -241,10 +240,9 @@ template <class T>
 xlstm_status run(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream) {
   const Plan plan(a);
   float* dR_parts = a.dR != nullptr ? static_cast<float*>(workspace) : nullptr;
-  float* dbias_parts =
-      a.dbias == nullptr
-          ? nullptr
-          : static_cast<float*>(workspace) + (a.dR != nullptr ? plan.dR_bytes(a) / 4 : 0);
+  float* dbias_parts = a.dbias == nullptr ? nullptr
+                                          : static_cast<float*>(workspace) +
+                                                (a.dR != nullptr ? plan.dR_bytes(a) / 4 : 0);
   const bool whole = a.D % kPack<T> == 0;
   const bool h_packed = whole && is_packed<T>(a.h, a.h_stride_b) &&
                         is_packed<T>(a.h, a.h_stride_t) && is_packed<T>(a.h, a.h_stride_h);
@@ -256,8 +254,8 @@ xlstm_status run(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t st
                   static_cast<unsigned>(plan.parts));
   weight_grad_parts<T>
       <<<grid, kThreads, 0, stream>>>(a, plan, dR_parts, dbias_parts, h_packed, dwx_packed);
-  weight_grad_sum<T><<<grid_for(a.H * 4 * a.D * a.D, 256), 256, 0, stream>>>(a, plan.parts, dR_parts,
-                                                                            dbias_parts);
+  weight_grad_sum<T><<<grid_for(a.H * 4 * a.D * a.D, 256), 256, 0, stream>>>(a, plan.parts,
+                                                                             dR_parts, dbias_parts);
   return launched();
 }
 
