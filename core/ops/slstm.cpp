@@ -56,10 +56,13 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   const auto make = [&](bool wanted, const Shape& shape) {
     return wanted ? Tensor::empty(shape, h.dtype(), h.device()) : Tensor{};
   };
+  const auto make_state = [&](bool wanted) {
+    return wanted ? Tensor::empty(state, wide_type(h.dtype()), h.device()) : Tensor{};
+  };
   const Tensor dwx = make(k.want_wx, {k.s.B, k.s.T, 4, k.s.H, k.s.D});
   const Tensor dR = make(k.want_R, R.shape()), dbias = make(k.want_bias, {k.s.H, 4, k.s.D});
-  const Tensor dh_init = make(k.want_h, state), dc_init = make(k.want_c, state),
-               dn_init = make(k.want_n, state), dm_init = make(k.want_m, state);
+  const Tensor dh_init = make_state(k.want_h), dc_init = make_state(k.want_c),
+               dn_init = make_state(k.want_n), dm_init = make_state(k.want_m);
   xlstm_slstm_bwd_args a{};
   a.dtype = a.weight_dtype = k.dtype;
   a.B = k.s.B, a.T = k.s.T, a.H = k.s.H, a.D = k.s.D;

@@ -76,7 +76,7 @@ struct Forward {
   // sums[2 u + p] of unit u, as the fragments have it: gates 2 p and 2 p + 1 of two rows.
   __device__ void product(const T* h, const uint4 (&R)[kTiles][4], float (&sums)[4][4]) const {
     const int lane = threadIdx.x % 32;
-    const T* row = h + lane % 8 * kPitch + lane / 8 * 8;
+    const T* row = h + lane % 8 * kPitch + lane / 8 % (kTiles > 1 ? 4 : 2) * 8;
 #pragma unroll
     for (int k = 0; k < kTiles; k += 2) {
       uint32_t b[4];

@@ -12,7 +12,8 @@ struct Shape {
   static constexpr int kM = U;
   static constexpr int kTilesM = kShort ? U / 16 : 1;
   static constexpr int kParts = kShort ? kSpreadWarps : kSpreadThreads / kM;
-  static constexpr int kMostRows = kShort ? 16 : 8;
+  // As many as registers allow.
+  static constexpr int kMostRows = kShort && U < 64 ? 16 : 8;
   // Cells are handled in pairs of neighbouring units, this many pairs per thread.
   static constexpr int kPairs =
       kMostRows * U / 2 > kSpreadThreads ? kMostRows* U / 2 / kSpreadThreads : 1;

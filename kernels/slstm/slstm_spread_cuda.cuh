@@ -73,29 +73,42 @@ __device__ inline void spread_send_pair(uint64_t* row, int64_t at, float x, floa
 }
 
 // Waits for the rows of one step and lays them into shared memory. All threads take part; no
-// barrier. A wait of many seconds means that the device is broken, and ends the kernel.
+// barrier. A thread asks for kBatch pairs of words at once, and again for those that have not come:
+// asking for one after the other would cost a trip to the L2 cache each. A wait of many seconds
+// means that the device is broken, and ends the kernel.
 template <class T>
 __device__ inline void spread_gather(const uint64_t* words, int64_t n_words, int n_rows,
                                      uint32_t tag, T* to, int64_t pitch) {
-  constexpr int kBatch = 4, kMostPolls = 1 << 24;
+  constexpr int kBatch = 8, kMostPolls = 1 << 24;
   const int per_row = static_cast<int>(n_words) / 2, all = n_rows * per_row;
   for (int first = threadIdx.x; first < all; first += kBatch * kSpreadThreads) {
     uint64_t got[kBatch][2];
+    // Nothing is waited for beyond the end.
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) got[i][0] = got[i][1] = static_cast<uint64_t>(tag) << 32;
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       const int x = first + i * kSpreadThreads;
       if (x < all) spread_receive(words + int64_t{x} * 2, got[i]);
     }
+    for (int polls = 0;; ++polls) {
+      bool late[kBatch], any_late = false;
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        late[i] = static_cast<uint32_t>(got[i][0] >> 32) != tag ||
+                  static_cast<uint32_t>(got[i][1] >> 32) != tag;
+        any_late |= late[i];
+      }
+      if (!any_late) break;
+      if (polls == kMostPolls) __trap();
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i)
+        if (late[i]) spread_receive(words + int64_t{first + i * kSpreadThreads} * 2, got[i]);
+    }
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       const int x = first + i * kSpreadThreads;
       if (x >= all) break;
-      for (int polls = 0; static_cast<uint32_t>(got[i][0] >> 32) != tag ||
-                          static_cast<uint32_t>(got[i][1] >> 32) != tag;
-           ++polls) {
-        if (polls == kMostPolls) __trap();
-        spread_receive(words + int64_t{x} * 2, got[i]);
-      }
       const int row = x / per_row, at = x % per_row * 2 * kSpreadWord<T>;
       *reinterpret_cast<uint2*>(to + row * pitch + at) =
           make_uint2(static_cast<uint32_t>(got[i][0]), static_cast<uint32_t>(got[i][1]));

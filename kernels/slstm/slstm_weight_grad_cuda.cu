@@ -116,16 +116,16 @@ struct Sums<float> {
 };
 
 template <class T>
-__global__ __launch_bounds__(kThreads) void weight_grad_parts(const xlstm_slstm_bwd_args a,
-                                                              const Plan plan, float* dR_parts,
-                                                              float* dbias_parts, bool h_packed,
-                                                              bool dwx_packed) {
+__global__ __launch_bounds__(kThreads, sizeof(T) == 2 ? 2 : 1) void weight_grad_parts(
+    const xlstm_slstm_bwd_args a, const Plan plan, float* dR_parts, float* dbias_parts,
+    bool h_packed, bool dwx_packed) {
   constexpr int kStep = kPack<T>;
   constexpr int kA = kK * kM / kStep / kThreads, kB = kK * kN / kStep / kThreads;
   __shared__ __align__(16) T A[kK][kM + kStep];
   __shared__ __align__(16) T B[kK][kN + kStep];
-  const int64_t head = blockIdx.y % a.H, m0 = blockIdx.y / a.H * kM, n0 = int64_t{blockIdx.x} * kN;
-  const int64_t part = blockIdx.z, all = a.B * plan.t_blocks;
+  const int64_t tile = blockIdx.x / plan.n_tiles, n0 = blockIdx.x % plan.n_tiles * kN;
+  const int64_t head = tile % a.H, m0 = tile / a.H * kM;
+  const int64_t part = blockIdx.y, all = a.B * plan.t_blocks;
   int64_t at = part * plan.blocks_per_part;
   const int64_t end = at + plan.blocks_per_part < all ? at + plan.blocks_per_part : all;
   const T* h = static_cast<const T*>(a.h) + head * a.h_stride_h + m0;
@@ -250,7 +250,7 @@ xlstm_status run(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t st
       whole && is_packed<T>(a.dwx, a.dwx_stride_b) && is_packed<T>(a.dwx, a.dwx_stride_t) &&
       is_packed<T>(a.dwx, a.dwx_stride_g) && is_packed<T>(a.dwx, a.dwx_stride_h);
   const int64_t m_tiles = a.dR != nullptr ? plan.m_tiles : 1;  // dbias alone needs one
-  const dim3 grid(static_cast<unsigned>(plan.n_tiles), static_cast<unsigned>(m_tiles * a.H),
+  const dim3 grid(static_cast<unsigned>(plan.n_tiles * m_tiles * a.H),
                   static_cast<unsigned>(plan.parts));
   weight_grad_parts<T>
       <<<grid, kThreads, 0, stream>>>(a, plan, dR_parts, dbias_parts, h_packed, dwx_packed);
