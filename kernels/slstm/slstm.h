@@ -60,11 +60,11 @@ typedef struct xlstm_slstm_fwd_args {
   int64_t h_stride_b, h_stride_t, h_stride_h;
   /* Final states [B, H, D] contiguous; each may be null: not wanted. */
   void *h_final, *c_final, *n_final, *m_final;
-  /* What the backward of the same backend reads, xlstm_slstm_saved_bytes_<backend> bytes and 16-byte
-   * aligned, or null: no backward will follow. CPU: [H, T, B, 7, D'], the seven being c_t, n_t, i',
-   * f', z, o, sigmoid(-g_f); D' is D rounded up to whole SIMD registers. CUDA: [H, T, B, 6, D'] of
-   * float32 with D' a multiple of 4; i' and f' share one number (slstm_cuda.cuh). Units beyond D
-   * hold numbers of no meaning. */
+  /* What the backward of the same backend reads, xlstm_slstm_saved_bytes_<backend> bytes and
+   * 16-byte aligned, or null: no backward will follow. CPU: [H, T, B, 7, D'], the seven being c_t,
+   * n_t, i', f', z, o, sigmoid(-g_f); D' is D rounded up to whole SIMD registers. CUDA: [H, T, B,
+   * 6, D'] of float32 with D' a multiple of 4; i' and f' share one number (slstm_cuda.cuh). Units
+   * beyond D hold numbers of no meaning. */
   void* saved;
 } xlstm_slstm_fwd_args;
 

@@ -12,11 +12,8 @@ struct Shape {
   static constexpr int kM = U;
   static constexpr int kTilesM = kShort ? U / 16 : 1;
   static constexpr int kParts = kShort ? kSpreadWarps : kSpreadThreads / kM;
-  // As many as registers allow.
-  static constexpr int kMostRows = kShort && U < 64 ? 16 : 8;
-  // Cells are handled in pairs of neighbouring units, this many pairs per thread.
-  static constexpr int kPairs =
-      kMostRows * U / 2 > kSpreadThreads ? kMostRows* U / 2 / kSpreadThreads : 1;
+  // Registers allow a thread one pair of neighbouring units.
+  static constexpr int kMostRows = kShort ? 2 * kSpreadThreads / U : 8;
 };
 
 struct Packed {
@@ -27,7 +24,6 @@ template <class T, int U>
 struct Backward {
   using S = Shape<T, U>;
   using Math = typename SlstmMathOf<T>::type;
-  static constexpr int kPairs = S::kPairs;
 
   const xlstm_slstm_bwd_args& a;
   const SpreadPlan& plan;
@@ -42,10 +38,9 @@ struct Backward {
     int row, unit;
     bool in_vector, mine, both;
   };
-  // Pair p of this thread. The vector's padding is somebody's too.
-  __device__ Place place(int p) const {
-    const int x = threadIdx.x + p * kSpreadThreads;
-    const int row = x / (U / 2), unit = x % (U / 2) * 2;
+  // This thread's pair. The vector's padding is somebody's too.
+  __device__ Place place() const {
+    const int row = threadIdx.x / (U / 2), unit = threadIdx.x % (U / 2) * 2;
     const bool has_row = row < n_rows;
     return {row, unit, has_row && unit0 + unit < plan.width, has_row && unit0 + unit < a.D,
             unit0 + unit + 1 < a.D};
@@ -82,10 +77,10 @@ struct Backward {
 
   // dh of step t from the dg of step t + 1, which all blocks have sent or are sending.
   template <class R>
-  __device__ void recurrent_part(int64_t t, const R& weights, float (&dh)[kPairs][2]) const {
+  __device__ void recurrent_part(int64_t t, const Place& x, const R& weights,
+                                 float (&dh)[2]) const {
     if (a.recurrent_cut) {
-#pragma unroll
-      for (int p = 0; p < kPairs; ++p) dh[p][0] = dh[p][1] = 0;
+      dh[0] = dh[1] = 0;
       return;
     }
     spread_gather<T>(exchange.row(t + 1, head, b0), exchange.n_words, n_rows, tag(t + 1), vector,
@@ -93,16 +88,12 @@ struct Backward {
     __syncthreads();
     product(weights);
     __syncthreads();
-#pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      const Place x = place(p);
-      if (!x.mine) continue;
-      const float2 sum =
-          spread_sum<S::kM>(parts, S::kParts, static_cast<int>(plan.rows), x.row, x.unit);
-      const bool stop = starts_document(x, t + 1);
-      dh[p][0] = stop ? 0.0f : sum.x;
-      dh[p][1] = stop ? 0.0f : sum.y;
-    }
+    if (!x.mine) return;
+    const float2 sum =
+        spread_sum<S::kM>(parts, S::kParts, static_cast<int>(plan.rows), x.row, x.unit);
+    const bool stop = starts_document(x, t + 1);
+    dh[0] = stop ? 0.0f : sum.x;
+    dh[1] = stop ? 0.0f : sum.y;
   }
   __device__ uint32_t tag(int64_t t) const {
     return static_cast<uint32_t>(a.T - t);
@@ -181,44 +172,33 @@ struct Backward {
   template <class R>
   __device__ void run(const R& weights) const {
     const float clip = slstm_clip_of(a.recurrent_clip);
-    float dh[kPairs][2] = {}, dc[kPairs][2] = {}, dn[kPairs][2] = {};
-#pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      const Place x = place(p);
-      if (!x.mine) continue;
-      slstm_load_state(dh[p], a.dh_final, state_at(x), x.both);
-      slstm_load_state(dc[p], a.dc_final, state_at(x), x.both);
-      slstm_load_state(dn[p], a.dn_final, state_at(x), x.both);
+    const Place x = place();
+    float dh[2] = {}, dc[2] = {}, dn[2] = {};
+    if (x.mine) {
+      slstm_load_state(dh, a.dh_final, state_at(x), x.both);
+      slstm_load_state(dc, a.dc_final, state_at(x), x.both);
+      slstm_load_state(dn, a.dn_final, state_at(x), x.both);
     }
     // Rows and elements that no word fills stay zero.
-    for (int64_t x = threadIdx.x; x < plan.rows * plan.pitch; x += kSpreadThreads)
-      vector[x] = from_float<T>(0);
+    for (int64_t i = threadIdx.x; i < plan.rows * plan.pitch; i += kSpreadThreads)
+      vector[i] = from_float<T>(0);
     __syncthreads();
     for (int64_t t = a.T - 1; t >= 0; --t) {
-      Inputs in[kPairs];
-#pragma unroll
-      for (int p = 0; p < kPairs; ++p) load_inputs(t, place(p), in[p]);
-      if (t < a.T - 1) recurrent_part(t, weights, dh);
-#pragma unroll
-      for (int p = 0; p < kPairs; ++p) {
-        const Place x = place(p);
-        if (x.in_vector) cells(t, x, in[p], clip, dh[p], dc[p], dn[p]);
-      }
+      Inputs in;
+      load_inputs(t, x, in);
+      if (t < a.T - 1) recurrent_part(t, x, weights, dh);
+      if (x.in_vector) cells(t, x, in, clip, dh, dc, dn);
     }
-    recurrent_part(-1, weights, dh);
-#pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      const Place x = place(p);
-      if (!x.mine) continue;
-      float c[2], n[2], dm[2];
-      slstm_load_state(c, a.c_init, state_at(x), x.both);
-      slstm_load_state(n, a.n_init, state_at(x), x.both);
-      for (int u = 0; u < 2; ++u) dm[u] = c[u] * dc[p][u] + n[u] * dn[p][u];
-      slstm_store_state(a.dh_init, state_at(x), x.both, dh[p]);
-      slstm_store_state(a.dc_init, state_at(x), x.both, dc[p]);
-      slstm_store_state(a.dn_init, state_at(x), x.both, dn[p]);
-      slstm_store_state(a.dm_init, state_at(x), x.both, dm);
-    }
+    recurrent_part(-1, x, weights, dh);
+    if (!x.mine) return;
+    float c[2], n[2], dm[2];
+    slstm_load_state(c, a.c_init, state_at(x), x.both);
+    slstm_load_state(n, a.n_init, state_at(x), x.both);
+    for (int u = 0; u < 2; ++u) dm[u] = c[u] * dc[u] + n[u] * dn[u];
+    slstm_store_state(a.dh_init, state_at(x), x.both, dh);
+    slstm_store_state(a.dc_init, state_at(x), x.both, dc);
+    slstm_store_state(a.dn_init, state_at(x), x.both, dn);
+    slstm_store_state(a.dm_init, state_at(x), x.both, dm);
   }
 };
 

@@ -12,10 +12,8 @@ struct Shape {
   static constexpr int kM = 4 * U;
   static constexpr int kUnitGroups = kShort ? U / 16 : 1;
   static constexpr int kParts = kShort ? kSpreadWarps / kUnitGroups : kSpreadThreads / kM;
-  static constexpr int kMostRows = !kShort ? 8 : U == 64 ? 16 : 32;
-  // Cells are handled in pairs of neighbouring units, this many pairs per thread.
-  static constexpr int kPairs =
-      kMostRows * U / 2 > kSpreadThreads ? kMostRows* U / 2 / kSpreadThreads : 1;
+  // Registers allow a thread one pair of neighbouring units.
+  static constexpr int kMostRows = kShort ? 2 * kSpreadThreads / U : 8;
 };
 
 struct Packed {
@@ -26,7 +24,6 @@ template <class T, int U>
 struct Forward {
   using S = Shape<T, U>;
   using Math = typename SlstmMathOf<T>::type;
-  static constexpr int kPairs = S::kPairs;
 
   const xlstm_slstm_fwd_args& a;
   const SpreadPlan& plan;
@@ -41,10 +38,9 @@ struct Forward {
     int row, unit;
     bool in_vector, mine, both;
   };
-  // Pair p of this thread. The vector's padding is somebody's too.
-  __device__ Place place(int p) const {
-    const int x = threadIdx.x + p * kSpreadThreads;
-    const int row = x / (U / 2), unit = x % (U / 2) * 2;
+  // This thread's pair. The vector's padding is somebody's too.
+  __device__ Place place() const {
+    const int row = threadIdx.x / (U / 2), unit = threadIdx.x % (U / 2) * 2;
     const bool has_row = row < n_rows;
     return {row, unit, has_row && unit0 + unit < plan.width, has_row && unit0 + unit < a.D,
             unit0 + unit + 1 < a.D};
@@ -91,80 +87,66 @@ struct Forward {
   __device__ void run(const R& weights) const {
     const float clip = slstm_clip_of(a.forward_clip);
     const int64_t width = slstm_saved_width(a.D);
-    SlstmPair s[kPairs] = {};
-    float bias[kPairs][4][2] = {};
-#pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      const Place x = place(p);
-      if (!x.mine) continue;
-      slstm_load_state(s[p].h, a.h_init, state_at(x), x.both);
-      slstm_load_state(s[p].c, a.c_init, state_at(x), x.both);
-      slstm_load_state(s[p].n, a.n_init, state_at(x), x.both);
-      slstm_load_state(s[p].m, a.m_init, state_at(x), x.both);
+    const Place x = place();
+    SlstmPair s = {};
+    float bias[4][2] = {};
+    if (x.mine) {
+      slstm_load_state(s.h, a.h_init, state_at(x), x.both);
+      slstm_load_state(s.c, a.c_init, state_at(x), x.both);
+      slstm_load_state(s.n, a.n_init, state_at(x), x.both);
+      slstm_load_state(s.m, a.m_init, state_at(x), x.both);
       for (int gate = 0; gate < 4 && a.bias != nullptr; ++gate)
         for (int u = 0; u < (x.both ? 2 : 1); ++u)
-          bias[p][gate][u] =
+          bias[gate][u] =
               load_as_float(a.bias, a.weight_dtype, (head * 4 + gate) * a.D + unit0 + x.unit + u);
     }
     first_vector();
     for (int64_t t = 0; t < a.T; ++t) {
-      float2 wx[kPairs][4];
-      bool fresh[kPairs];
-#pragma unroll
-      for (int p = 0; p < kPairs; ++p) load_inputs(t, place(p), wx[p], fresh[p]);
+      float2 wx[4];
+      const bool fresh = x.mine && a.reset != nullptr && a.reset[(b0 + x.row) * a.T + t] != 0;
+      load_inputs(t, x, wx);
       if (t > 0)
         spread_gather<T>(exchange.row(t - 1, head, b0), exchange.n_words, n_rows,
                          static_cast<uint32_t>(t), vector, plan.pitch);
       __syncthreads();
       product(weights);
       __syncthreads();
+      if (!x.in_vector) continue;
+      float g[4][2], saved[kSlstmSaved][2];
 #pragma unroll
-      for (int p = 0; p < kPairs; ++p) {
-        const Place x = place(p);
-        if (!x.in_vector) continue;
-        float g[4][2], saved[kSlstmSaved][2];
-#pragma unroll
-        for (int gate = 0; gate < 4; ++gate) {
-          const float2 sum = fresh[p]
-                                 ? make_float2(0, 0)
+      for (int gate = 0; gate < 4; ++gate) {
+        const float2 sum = fresh ? make_float2(0, 0)
                                  : spread_sum<S::kM>(parts, S::kParts, static_cast<int>(plan.rows),
                                                      x.row, gate * U + x.unit);
-          g[gate][0] = wx[p][gate].x + bias[p][gate][0] + sum.x;
-          g[gate][1] = wx[p][gate].y + bias[p][gate][1] + sum.y;
-        }
-        if (fresh[p]) s[p] = SlstmPair{};
-        slstm_step_pair<Math>(s[p], g, clip, saved);
-        if (t + 1 < a.T)
-          spread_send_pair<T>(exchange.row(t, head, b0 + x.row), unit0 + x.unit,
-                              x.mine ? s[p].h[0] : 0.0f, x.both ? s[p].h[1] : 0.0f,
-                              static_cast<uint32_t>(t + 1));
-        if (!x.mine) continue;
-        store_two(static_cast<T*>(a.h) + (b0 + x.row) * a.h_stride_b + t * a.h_stride_t +
-                      head * a.h_stride_h + unit0 + x.unit,
-                  s[p].h[0], s[p].h[1], x.both, packed.h);
-        if (a.saved != nullptr)
-          slstm_save_pair(static_cast<float*>(a.saved) +
-                              slstm_saved_at(a.B, a.T, a.D, head, t, b0 + x.row) + unit0 + x.unit,
-                          width, saved);
+        g[gate][0] = wx[gate].x + bias[gate][0] + sum.x;
+        g[gate][1] = wx[gate].y + bias[gate][1] + sum.y;
       }
-    }
-#pragma unroll
-    for (int p = 0; p < kPairs; ++p) {
-      const Place x = place(p);
+      if (fresh) s = SlstmPair{};
+      slstm_step_pair<Math>(s, g, clip, saved);
+      if (t + 1 < a.T)
+        spread_send_pair<T>(exchange.row(t, head, b0 + x.row), unit0 + x.unit,
+                            x.mine ? s.h[0] : 0.0f, x.both ? s.h[1] : 0.0f,
+                            static_cast<uint32_t>(t + 1));
       if (!x.mine) continue;
-      slstm_store_state(a.h_final, state_at(x), x.both, s[p].h);
-      slstm_store_state(a.c_final, state_at(x), x.both, s[p].c);
-      slstm_store_state(a.n_final, state_at(x), x.both, s[p].n);
-      slstm_store_state(a.m_final, state_at(x), x.both, s[p].m);
+      store_two(static_cast<T*>(a.h) + (b0 + x.row) * a.h_stride_b + t * a.h_stride_t +
+                    head * a.h_stride_h + unit0 + x.unit,
+                s.h[0], s.h[1], x.both, packed.h);
+      if (a.saved != nullptr)
+        slstm_save_pair(static_cast<float*>(a.saved) +
+                            slstm_saved_at(a.B, a.T, a.D, head, t, b0 + x.row) + unit0 + x.unit,
+                        width, saved);
     }
+    if (!x.mine) return;
+    slstm_store_state(a.h_final, state_at(x), x.both, s.h);
+    slstm_store_state(a.c_final, state_at(x), x.both, s.c);
+    slstm_store_state(a.n_final, state_at(x), x.both, s.n);
+    slstm_store_state(a.m_final, state_at(x), x.both, s.m);
   }
 
-  __device__ void load_inputs(int64_t t, const Place& x, float2 (&wx)[4], bool& fresh) const {
-    fresh = false;
+  __device__ void load_inputs(int64_t t, const Place& x, float2 (&wx)[4]) const {
 #pragma unroll
     for (int gate = 0; gate < 4; ++gate) wx[gate] = make_float2(0, 0);
     if (!x.mine) return;
-    fresh = a.reset != nullptr && a.reset[(b0 + x.row) * a.T + t] != 0;
     const T* from = static_cast<const T*>(a.wx) + (b0 + x.row) * a.wx_stride_b + t * a.wx_stride_t +
                     head * a.wx_stride_h + unit0 + x.unit;
 #pragma unroll
