@@ -63,6 +63,7 @@ class Pool {
   }
 
   void release() {
+    if (n_holds_ > 0) return;
     for (auto& [size, blocks] : free_)
       for (void* block : blocks) give_back(block);
     free_.clear();
@@ -71,6 +72,7 @@ class Pool {
 
   std::mutex mutex_;
   MemoryStats stats_;
+  int64_t n_holds_ = 0;
 
  private:
   void* ask_system(int64_t size) {
@@ -120,6 +122,18 @@ void* allocate(int64_t bytes, Device device) {
 
 void deallocate(void* pointer, int64_t bytes, Device device) noexcept {
   if (pointer != nullptr) pool(device).free(pointer, bytes);
+}
+
+void hold_cached_memory(Device device) {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  ++p.n_holds_;
+}
+
+void unhold_cached_memory(Device device) noexcept {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  --p.n_holds_;
 }
 
 MemoryStats memory_stats(Device device) {

@@ -13,4 +13,9 @@ namespace xlstm {
 void* allocate(int64_t bytes, Device device);
 void deallocate(void* pointer, int64_t bytes, Device device) noexcept;
 
+// While held (calls count), free blocks of the device are not given back to the system: a CUDA
+// graph still knows their addresses.
+void hold_cached_memory(Device device);
+void unhold_cached_memory(Device device) noexcept;
+
 }  // namespace xlstm

@@ -15,6 +15,11 @@ const char* name_of(DType dtype);  // "float32", "bfloat16", ...
 bool is_floating(DType dtype);
 xlstm_dtype kernel_dtype(DType dtype);  // ShapeError if kernels do not compute in it
 
+// The type of statistics, states and sums of values of this type: float32, or float64 for float64.
+inline DType wide_type(DType dtype) {
+  return dtype == DType::f64 ? DType::f64 : DType::f32;
+}
+
 template <class T>
 struct DTypeOf;
 template <>

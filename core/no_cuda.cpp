@@ -1,5 +1,6 @@
 // Chosen by CMake in a build without CUDA. No tensor can be on a CUDA device here, so of the
 // functions below only the first is ever reached.
+#include "core/cuda/graph.h"
 #include "core/cuda/runtime.h"
 #include "core/error.h"
 
@@ -48,6 +49,34 @@ void synchronize(Device) {
   absent();
 }
 void multiply(const Product&, Device) {
+  absent();
+}
+
+Graph::Graph(Device, const std::function<void()>&) {
+  absent();
+}
+Graph::~Graph() = default;
+void Graph::launch() {
+  absent();
+}
+PinnedMemory::PinnedMemory(int64_t) {
+  absent();
+}
+PinnedMemory::~PinnedMemory() = default;
+Event::Event(Device) {
+  absent();
+}
+Event::~Event() = default;
+void Event::record() {
+  absent();
+}
+void Event::wait() const {
+  absent();
+}
+void copy_to_device(void*, const void*, int64_t, Device) {
+  absent();
+}
+void copy_to_host(void*, const void*, int64_t, Device) {
   absent();
 }
 

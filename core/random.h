@@ -11,10 +11,15 @@ namespace xlstm {
 struct Generator {
   uint64_t seed = 0;
   uint64_t offset = 0;  // counters used so far; one counter gives four 32-bit numbers
+  // Unless null, where a kernel finds what to add to the offset when it runs, in memory of its
+  // device: a captured step draws new numbers at every replay.
+  const uint64_t* base = nullptr;
 
   // Reserves counters for n numbers and returns the first.
   uint64_t reserve(int64_t n_numbers);
-  bool operator==(const Generator&) const = default;
+  bool operator==(const Generator& other) const {
+    return seed == other.seed && offset == other.offset;
+  }
 };
 
 // Fill a floating tensor with independent numbers. Errors: ShapeError for other element types.

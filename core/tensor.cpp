@@ -201,12 +201,24 @@ void Tensor::fill(double value) {
 }
 
 void Tensor::rebind(const Tensor& other) {
-  require<ShapeError>(checked().shape == other.shape() && dtype() == other.dtype(),
-                      "rebind: shape or type differs, got ", to_string(other.shape()),
-                      ", expected ", to_string(shape()));
+  require<ShapeError>(
+      checked().shape == other.shape() && (dtype() == other.dtype() || !impl_->grad.defined()),
+      "rebind: shape or type differs, got ", to_string(other.shape()), " ", name_of(other.dtype()),
+      ", expected ", to_string(shape()), " ", name_of(dtype()));
+  impl_->dtype = other.dtype();
   impl_->storage = other.impl()->storage;
   impl_->offset = other.impl()->offset;
   impl_->strides = other.impl()->strides;
+}
+
+Tensor Tensor::low_precision() const {
+  return checked().low_precision;
+}
+
+void Tensor::set_low_precision(const Tensor& copy) {
+  require<ShapeError>(!copy.defined() || copy.shape() == checked().shape,
+                      "set_low_precision: the shape differs from the tensor's");
+  impl_->low_precision = copy;
 }
 
 bool Tensor::requires_grad() const {

@@ -80,9 +80,15 @@ class Tensor {
   void copy_from(const Tensor& source);
   void fill(double value);
 
-  // Makes this handle (and every copy of it) use `other`'s memory; shape and dtype must agree.
-  // This is how parameters move into the flat arena.
+  // Makes this handle (and every copy of it) use `other`'s memory; the shape must agree, and the
+  // type too where there is a gradient. This is how parameters move into the flat arena and to
+  // another device.
   void rebind(const Tensor& other);
+
+  // A copy of a parameter in a narrower type, kept up to date by whoever updates the parameter
+  // (mixed precision: optimizers update float32, products read bfloat16). Undefined: none.
+  Tensor low_precision() const;
+  void set_low_precision(const Tensor& copy);  // of the same shape, or undefined
 
   // Autograd.
   bool requires_grad() const;
@@ -113,7 +119,12 @@ struct TensorImpl {
   std::shared_ptr<autograd::Node> grad_node;
   int64_t output_index = 0;
   Tensor grad;
+  Tensor low_precision;
 };
+
+// Tensors laid one behind the other in a flat one start at multiples of this many elements. What
+// lies between is nobody's and zero, so one call over the whole may stand for calls on the parts.
+inline constexpr int64_t kFlatAlignment = 32;
 
 using Tensors = std::vector<Tensor>;
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;

@@ -25,7 +25,8 @@ CausalConv1d::CausalConv1d(const CausalConv1dConfig& config, ParameterFactory& f
 
 CausalConv1d::Result CausalConv1d::forward(const Tensor& x, const Tensor& state,
                                            const Tensor& reset) const {
-  const auto result = ops::causal_conv1d(x, weight_, bias_, state, reset, config_.silu);
+  const Tensor start = state.defined() ? ops::cast(state, x.dtype()) : state;
+  const auto result = ops::causal_conv1d(x, weight_, bias_, start, reset, config_.silu);
   return {result.y, result.final_state};
 }
 
@@ -36,7 +37,8 @@ CausalConv1d::Result CausalConv1d::step(const Tensor& x, const Tensor& state) co
 }
 
 Tensor CausalConv1d::init_state(int64_t batch) const {
-  return Tensor::zeros({batch, config_.kernel_size - 1, config_.width}, weight_.dtype());
+  return Tensor::zeros({batch, config_.kernel_size - 1, config_.width}, weight_.dtype(),
+                       weight_.device());
 }
 
 }  // namespace xlstm::layers

@@ -20,4 +20,8 @@ Tensor Embedding::forward(const Tensor& tokens) const {
   return ops::embedding(tokens, weight_);
 }
 
+Tensor Embedding::forward(const Tensor& tokens, DType dtype) const {
+  return ops::embedding(tokens, weight_, dtype);
+}
+
 }  // namespace xlstm::layers

@@ -17,6 +17,8 @@ class Embedding : public Module {
   Embedding(const EmbeddingConfig& config, const init::Initializer& weight_init,
             ParameterFactory& factory);
   Tensor forward(const Tensor& tokens) const;  // int64 [...] -> [..., width]
+  // The same in bfloat16 or float16 from float32 weights.
+  Tensor forward(const Tensor& tokens, DType dtype) const;
   const Tensor& weight() const { return weight_; }
 
  private:

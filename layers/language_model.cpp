@@ -19,7 +19,7 @@ HiddenOutput LanguageModel::forward_hidden(const Tensor& tokens, const ModelStat
   require<ShapeError>(rows == 0 || rows == tokens.size(0), "model: state has another batch, got ",
                       rows, " rows, expected ", tokens.size(0));
   HiddenOutput out;
-  Tensor x = dropout(embedding_->forward(tokens), embedding_dropout_, context);
+  Tensor x = dropout(embedding_->forward(tokens, compute_dtype()), embedding_dropout_, context);
   out.state.blocks.reserve(blocks_.size());
   for (size_t b = 0; b < blocks_.size(); ++b) {
     auto result = blocks_[b]->forward(

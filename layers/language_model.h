@@ -46,6 +46,11 @@ class LanguageModel : public Module {
   int64_t width() const { return embedding_->weight().size(1); }
   int64_t n_blocks() const { return static_cast<int64_t>(blocks_.size()); }
   DType dtype() const { return embedding_->weight().dtype(); }
+  Device device() const { return embedding_->weight().device(); }
+  // The type of activations: that of the weights, or bfloat16 or float16 beside float32 weights on
+  // CUDA (mixed precision). Gates, recurrent states, statistics and sums are float32 then.
+  DType compute_dtype() const { return compute_dtype_.value_or(dtype()); }
+  void set_compute_dtype(DType dtype) { compute_dtype_ = dtype; }
 
   virtual const char* arch() const = 0;         // "xlstm" or "xlstm_large"
   virtual std::string config_text() const = 0;  // JSON with the official keys
@@ -59,6 +64,9 @@ class LanguageModel : public Module {
   Tensor head_;  // [n_vocab, D]; the embedding's weight if tied
   double soft_cap_ = 0;
   double embedding_dropout_ = 0;
+
+ private:
+  std::optional<DType> compute_dtype_;
 };
 
 }  // namespace xlstm::layers

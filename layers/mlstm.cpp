@@ -20,9 +20,13 @@ ops::MlstmForm form_for(int64_t T) {
 // eps.
 constexpr double kStartA = ops::kNoStabilizer, kStartB = 0;
 
-ops::MlstmState zero_cell(int64_t B, int64_t H, int64_t K, int64_t V, double start_m, DType dtype) {
-  return {Tensor::zeros({B, H, K, V}, dtype), Tensor::zeros({B, H, K}, dtype),
-          Tensor::full({B, H}, start_m, dtype)};
+// In the wide type of the parameter, on its device.
+ops::MlstmState zero_cell(int64_t B, int64_t H, int64_t K, int64_t V, double start_m,
+                          const Tensor& parameter) {
+  const DType dtype = wide_type(parameter.dtype());
+  const Device device = parameter.device();
+  return {Tensor::zeros({B, H, K, V}, dtype, device), Tensor::zeros({B, H, K}, dtype, device),
+          Tensor::full({B, H}, start_m, dtype, device)};
 }
 
 // [B, T, H*X] -> [B, T, H, X]
@@ -107,8 +111,8 @@ Tensor MlstmLayer::gates(const Tensor& q, const Tensor& k, const Tensor& v) cons
   const Tensor W = ops::concat({input_gate_->weight(), forget_gate_->weight()}, 0);
   const Tensor bias = ops::concat({input_gate_->bias(), forget_gate_->bias()}, 0);
   const Tensors parts = ops::split(W, {E_, E_, E_}, 1);
-  const Tensor from_q = ops::linear(q, parts[0], bias);
-  return ops::add(ops::add(from_q, ops::linear(k, parts[1])), ops::linear(v, parts[2]));
+  const Tensor from_q = ops::linear_wide(q, parts[0], bias);
+  return ops::add(ops::add(from_q, ops::linear_wide(k, parts[1])), ops::linear_wide(v, parts[2]));
 }
 
 Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerState& state,
@@ -128,7 +132,8 @@ Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerSt
                   .start_m = kStartA,
                   .stabilizer_gradient = config_.stabilizer_gradient});
   const Tensor normed = outnorm_->forward(join_heads(cell.h));
-  const Tensor skipped = ops::add(normed, ops::mul(conv.y, learnable_skip_));
+  const Tensor skip = ops::cast(learnable_skip_, conv.y.dtype());
+  const Tensor skipped = ops::add(normed, ops::mul(conv.y, skip));
   const Tensor y = proj_down_->forward(ops::gated(gate, skipped, ops::Activation::silu));
   return {dropout(y, dropout_, context), {conv.state, cell.final_state}};
 }
@@ -139,7 +144,7 @@ Outcome<MlstmLayerState> MlstmLayer::step(const Tensor& x, const MlstmLayerState
 
 MlstmLayerState MlstmLayer::init_state(int64_t batch) const {
   const int64_t K = E_ / H_;
-  return {conv1d_->init_state(batch), zero_cell(batch, H_, K, K, kStartA, learnable_skip_.dtype())};
+  return {conv1d_->init_state(batch), zero_cell(batch, H_, K, K, kStartA, learnable_skip_)};
 }
 
 // ---- architecture B ----
@@ -220,7 +225,7 @@ Outcome<MlstmLayerState> MlstmLargeLayer::forward(const Tensor& x, const MlstmLa
   // Both gates in one product: their weights are small.
   const Tensor W = ops::concat({input_gate_->weight(), forget_gate_->weight()}, 0);
   const Tensor bias = ops::concat({input_gate_->bias(), forget_gate_->bias()}, 0);
-  const Tensors i_f = ops::split(ops::linear(x, W, bias), {H_, H_}, 2);
+  const Tensors i_f = ops::split(ops::linear_wide(x, W, bias), {H_, H_}, 2);
   const auto cell =
       ops::mlstm(by_head(q, H_), by_head(k, H_), by_head(v, H_), i_f[0], i_f[1], state.cell, reset,
                  {.form = form_for(x.size(1)),
@@ -240,7 +245,7 @@ Outcome<MlstmLayerState> MlstmLargeLayer::step(const Tensor& x,
 
 MlstmLayerState MlstmLargeLayer::init_state(int64_t batch) const {
   return {Tensor{}, zero_cell(batch, H_, config_.qk_width() / H_, config_.v_width() / H_, kStartB,
-                              input_gate_->weight().dtype())};
+                              input_gate_->weight())};
 }
 
 }  // namespace xlstm::layers

@@ -1,6 +1,6 @@
 #include "layers/module.h"
 
-#include <cstring>
+#include <algorithm>
 #include <unordered_set>
 
 #include "core/checked_size.h"
@@ -45,6 +45,42 @@ void Module::register_parameter(std::string name, const Tensor& parameter) {
 
 void Module::register_module(std::string name, Module& module) {
   members_.push_back({std::move(name), Tensor{}, &module});
+}
+
+void Module::register_constant(const Tensor& constant) {
+  constants_.push_back(constant);
+}
+
+void Module::collect_constants(Tensors& out) const {
+  out.insert(out.end(), constants_.begin(), constants_.end());
+  for (const Member& member : members_)
+    if (member.module != nullptr) member.module->collect_constants(out);
+}
+
+void Module::to(Device device) {
+  Tensors all = parameters();
+  collect_constants(all);
+  for (Tensor& tensor : all) {
+    if (tensor.device() == device) continue;
+    tensor.set_grad({});
+    tensor.rebind(tensor.to(device));
+  }
+}
+
+void Module::to(Device device, DType dtype) {
+  require<ConfigError>(is_floating(dtype), "module: element type, got ", name_of(dtype),
+                       ", expected a floating one");
+  Tensors all = parameters();
+  collect_constants(all);
+  for (Tensor& tensor : all) {
+    if (tensor.dtype() != dtype) {
+      tensor.set_grad({});
+      Tensor converted = Tensor::empty(tensor.shape(), dtype, tensor.device());
+      converted.copy_from(tensor);
+      tensor.rebind(converted);
+    }
+  }
+  to(device);
 }
 
 void Module::collect(const std::string& prefix, NamedTensors& out) const {
@@ -104,21 +140,27 @@ void Module::zero_grad() {
   }
 }
 
-ParameterArena::ParameterArena(const Module& module) {
-  constexpr int64_t kAlignBytes = 64;
-  const NamedTensors parameters = module.named_parameters();
+ParameterArena::ParameterArena(const Module& module, const ArenaOptions& options) {
+  NamedTensors parameters = module.named_parameters();
+  if (options.first)
+    std::stable_partition(parameters.begin(), parameters.end(),
+                          [&](const auto& named) { return options.first(named.first); });
   const DType dtype = parameters.empty() ? DType::f32 : parameters.front().second.dtype();
-  const int64_t align = kAlignBytes / size_of(dtype);
+  const Device device = parameters.empty() ? kCpu : parameters.front().second.device();
   int64_t n = 0;
   for (const auto& [name, parameter] : parameters) {
-    require<ShapeError>(parameter.dtype() == dtype, "parameter arena: ", name,
-                        " has another element type, got ", name_of(parameter.dtype()),
-                        ", expected ", name_of(dtype));
+    require<ShapeError>(parameter.dtype() == dtype && parameter.device() == device,
+                        "parameter arena: ", name, " is of another kind, got ",
+                        name_of(parameter.dtype()), " on ", to_string(parameter.device()),
+                        ", expected ", name_of(dtype), " on ", to_string(device));
     entries_.push_back({name, parameter, n, parameter.numel()});
-    n = checked_add(n, (parameter.numel() + align - 1) / align * align, "parameter arena");
+    const int64_t end = checked_add(parameter.numel(), kFlatAlignment - 1, "parameter arena");
+    n = checked_add(n, end / kFlatAlignment * kFlatAlignment, "parameter arena");
   }
-  weights_ = Tensor::zeros({n}, dtype);
-  gradients_ = Tensor::zeros({n}, dtype);
+  weights_ = Tensor::zeros({n}, dtype, device);
+  gradients_ = Tensor::zeros({n}, dtype, device);
+  const bool with_copies = options.copy_dtype != dtype && options.copy_dtype != DType::f32;
+  if (with_copies) copies_ = Tensor::zeros({n}, options.copy_dtype, device);
   for (Entry& entry : entries_) {
     const Shape& shape = entry.parameter.shape();
     const Shape strides = contiguous_strides(shape);
@@ -128,14 +170,21 @@ ParameterArena::ParameterArena(const Module& module) {
     if (entry.parameter.grad().defined()) gradient.copy_from(entry.parameter.grad());
     entry.parameter.rebind(weight);
     entry.parameter.set_grad(gradient);
+    if (with_copies && (!options.copied || options.copied(entry.name, entry.parameter)))
+      entry.parameter.set_low_precision(copies_.strided_view(shape, strides, entry.offset));
   }
+  refresh_copies();
 }
 
 void ParameterArena::zero_grad() {
-  if (gradients_.numel() > 0)
-    std::memset(gradients_.raw(), 0,
-                static_cast<size_t>(gradients_.numel() * size_of(gradients_.dtype())));
-  gradients_.bump_version();
+  gradients_.fill(0);
+}
+
+void ParameterArena::refresh_copies() {
+  for (Entry& entry : entries_) {
+    Tensor copy = entry.parameter.low_precision();
+    if (copy.defined()) copy.copy_from(entry.parameter);
+  }
 }
 
 }  // namespace xlstm::layers

@@ -1,6 +1,7 @@
 // Module: a tree of named parameters. ParameterFactory makes them; ParameterArena packs them flat.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -58,11 +59,18 @@ class Module {
   int64_t n_parameters() const;
   // Zeroes gradients that live in an arena, drops the others.
   void zero_grad();
+  // Moves every parameter, and constants like them, to `device`; gradients are dropped. Before an
+  // arena is made, which holds its own memory.
+  void to(Device device);
+  // The same to another floating type: for inference in bfloat16 or float16 on CUDA.
+  void to(Device device, DType dtype);
 
  protected:
   // Names may contain dots. Submodules must live as long as this module, at one address.
   void register_parameter(std::string name, const Tensor& parameter);
   void register_module(std::string name, Module& module);
+  // A tensor that is no parameter but goes where they go.
+  void register_constant(const Tensor& constant);
 
  private:
   struct Member {
@@ -71,16 +79,28 @@ class Module {
     Module* module = nullptr;  // set for a submodule
   };
   void collect(const std::string& prefix, NamedTensors& out) const;
+  void collect_constants(Tensors& out) const;
   std::vector<Member> members_;
+  Tensors constants_;
 };
 
-// All parameters of a module in one flat tensor and all gradients in another, so that clipping,
-// reduction and the optimizer run over flat memory. Parameters keep their handles and their values.
-// Every parameter starts at a multiple of 64 bytes; the gaps stay zero.
+struct ArenaOptions {
+  // Parameters for which it is true lie first, for example those that decay: an optimizer then
+  // needs few calls. Null: in order of registration.
+  std::function<bool(const std::string& name)> first;
+  // The type of low-precision copies (Tensor::low_precision) and which parameters have one (null:
+  // all). float32: none.
+  DType copy_dtype = DType::f32;
+  std::function<bool(const std::string& name, const Tensor& parameter)> copied;
+};
+
+// All parameters of a module in one flat tensor, all gradients in another and low-precision copies
+// in a third, at the same places (kFlatAlignment), so that clipping, reduction and the optimizer
+// run over flat memory. Parameters keep their handles, their values and their device.
 class ParameterArena {
  public:
-  // ShapeError if the parameters do not share one dtype.
-  explicit ParameterArena(const Module& module);
+  // ShapeError if the parameters do not share one dtype and one device.
+  explicit ParameterArena(const Module& module, const ArenaOptions& options = {});
 
   struct Entry {
     std::string name;
@@ -91,11 +111,15 @@ class ParameterArena {
   const std::vector<Entry>& entries() const { return entries_; }
   const Tensor& weights() const { return weights_; }      // [n]
   const Tensor& gradients() const { return gradients_; }  // [n]
+  const Tensor& copies() const { return copies_; }        // [n]; undefined without copies
   void zero_grad();
+  // Rounds every copy from its parameter again: after the parameters were written by anyone but an
+  // optimizer.
+  void refresh_copies();
 
  private:
   std::vector<Entry> entries_;
-  Tensor weights_, gradients_;
+  Tensor weights_, gradients_, copies_;
 };
 
 }  // namespace xlstm::layers

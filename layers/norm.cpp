@@ -20,6 +20,7 @@ Norm::Norm(const NormConfig& config, ParameterFactory& factory) : config_(config
     register_parameter("weight", weight_);
   } else {
     weight_ = Tensor::full({config.width}, start, factory.dtype());
+    register_constant(weight_);
   }
   if (!config.bias) return;
   bias_ = factory.create({config.width}, init::constant(0));

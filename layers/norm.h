@@ -33,7 +33,7 @@ class Norm : public Module {
 
  private:
   NormConfig config_;
-  Tensor weight_, bias_;
+  Tensor weight_, bias_;  // the weight may be a constant
 };
 
 }  // namespace xlstm::layers

@@ -108,7 +108,9 @@ Outcome<SlstmLayerState> SlstmLayer::step(const Tensor& x, const SlstmLayerState
 }
 
 SlstmLayerState SlstmLayer::init_state(int64_t batch) const {
-  const auto zeros = [&] { return Tensor::zeros({batch, H_, D_}, bias_.dtype()); };
+  const auto zeros = [&] {
+    return Tensor::zeros({batch, H_, D_}, wide_type(bias_.dtype()), bias_.device());
+  };
   return {conv1d_ ? conv1d_->init_state(batch) : Tensor{}, {zeros(), zeros(), zeros(), zeros()}};
 }
 

@@ -1,10 +1,9 @@
 #include "optim/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <utility>
-
-#include "core/ops/adamw.h"
 
 namespace xlstm::optim {
 namespace {
@@ -31,21 +30,101 @@ std::vector<std::string> sgd_slots(const SgdConfig& config) {
 Optimizer::Optimizer(Parameters parameters, std::vector<std::string> slot_names)
     : parameters_(std::move(parameters)), slot_names_(std::move(slot_names)) {
   check_parameters(parameters_);
+  make_slots();
+}
+
+namespace {
+
+// The flat view of `n` elements that begins where `first` does.
+Tensor flat_from(const Tensor& first, int64_t n) {
+  return first.strided_view({n}, {1});
+}
+
+int64_t place_of(const Tensor& t) {
+  return t.impl()->offset;
+}
+
+// Whether `next` lies as far behind `first` as `distance` says, in the same memory.
+bool lies_behind(const Tensor& first, const Tensor& next, int64_t distance) {
+  return first.defined() == next.defined() &&
+         (!first.defined() ||
+          (first.impl()->storage == next.impl()->storage && next.is_contiguous() &&
+           first.dtype() == next.dtype() && place_of(next) - place_of(first) == distance));
+}
+
+}  // namespace
+
+void Optimizer::make_slots() {
+  struct Range {
+    int64_t begin = 0, end = 0;
+    Tensors flat;  // one a slot
+  };
+  std::map<const Storage*, Range> ranges;
   for (const Parameter& parameter : parameters_) {
-    Tensors& slots = slots_.emplace_back();
-    for (size_t s = 0; s < slot_names_.size(); ++s)
-      slots.push_back(Tensor::zeros(parameter.value.shape(), parameter.value.dtype()));
+    const int64_t begin = place_of(parameter.value), end = begin + parameter.value.numel();
+    const auto [at, is_new] =
+        ranges.try_emplace(parameter.value.impl()->storage.get(), Range{begin, end, {}});
+    at->second.begin = std::min(at->second.begin, begin);
+    at->second.end = std::max(at->second.end, end);
   }
+  for (const Parameter& parameter : parameters_) {
+    const Tensor& value = parameter.value;
+    Range& range = ranges.at(value.impl()->storage.get());
+    Tensors& slots = slots_.emplace_back();
+    for (size_t s = 0; s < slot_names_.size(); ++s) {
+      if (range.flat.size() <= s)
+        range.flat.push_back(
+            Tensor::zeros({range.end - range.begin}, value.dtype(), value.device()));
+      slots.push_back(range.flat[s].strided_view(value.shape(), contiguous_strides(value.shape()),
+                                                 place_of(value) - range.begin));
+    }
+  }
+}
+
+std::vector<Optimizer::Piece> Optimizer::pieces() const {
+  std::vector<Piece> pieces;
+  int64_t numel = 0;  // of the last piece, gaps included
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& p = parameters_[i];
+    const Tensor grad = p.value.grad(), copy = p.value.low_precision();
+    if (!grad.defined()) continue;
+    if (!pieces.empty() && pieces.back().grad.is_contiguous()) {
+      Piece& last = pieces.back();
+      const int64_t start = (numel + kFlatAlignment - 1) / kFlatAlignment * kFlatAlignment;
+      bool follows = last.decay == p.decay && lies_behind(last.value, p.value, start) &&
+                     lies_behind(last.grad, grad, start) && lies_behind(last.copy, copy, start);
+      for (size_t s = 0; s < slot_names_.size(); ++s)
+        follows = follows && lies_behind(last.slots[s], slots_[i][s], start);
+      if (follows) {
+        numel = start + p.value.numel();
+        last.value = flat_from(last.value, numel);
+        last.grad = flat_from(last.grad, numel);
+        if (copy.defined()) last.copy = flat_from(last.copy, numel);
+        for (Tensor& slot : last.slots) slot = flat_from(slot, numel);
+        continue;
+      }
+    }
+    pieces.push_back({p.value, grad, copy, slots_[i], p.decay});
+    numel = p.value.numel();
+  }
+  return pieces;
+}
+
+Tensors Optimizer::flat_gradients() const {
+  Tensors gradients;
+  for (const Piece& piece : pieces()) gradients.push_back(piece.grad);
+  return gradients;
+}
+
+void Optimizer::step_on_device(const ops::UpdateScalars& scalars) {
+  for (const Piece& piece : pieces()) update(piece, {1, 0, 1, scalars});
 }
 
 void Optimizer::step(double lr, double grad_scale) {
   require_range(finite_not_negative(lr), "the learning rate", lr, "finite and not negative");
   require_range(std::isfinite(grad_scale), "the gradient scale", grad_scale, "finite");
   ++step_count_;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const Tensor grad = parameters_[i].value.grad();
-    if (grad.defined()) update(parameters_[i], grad, slots_[i], step_count_, lr, grad_scale);
-  }
+  for (const Piece& piece : pieces()) update(piece, {step_count_, lr, grad_scale, {}});
 }
 
 NamedTensors Optimizer::state() const {
@@ -96,11 +175,17 @@ AdamW::AdamW(Parameters parameters, const AdamWConfig& config)
   config_.validate();
 }
 
-void AdamW::update(const Parameter& parameter, const Tensor& grad, const Tensors& slots,
-                   int64_t step, double lr, double grad_scale) {
-  ops::adamw_update(parameter.value, grad, slots[0], slots[1],
-                    {lr, config_.beta1, config_.beta2, config_.eps,
-                     parameter.decay ? config_.weight_decay : 0, step, grad_scale});
+void AdamW::update(const Piece& piece, const Step& step) {
+  ops::adamw_update(piece.value, piece.grad, piece.slots[0], piece.slots[1],
+                    {.lr = step.lr,
+                     .beta1 = config_.beta1,
+                     .beta2 = config_.beta2,
+                     .eps = config_.eps,
+                     .weight_decay = piece.decay ? config_.weight_decay : 0,
+                     .step = step.count,
+                     .grad_scale = step.grad_scale,
+                     .on_device = step.on_device,
+                     .copy = piece.copy});
 }
 
 void SgdConfig::validate() const {
@@ -116,11 +201,15 @@ Sgd::Sgd(Parameters parameters, const SgdConfig& config)
   config_.validate();
 }
 
-void Sgd::update(const Parameter& parameter, const Tensor& grad, const Tensors& slots, int64_t,
-                 double lr, double grad_scale) {
-  ops::sgd_update(parameter.value, grad, slots.empty() ? Tensor{} : slots[0],
-                  {lr, config_.momentum, parameter.decay ? config_.weight_decay : 0, grad_scale,
-                   config_.nesterov});
+void Sgd::update(const Piece& piece, const Step& step) {
+  ops::sgd_update(piece.value, piece.grad, piece.slots.empty() ? Tensor{} : piece.slots[0],
+                  {.lr = step.lr,
+                   .momentum = config_.momentum,
+                   .weight_decay = piece.decay ? config_.weight_decay : 0,
+                   .grad_scale = step.grad_scale,
+                   .nesterov = config_.nesterov,
+                   .on_device = step.on_device,
+                   .copy = piece.copy});
 }
 
 }  // namespace xlstm::optim

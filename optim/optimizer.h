@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/ops/adamw.h"
 #include "optim/parameter.h"
 
 namespace xlstm::optim {
@@ -24,9 +25,16 @@ class Optimizer {
   // Gradients are multiplied by grad_scale first. ConfigError for an lr that is negative or not
   // finite, or a grad_scale that is not finite; nothing has changed then.
   void step(double lr, double grad_scale = 1);
+  // The same for parameters on a CUDA device, with everything that changes from step to step read
+  // there. Only launches; step_count is left to the caller (optim/device_update.h).
+  void step_on_device(const ops::UpdateScalars& scalars);
+  // The gradients in as few flat pieces as their memory allows; parameters without one are left
+  // out.
+  Tensors flat_gradients() const;
 
   const Parameters& parameters() const { return parameters_; }
   int64_t step_count() const { return step_count_; }  // completed steps
+  void set_step_count(int64_t n) { step_count_ = n; }
 
   // Everything a checkpoint must keep beside step_count, as <slot>.<parameter name>, sharing memory
   // with the optimizer: moment1.x and moment2.x for AdamW, velocity.x for SGD with momentum.
@@ -38,10 +46,23 @@ class Optimizer {
  protected:
   Optimizer(Parameters parameters, std::vector<std::string> slot_names);
 
+  // What is updated by one call: a parameter, or several that lie one behind the other.
+  struct Piece {
+    Tensor value, grad, copy;  // copy: undefined without one
+    Tensors slots;             // in the order of their names
+    bool decay = false;
+  };
+  struct Step {
+    int64_t count = 1;  // from 1
+    double lr = 0, grad_scale = 1;
+    ops::UpdateScalars on_device;
+  };
+
  private:
-  // One parameter; `step` counts from 1; `slots` in the order of their names.
-  virtual void update(const Parameter& parameter, const Tensor& grad, const Tensors& slots,
-                      int64_t step, double lr, double grad_scale) = 0;
+  virtual void update(const Piece& piece, const Step& step) = 0;
+  std::vector<Piece> pieces() const;
+  // Places the slots of parameters that share a storage as the parameters lie in it.
+  void make_slots();
 
   Parameters parameters_;
   std::vector<std::string> slot_names_;
@@ -61,8 +82,7 @@ class AdamW : public Optimizer {
   AdamW(Parameters parameters, const AdamWConfig& config);
 
  private:
-  void update(const Parameter& parameter, const Tensor& grad, const Tensors& slots, int64_t step,
-              double lr, double grad_scale) override;
+  void update(const Piece& piece, const Step& step) override;
   AdamWConfig config_;
 };
 
@@ -78,8 +98,7 @@ class Sgd : public Optimizer {
   Sgd(Parameters parameters, const SgdConfig& config);
 
  private:
-  void update(const Parameter& parameter, const Tensor& grad, const Tensors& slots, int64_t step,
-              double lr, double grad_scale) override;
+  void update(const Piece& piece, const Step& step) override;
   SgdConfig config_;
 };
 

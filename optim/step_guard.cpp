@@ -69,10 +69,23 @@ bool StepGuard::allows(double loss, double gradient_norm, const Parameters& para
   ++n_skipped_;
   ++n_in_a_row_;
   report_ = make_report(loss, gradient_norm, parameters);
+  stop_if_too_many();
+  return false;
+}
+
+void StepGuard::stop_if_too_many() const {
   require<NonFiniteError>(n_in_a_row_ < max_in_a_row_, "training stopped: ", n_in_a_row_,
                           " updates in a row were not finite, the last with ", report_,
                           " (lower the learning rate, clip gradients or look at the data)");
-  return false;
+}
+
+void StepGuard::learn(bool skipped, double loss, double gradient_norm, int64_t n_skipped,
+                      int64_t n_in_a_row) {
+  n_skipped_ = n_skipped;
+  n_in_a_row_ = n_in_a_row;
+  if (!skipped) return;
+  report_ = detail::concat("loss ", loss, ", gradient norm ", gradient_norm);
+  stop_if_too_many();
 }
 
 void StepGuard::restore(int64_t n_skipped, int64_t n_in_a_row) {

@@ -30,6 +30,11 @@ class StepGuard {
   // max_in_a_row-th skip in a row.
   bool allows(double loss, double gradient_norm, const Parameters& parameters);
 
+  // The same for an update that a device has decided on alone and told of later: `n_skipped` and
+  // `n_in_a_row` are its counters after it. Which gradients were bad is gone by then.
+  void learn(bool skipped, double loss, double gradient_norm, int64_t n_skipped,
+             int64_t n_in_a_row);
+
   int64_t n_skipped() const { return n_skipped_; }    // in the whole run
   int64_t n_in_a_row() const { return n_in_a_row_; }  // up to now
   const std::string& report() const { return report_; }
@@ -37,6 +42,7 @@ class StepGuard {
   void restore(int64_t n_skipped, int64_t n_in_a_row);
 
  private:
+  void stop_if_too_many() const;
   int64_t max_in_a_row_;
   int64_t n_skipped_ = 0, n_in_a_row_ = 0;
   std::string report_;

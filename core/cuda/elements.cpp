@@ -37,16 +37,19 @@ void fill_elements(const Shape& shape, const Elements& to, double value, Device 
   const Shape dense = contiguous_strides(shape);
   if (value == 0 && *to.strides == dense)
     return set_zero(to.data, device, element_count(shape) * size_of(to.dtype));
-  // One element on the device, repeated.
-  alignas(8) unsigned char element[8] = {};
+  xlstm_fill_args args{};
+  args.type = element_of(to.dtype);
+  args.n_dims = static_cast<int32_t>(shape.size());
+  std::copy(shape.begin(), shape.end(), args.sizes);
+  std::copy(to.strides->begin(), to.strides->end(), args.to_strides);
+  args.to = to.data;
+  alignas(8) unsigned char element[sizeof(args.value)] = {};
   store_element(element, to.dtype, 0, value);
-  void* one = allocate(sizeof(element), device);
-  require<OutOfMemory>(one != nullptr, "out of memory on ", to_string(device));
-  copy(one, device, element, kCpu, sizeof(element));
-  const Shape repeated(shape.size(), 0);
-  copy_elements(shape, {one, to.dtype, &repeated}, to, device);
-  synchronize(device);
-  free(one, device);
+  std::copy(std::begin(element), std::end(element), args.value);
+  make_current(device);
+  xlstm_exec exec{};
+  exec.stream = stream(device);
+  check_status(xlstm_fill_cuda(&args, exec), "fill");
 }
 
 }  // namespace xlstm::cuda

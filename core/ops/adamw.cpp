@@ -32,6 +32,40 @@ void check_update(xlstm_status status, const char* op) {
   check_status(status, op);
 }
 
+// What both updates share beyond their equations.
+template <class Args, class Options>
+void set_update(Args& args, const Tensor& parameter, const Options& options) {
+  args.lr = options.lr;
+  args.weight_decay = options.weight_decay;
+  args.grad_scale = options.grad_scale;
+  const UpdateScalars& on_device = options.on_device;
+  args.on_device.lr = static_cast<const float*>(raw_or_null(on_device.lr));
+  args.on_device.grad_scale = static_cast<const float*>(raw_or_null(on_device.grad_scale));
+  args.on_device.step = static_cast<const int64_t*>(raw_or_null(on_device.step));
+  args.on_device.skip = static_cast<const int32_t*>(raw_or_null(on_device.skip));
+  if (!options.copy.defined() || parameter.device() == kCpu) return;
+  args.weights_copy = options.copy.raw();
+  args.weights_copy_dtype = kernel_dtype(options.copy.dtype());
+}
+
+void check_copy(const Tensor& copy, const Tensor& parameter, const char* op) {
+  if (!copy.defined()) return;
+  require<ShapeError>(copy.shape() == parameter.shape(), op,
+                      ": the low-precision copy does not fit, got ", to_string(copy.shape()),
+                      ", expected ", to_string(parameter.shape()));
+  check_written(copy, op, "the low-precision copy");
+}
+
+// On CUDA the kernel has written it.
+void finish_copy(Tensor copy, const Tensor& parameter) {
+  if (!copy.defined()) return;
+  if (parameter.device() == kCpu) {
+    copy.copy_from(parameter);
+  } else {
+    copy.bump_version();
+  }
+}
+
 }  // namespace
 
 void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor moment2,
@@ -44,6 +78,7 @@ void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor m
   check_written(parameter, op, "the parameter");
   check_written(moment1, op, "moment1");
   check_written(moment2, op, "moment2");
+  check_copy(options.copy, parameter, op);
   const Tensor g = dense(grad);
   xlstm_adamw_args args{};
   args.dtype = args.grad_dtype = kernel_dtype(parameter.dtype());
@@ -52,17 +87,16 @@ void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor m
   args.grad = g.raw();
   args.moment1 = moment1.raw();
   args.moment2 = moment2.raw();
-  args.lr = options.lr;
   args.beta1 = options.beta1;
   args.beta2 = options.beta2;
   args.eps = options.eps;
-  args.weight_decay = options.weight_decay;
-  args.grad_scale = options.grad_scale;
   args.step = options.step;
+  set_update(args, parameter, options);
   check_update(status_of(Kernel{xlstm_adamw_cpu, xlstm_adamw_cuda}, args, parameter.device()), op);
   parameter.bump_version();
   moment1.bump_version();
   moment2.bump_version();
+  finish_copy(options.copy, parameter);
 }
 
 void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const SgdOptions& options) {
@@ -74,6 +108,7 @@ void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const Sgd
     check_like(velocity, parameter, op, "the velocity");
     check_written(velocity, op, "the velocity");
   }
+  check_copy(options.copy, parameter, op);
   const Tensor g = dense(grad);
   xlstm_sgd_args args{};
   args.dtype = args.grad_dtype = kernel_dtype(parameter.dtype());
@@ -81,26 +116,33 @@ void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const Sgd
   args.parameter = parameter.raw();
   args.grad = g.raw();
   args.velocity = options.momentum != 0 ? velocity.raw() : nullptr;
-  args.lr = options.lr;
   args.momentum = options.momentum;
-  args.weight_decay = options.weight_decay;
-  args.grad_scale = options.grad_scale;
   args.nesterov = options.nesterov;
+  set_update(args, parameter, options);
   check_update(status_of(Kernel{xlstm_sgd_cpu, xlstm_sgd_cuda}, args, parameter.device()), op);
   parameter.bump_version();
   if (options.momentum != 0) velocity.bump_version();
+  finish_copy(options.copy, parameter);
 }
 
 double sum_of_squares(const Tensor& x) {
-  check_floating(x, "sum_of_squares", "x");
-  const Tensor values = dense(x);
+  require<ShapeError>(x.defined(), "sum_of_squares: x is missing");
   const Tensor sum = Tensor::empty({1}, DType::f64, x.device());
+  sum_of_squares_into(x, sum);
+  return sum.item();
+}
+
+void sum_of_squares_into(const Tensor& x, Tensor sum) {
+  check_floating(x, "sum_of_squares", "x");
+  require_one_device({x, sum}, "sum_of_squares");
+  require_like(sum, {1}, DType::f64, "sum_of_squares", "the sum");
+  const Tensor values = dense(x);
   const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(),
                                        sum.data<double>()};
   run_kernel(Kernel{xlstm_sum_of_squares_cpu, xlstm_sum_of_squares_cuda,
                     xlstm_sum_of_squares_workspace_cpu, xlstm_sum_of_squares_workspace_cuda},
              args, x.device(), "sum_of_squares");
-  return sum.item();
+  sum.bump_version();
 }
 
 void clip_by_value(Tensor x, double limit) {

@@ -23,8 +23,8 @@ Sizes check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Ten
                       ": wrong shape of weight, got ", to_string(weight.shape()),
                       ", expected [C, 1, KS] with KS >= 1");
   const Sizes s{x.size(0), x.size(1), x.size(2), weight.size(2)};
-  require_like(weight, {s.C, 1, s.KS}, x.dtype(), kOp, "weight");
-  require_like(bias, {s.C}, x.dtype(), kOp, "bias");
+  require_weight(weight, {s.C, 1, s.KS}, x.dtype(), kOp, "weight");
+  require_weight(bias, {s.C}, x.dtype(), kOp, "bias");
   require_like(initial_state, {s.B, s.KS - 1, s.C}, x.dtype(), kOp, "initial_state");
   require_reset(reset, s.B, s.T, kOp);
   return s;
@@ -43,12 +43,13 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   const Tensor x = k.x.get(), weight = k.weight.get(), bias = k.bias.get(), state = k.state.get(),
                reset = k.reset.get();
   const Tensor dy = dense_last(grads[0]), dstate_final = dense(grads[1]);
-  const auto make = [&](bool wanted, const Shape& shape) {
-    return wanted ? Tensor::empty(shape, x.dtype(), x.device()) : Tensor{};
+  const auto make = [&](bool wanted, const Shape& shape, DType dtype) {
+    return wanted ? Tensor::empty(shape, dtype, x.device()) : Tensor{};
   };
-  const Tensor dx = make(k.want_x, x.shape()), dweight = make(k.want_weight, weight.shape()),
-               dbias = make(k.want_bias, {k.s.C}),
-               dstate = make(k.want_state, {k.s.B, k.s.KS - 1, k.s.C});
+  const Tensor dx = make(k.want_x, x.shape(), x.dtype()),
+               dweight = make(k.want_weight, weight.shape(), weight.dtype()),
+               dbias = make(k.want_bias, {k.s.C}, weight.dtype()),
+               dstate = make(k.want_state, {k.s.B, k.s.KS - 1, k.s.C}, x.dtype());
   xlstm_causal_conv1d_bwd_args a{};
   a.dtype = k.dtype;
   a.weight_dtype = kernel_dtype(weight.dtype());
@@ -76,9 +77,11 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 
 }  // namespace
 
-CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                 const Tensor& initial_state, const Tensor& reset, bool silu) {
-  const Sizes s = check(x, weight, bias, initial_state, reset);
+CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& given_weight,
+                                 const Tensor& given_bias, const Tensor& initial_state,
+                                 const Tensor& reset, bool silu) {
+  const Sizes s = check(x, given_weight, given_bias, initial_state, reset);
+  const Tensor weight = beside(given_weight, x.dtype()), bias = beside(given_bias, x.dtype());
   if (force_reference()) return causal_conv1d_composed(x, weight, bias, initial_state, reset, silu);
   const Tensors inputs{x, weight, bias, initial_state};
   const xlstm_dtype dtype = kernel_dtype(x.dtype());

@@ -37,8 +37,8 @@ void check(const Tensor& logits, const Tensor& targets, double soft_cap, int64_t
 // What backward reads.
 struct SavedLoss {
   autograd::Saved logits;
-  Tensor targets, row_max, row_sum;
-  int64_t n_targets, ignore_index;
+  Tensor targets, row_max, row_sum, n_targets;
+  int64_t ignore_index;
   double soft_cap;
 };
 
@@ -58,7 +58,11 @@ Tensor logits_gradient(const SavedLoss& saved, const Tensor& grad) {
   args.soft_cap = saved.soft_cap;
   args.row_max = saved.row_max.raw();
   args.row_sum = saved.row_sum.raw();
-  args.n_targets = saved.n_targets;
+  if (logits.device() == kCpu) {
+    args.n_targets = *saved.n_targets.data<int64_t>();
+  } else {
+    args.n_targets_device = saved.n_targets.data<int64_t>();
+  }
   args.dloss = grad.raw();
   args.dlogits = dlogits.raw();
   args.dlogits_stride_row = rows.size(1);
@@ -81,7 +85,7 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   result.loss = Tensor::empty({}, wide_type(logits.dtype()), logits.device());
   const Tensor row_max = Tensor::empty({ids.numel()}, wide_type(logits.dtype()), logits.device());
   const Tensor row_sum = Tensor::empty({ids.numel()}, wide_type(logits.dtype()), logits.device());
-  const Tensor n_targets = Tensor::empty({1}, DType::i64, logits.device());
+  result.n_targets = Tensor::empty({}, DType::i64, logits.device());
   xlstm_cross_entropy_fwd_args args{};
   args.dtype = kernel_dtype(logits.dtype());
   args.rows = ids.numel();
@@ -92,13 +96,12 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, do
   args.ignore_index = ignore_index;
   args.soft_cap = soft_cap;
   args.loss = result.loss.raw();
-  args.n_targets = n_targets.data<int64_t>();
+  args.n_targets = result.n_targets.data<int64_t>();
   args.row_max = row_max.raw();
   args.row_sum = row_sum.raw();
   run_kernel(Kernel{xlstm_cross_entropy_fwd_cpu, xlstm_cross_entropy_fwd_cuda,
                     xlstm_cross_entropy_fwd_workspace_cpu, xlstm_cross_entropy_fwd_workspace_cuda},
              args, logits.device(), "cross_entropy");
-  result.n_targets = *n_targets.to(kCpu).data<int64_t>();
   if (recorded) {
     SavedLoss saved{autograd::Saved(logits, "cross_entropy"),
                     ids,

@@ -6,8 +6,8 @@
 namespace xlstm::ops {
 
 struct CrossEntropyResult {
-  Tensor loss;  // scalar: mean over the counted targets (0 if there is none)
-  int64_t n_targets = 0;
+  Tensor loss;       // scalar: mean over the counted targets (0 if there is none)
+  Tensor n_targets;  // int64 scalar beside it: how many were counted
 };
 
 // logits [..., n_vocab] before the soft cap; targets int64 [...] where `ignore_index` is not

@@ -5,7 +5,7 @@ namespace xlstm {
 namespace {
 
 Tensors outputs_of(const ops::CrossEntropyResult& result) {
-  return {result.loss, Tensor::from(std::vector<int64_t>{result.n_targets}, {})};
+  return {result.loss, result.n_targets};
 }
 
 Tensors cross_entropy(const Tensors& in, const OpAttributes& a) {

@@ -7,11 +7,11 @@
 namespace xlstm::ops {
 namespace {
 
-Tensor apply(const Tensor& x, double p, uint64_t seed, uint64_t offset) {
+Tensor apply(const Tensor& x, double p, const Generator& at) {
   const Tensor source = dense(x);
   const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   const xlstm_dropout_args args{
-      kernel_dtype(x.dtype()), x.numel(), source.raw(), y.raw(), p, seed, offset};
+      kernel_dtype(x.dtype()), x.numel(), source.raw(), y.raw(), p, at.seed, at.offset, at.base};
   run_kernel(Kernel{xlstm_dropout_cpu, xlstm_dropout_cuda}, args, x.device(), "dropout");
   return y;
 }
@@ -22,11 +22,11 @@ Tensor dropout(const Tensor& x, double p, Generator& generator) {
   require<ConfigError>(p >= 0 && p < 1, "dropout: the probability must be in [0, 1), got ", p);
   require_computes(x, "dropout", "x");
   if (p == 0) return x;
-  const uint64_t seed = generator.seed, offset = generator.reserve(x.numel());
-  const Tensor y = apply(x, p, seed, offset);
+  const Generator at{generator.seed, generator.reserve(x.numel()), generator.base};
+  const Tensor y = apply(x, p, at);
   if (autograd::must_record({x}))
-    autograd::record("dropout", {x}, {y}, [p, seed, offset](const Tensors& grads) {
-      return Tensors{grads[0].defined() ? apply(grads[0], p, seed, offset) : Tensor{}};
+    autograd::record("dropout", {x}, {y}, [p, at](const Tensors& grads) {
+      return Tensors{grads[0].defined() ? apply(grads[0], p, at) : Tensor{}};
     });
   return y;
 }

@@ -15,12 +15,13 @@ void check_tokens(const Tensor& tokens, int64_t n_vocab) {
                         ", expected 0 to ", n_vocab - 1);
 }
 
-Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& table) {
+Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& table, DType dtype) {
   if (!grad.defined()) return {};
   const Tensor dy = as_rows(grad);
-  const Tensor dweight = Tensor::empty(table, grad.dtype(), grad.device());
+  const Tensor dweight = Tensor::empty(table, dtype, grad.device());
   xlstm_embedding_bwd_args args{};
-  args.dtype = args.weight_dtype = kernel_dtype(grad.dtype());
+  args.dtype = kernel_dtype(grad.dtype());
+  args.weight_dtype = kernel_dtype(dtype);
   args.n_tokens = tokens.numel();
   args.n_vocab = table[0];
   args.D = table[1];
@@ -37,6 +38,10 @@ Tensor table_gradient(const Tensor& tokens, const Tensor& grad, const Shape& tab
 }  // namespace
 
 Tensor embedding(const Tensor& tokens, const Tensor& weight) {
+  return embedding(tokens, weight, weight.defined() ? weight.dtype() : DType::f32);
+}
+
+Tensor embedding(const Tensor& tokens, const Tensor& weight, DType dtype) {
   require<ShapeError>(tokens.defined() && tokens.dtype() == DType::i64,
                       "embedding: tokens must be int64, got ",
                       tokens.defined() ? name_of(tokens.dtype()) : "no tensor");
@@ -44,17 +49,20 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
                       "embedding: the table must be [n_vocab, D], got ",
                       weight.defined() ? to_string(weight.shape()) : "no tensor");
   require_computes(weight, "embedding", "the table");
+  require_weight(weight, weight.shape(), dtype, "embedding", "the table");
   const bool recorded = autograd::must_record({weight});
   // Backward reads the tokens again, so a caller's buffer that is refilled meanwhile is copied.
   const Tensor ids = recorded ? tokens.clone() : dense(tokens);
   require_one_device({tokens, weight}, "embedding");
   if (ids.device() == kCpu) check_tokens(ids, weight.size(0));  // else a wait for the device
-  const Tensor table = as_rows(weight);
+  const Tensor known = weight.low_precision();
+  const Tensor table = as_rows(known.defined() && known.dtype() == dtype ? known : weight);
   Shape shape = tokens.shape();
   shape.push_back(weight.size(1));
-  const Tensor y = Tensor::empty(shape, weight.dtype(), weight.device());
+  const Tensor y = Tensor::empty(shape, dtype, weight.device());
   xlstm_embedding_fwd_args args{};
-  args.dtype = args.weight_dtype = kernel_dtype(weight.dtype());
+  args.dtype = kernel_dtype(dtype);
+  args.weight_dtype = kernel_dtype(table.dtype());
   args.n_tokens = ids.numel();
   args.n_vocab = weight.size(0);
   args.D = weight.size(1);
@@ -67,8 +75,8 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
              "embedding");
   if (recorded)
     autograd::record("embedding", {weight}, {y},
-                     [ids, table_shape = weight.shape()](const Tensors& grads) {
-                       return Tensors{table_gradient(ids, grads[0], table_shape)};
+                     [ids, shape = weight.shape(), type = weight.dtype()](const Tensors& grads) {
+                       return Tensors{table_gradient(ids, grads[0], shape, type)};
                      });
   return y;
 }

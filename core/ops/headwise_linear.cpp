@@ -22,8 +22,8 @@ Sizes check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   require<ShapeError>(x.dim() >= 1 && x.size(-1) == H * I, kOp, ": wrong shape of x, got ",
                       to_string(x.shape()), ", expected [..., ", H * I, "] for ", H,
                       " heads of width ", I);
-  require_like(weight, weight.shape(), x.dtype(), kOp, "weight");
-  require_like(bias, {H * O}, x.dtype(), kOp, "bias");
+  require_weight(weight, weight.shape(), x.dtype(), kOp, "weight");
+  require_weight(bias, {H * O}, x.dtype(), kOp, "bias");
   const Shape rows(x.shape().begin(), x.shape().end() - 1);
   return {element_count(rows), H, I, O};
 }
@@ -70,8 +70,9 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 
 }  // namespace
 
-Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const Sizes s = check(x, weight, bias);
+Tensor headwise_linear(const Tensor& x, const Tensor& given_weight, const Tensor& given_bias) {
+  const Sizes s = check(x, given_weight, given_bias);
+  const Tensor weight = beside(given_weight, x.dtype()), bias = beside(given_bias, x.dtype());
   const xlstm_dtype dtype = kernel_dtype(x.dtype());
   if (force_reference()) return headwise_linear_composed(x, weight, bias);
   const Tensor rows = as_rows(x);

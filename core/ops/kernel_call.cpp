@@ -1,6 +1,7 @@
 #include "core/ops/kernel_call.h"
 
 #include "core/cuda/runtime.h"
+#include "core/ops/view.h"
 
 namespace xlstm::ops {
 
@@ -33,6 +34,11 @@ void require_one_device(std::initializer_list<Tensor> tensors, const char* op) {
                          ": tensors are on different devices, got ", to_string(first->device()),
                          " and ", to_string(t.device()), " (move one of them)");
   }
+}
+
+Tensor beside(const Tensor& weight, DType activations) {
+  if (!weight.defined() || !weight.low_precision().defined()) return weight;
+  return weight.low_precision().dtype() == activations ? cast(weight, activations) : weight;
 }
 
 std::optional<Shape> strides_for_reshape(const Shape& shape, const Shape& strides,

@@ -47,11 +47,6 @@ void require_computes(const Tensor& x, const char* op, const char* name);
 // DeviceError unless all defined tensors are on one device.
 void require_one_device(std::initializer_list<Tensor> tensors, const char* op);
 
-// The type of statistics, states and sums of values of this type: float32, or float64 for float64.
-inline DType wide_type(DType dtype) {
-  return dtype == DType::f64 ? DType::f64 : DType::f32;
-}
-
 inline void* raw_or_null(const Tensor& t) {
   return t.defined() ? t.raw() : nullptr;
 }
@@ -83,6 +78,19 @@ inline void require_like(const Tensor& t, const Shape& shape, DType dtype, const
   require<ShapeError>(t.dtype() == dtype, op, ": wrong type of ", name, ", got ",
                       name_of(t.dtype()), ", expected ", name_of(dtype));
 }
+
+// ShapeError unless `t` is undefined or is a learned parameter of this shape that can stand beside
+// activations of this type: of the same type, or float32 beside bfloat16 and float16.
+inline void require_weight(const Tensor& t, const Shape& shape, DType activations, const char* op,
+                           const char* name) {
+  const bool narrow = activations == DType::bf16 || activations == DType::f16;
+  const bool mixed = t.defined() && narrow && t.dtype() == DType::f32;
+  require_like(t, shape, mixed ? DType::f32 : activations, op, name);
+}
+
+// A learned parameter as kernels read it beside activations of this type: its low-precision copy if
+// it has one of that type, else itself. On the tape.
+Tensor beside(const Tensor& weight, DType activations);
 
 // ShapeError unless `reset` is undefined or marks the steps of [B, T] with bytes.
 inline void require_reset(const Tensor& reset, int64_t B, int64_t T, const char* op) {

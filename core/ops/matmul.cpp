@@ -160,6 +160,11 @@ Tensor product(const Tensor& a, const Tensor& b) {
   return y;
 }
 
+Tensor in_type(const Tensor& x, DType dtype) {
+  const autograd::NoGrad no_grad;
+  return cast(x, dtype);
+}
+
 // The gradient of a matrix product with respect to its right side, summed over repeated matrices.
 Tensor right_gradient(const Tensor& a, const Tensor& dy, const Shape& b_shape) {
   if (b_shape.size() == 2 && a.dim() > 2) return product(transposed(as_rows(a)), as_rows(dy));
@@ -167,12 +172,71 @@ Tensor right_gradient(const Tensor& a, const Tensor& dy, const Shape& b_shape) {
 }
 
 // dy^T x, added to the weight's gradient if that exists already (then nothing is returned).
-Tensor weight_gradient(const Tensor& dy, const Tensor& x, const autograd::LeafGradient& leaf) {
+Tensor weight_gradient(const Tensor& dy, const Tensor& x, DType dtype,
+                       const autograd::LeafGradient& leaf) {
   Tensor sum = leaf.get();
-  if (!sum.defined()) return product(transposed(dy), x);
+  if (!sum.defined()) {
+    const Tensor fresh = Tensor::empty({dy.size(1), x.size(1)}, dtype, x.device());
+    multiply_into(transposed(dy), x, 0, fresh);
+    return fresh;
+  }
   multiply_into(transposed(dy), x, 1, sum);
   sum.bump_version();
   return {};
+}
+
+// The sum of the rows of dy, in the bias's type.
+Tensor bias_gradient(const Tensor& dy, DType dtype) {
+  return in_type(sum_to(in_type(dy, wide_type(dtype)), {dy.size(1)}), dtype);
+}
+
+void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  require_computes(x, "linear", "x");
+  require_one_device({x, weight, bias}, "linear");
+  require<ShapeError>(
+      x.dim() >= 1 && weight.defined() && weight.dim() == 2 && x.size(-1) == weight.size(1),
+      "linear: shapes do not fit, got ", to_string(x.shape()), " and weight ",
+      weight.defined() ? to_string(weight.shape()) : "nothing", ", expected [..., I] and [O, I]");
+  require_weight(weight, weight.shape(), x.dtype(), "linear", "weight");
+  require_weight(bias, {weight.size(0)}, x.dtype(), "linear", "bias");
+}
+
+// x W^T (+ bias), the product in x's type and the result in `dtype`.
+Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DType dtype) {
+  check_linear(x, weight, bias);
+  const Tensor W = in_type(weight, x.dtype());
+  Shape shape = x.shape();
+  shape.back() = weight.size(0);
+  const Tensor y = Tensor::empty(shape, dtype, x.device());
+  if (bias.defined()) {
+    Tensor rows = y.detach();
+    const autograd::NoGrad no_grad;
+    rows.copy_from(expand(bias, shape));
+  }
+  multiply_into(as_rows(x), transposed(W), bias.defined() ? 1 : 0, as_rows(y));
+  const Tensors inputs{x, weight, bias};
+  if (must_record(inputs)) {
+    const Saved saved_x(weight.requires_grad() ? x : Tensor{}, "linear");
+    const Saved saved_w(x.requires_grad() ? W : Tensor{}, "linear");
+    record("linear", inputs, {y},
+           [saved_x, saved_w, leaf = autograd::LeafGradient(weight), x_shape = x.shape(),
+            x_dtype = x.dtype(), weight_dtype = weight.dtype(),
+            bias_dtype = bias.defined() ? bias.dtype() : dtype,
+            wants_bias = bias.requires_grad()](const Tensors& g) {
+             Tensors grads(3);
+             const Tensor x0 = saved_x.get(), w0 = saved_w.get();
+             if (!g[0].defined()) return grads;
+             const Tensor dy_wide = as_rows(g[0]), dy = in_type(dy_wide, x_dtype);
+             if (w0.defined()) {
+               grads[0] = Tensor::empty(x_shape, x_dtype, dy.device());
+               multiply_into(dy, w0, 0, as_rows(grads[0]));
+             }
+             if (x0.defined()) grads[1] = weight_gradient(dy, as_rows(x0), weight_dtype, leaf);
+             if (wants_bias) grads[2] = bias_gradient(dy_wide, bias_dtype);
+             return grads;
+           });
+  }
+  return y;
 }
 
 }  // namespace
@@ -200,43 +264,11 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  require_pair(x, weight, "linear");
-  require<ShapeError>(x.dim() >= 1 && weight.dim() == 2 && x.size(-1) == weight.size(1),
-                      "linear: shapes do not fit, got ", to_string(x.shape()), " and weight ",
-                      to_string(weight.shape()), ", expected [..., I] and [O, I]");
-  Shape shape = x.shape();
-  shape.back() = weight.size(0);
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  if (bias.defined()) {
-    require_pair(x, bias, "linear");
-    require<ShapeError>(bias.shape() == Shape{weight.size(0)}, "linear: bias does not fit, got ",
-                        to_string(bias.shape()), ", expected [", weight.size(0), "]");
-    Tensor rows = y.detach();
-    const autograd::NoGrad no_grad;
-    rows.copy_from(expand(bias, shape));
-  }
-  multiply_into(as_rows(x), transposed(weight), bias.defined() ? 1 : 0, as_rows(y));
-  const Tensors inputs{x, weight, bias};
-  if (must_record(inputs)) {
-    const Saved saved_x(weight.requires_grad() ? x : Tensor{}, "linear");
-    const Saved saved_w(x.requires_grad() ? weight : Tensor{}, "linear");
-    record("linear", inputs, {y},
-           [saved_x, saved_w, leaf = autograd::LeafGradient(weight), x_shape = x.shape(),
-            wants_bias = bias.requires_grad()](const Tensors& g) {
-             Tensors grads(3);
-             const Tensor x0 = saved_x.get(), w0 = saved_w.get();
-             if (!g[0].defined()) return grads;
-             const Tensor dy = as_rows(g[0]);
-             if (w0.defined()) {
-               grads[0] = Tensor::empty(x_shape, dy.dtype(), dy.device());
-               multiply_into(dy, w0, 0, as_rows(grads[0]));
-             }
-             if (x0.defined()) grads[1] = weight_gradient(dy, as_rows(x0), leaf);
-             if (wants_bias) grads[2] = sum_to(dy, {dy.size(1)});
-             return grads;
-           });
-  }
-  return y;
+  return linear_to(x, weight, bias, x.dtype());
+}
+
+Tensor linear_wide(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return linear_to(x, weight, bias, wide_type(x.dtype()));
 }
 
 }  // namespace xlstm::ops

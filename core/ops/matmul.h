@@ -9,7 +9,11 @@ namespace xlstm::ops {
 // [..., M, K] x [..., K, N] -> [..., M, N]; leading dimensions broadcast.
 Tensor matmul(const Tensor& a, const Tensor& b);
 
-// y = x W^T + bias. x [..., I], weight [O, I], bias [O] or undefined -> [..., O].
+// y = x W^T + bias. x [..., I], weight [O, I], bias [O] or undefined -> [..., O]. Mixed precision:
+// weight and bias may be float32 beside a narrower x; the product then reads weight in x's type
+// (its low-precision copy if there is one), and their gradients are summed in float32.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+// The same, with the result as the sums have it: float32 for a narrower x. For gates.
+Tensor linear_wide(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 }  // namespace xlstm::ops

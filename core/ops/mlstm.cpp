@@ -60,8 +60,8 @@ Sizes check_sequence(const Tensor& q, const Tensor& k, const Tensor& v, const Te
   const Sizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
   require_like(k, q.shape(), q.dtype(), op, "k");
   require_like(v, {s.B, s.T, s.H, s.V}, q.dtype(), op, "v");
-  require_like(i, {s.B, s.T, s.H}, q.dtype(), op, "i");
-  require_like(f, {s.B, s.T, s.H}, q.dtype(), op, "f");
+  require_weight(i, {s.B, s.T, s.H}, q.dtype(), op, "i");
+  require_like(f, {s.B, s.T, s.H}, i.dtype(), op, "f");
   check_state(op, initial, s, wide_type(q.dtype()));
   require_reset(reset, s.B, s.T, op);
   return s;
@@ -81,9 +81,11 @@ xlstm_mlstm_stride step_stride(const Tensor& x) {
   return {x.stride(0), 0, x.stride(1)};
 }
 
-xlstm_mlstm_config make_config(const Sizes& s, DType dtype, const MlstmOptions& o) {
+xlstm_mlstm_config make_config(const Sizes& s, DType dtype, DType gate_dtype,
+                               const MlstmOptions& o) {
   xlstm_mlstm_config c{};
-  c.dtype = c.gate_dtype = kernel_dtype(dtype);
+  c.dtype = kernel_dtype(dtype);
+  c.gate_dtype = kernel_dtype(gate_dtype);
   c.B = s.B;
   c.T = s.T;
   c.H = s.H;
@@ -242,7 +244,7 @@ MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
                   const MlstmOptions& options) {
   const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
   if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
-  const xlstm_mlstm_config config = make_config(sizes, q.dtype(), options);
+  const xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
   const Inputs in{time_rows(q),     time_rows(k),     time_rows(v),     i,           f,
                   dense(initial.C), dense(initial.n), dense(initial.m), dense(reset)};
   const Tensors inputs{q, k, v, i, f, initial.C, initial.n, initial.m};
@@ -267,8 +269,8 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   const Device device = q.device();
   require_like(k, q.shape(), dtype, op, "k");
   require_like(v, {s.B, s.H, s.V}, dtype, op, "v");
-  require_like(i, {s.B, s.H}, dtype, op, "i");
-  require_like(f, {s.B, s.H}, dtype, op, "f");
+  require_weight(i, {s.B, s.H}, dtype, op, "i");
+  require_like(f, {s.B, s.H}, i.dtype(), op, "f");
   check_state(op, state, s, wide);
   require<AutogradError>(!autograd::must_record({q, k, v, i, f, state.C, state.n, state.m}), op,
                          ": works in place and has no gradient, got an input that requires one, "
@@ -282,7 +284,7 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   const Tensor q_dense = dense_last(q), k_dense = dense_last(k), v_dense = dense_last(v);
   const Tensor h = Tensor::empty({s.B, s.H, s.V}, dtype, device);
   xlstm_mlstm_step_args args{};
-  args.config = make_config(s, dtype, options);
+  args.config = make_config(s, dtype, i.dtype(), options);
   args.q = q_dense.raw();
   args.k = k_dense.raw();
   args.v = v_dense.raw();

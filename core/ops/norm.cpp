@@ -23,8 +23,7 @@ void check_parameter(const Tensor& parameter, const Tensor& x, const char* op, c
                       " does not fit x, got ",
                       parameter.defined() ? to_string(parameter.shape()) : "no tensor",
                       ", expected ", to_string(Shape{x.size(-1)}));
-  require<ShapeError>(parameter.dtype() == x.dtype(), op, ": ", what, " differs in type, got ",
-                      name_of(parameter.dtype()), ", expected ", name_of(x.dtype()));
+  require_weight(parameter, parameter.shape(), x.dtype(), op, what);
 }
 
 void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const NormConfig& config) {
@@ -84,8 +83,10 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
   return {dx, dweight, dbias};
 }
 
-Tensor norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const NormConfig& config) {
-  check(x, weight, bias, config);
+Tensor norm(const Tensor& x, const Tensor& given_weight, const Tensor& given_bias,
+            const NormConfig& config) {
+  check(x, given_weight, given_bias, config);
+  const Tensor weight = beside(given_weight, x.dtype()), bias = beside(given_bias, x.dtype());
   if (force_reference())
     return norm_composed(x, weight, bias, config.groups, config.eps, config.scale,
                          config.subtract_mean);

@@ -22,8 +22,8 @@ Sizes check(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmSt
                       to_string(wx.shape()), ", expected [B, T, 4, H, D]");
   const Sizes s{wx.size(0), wx.size(1), wx.size(3), wx.size(4)};
   const DType dtype = wx.dtype();
-  require_like(R, {s.H, s.D, 4, s.D}, dtype, kOp, "R ([H, D_in, 4, D_out])");
-  require_like(bias, {s.H, 4, s.D}, dtype, kOp, "bias");
+  require_weight(R, {s.H, s.D, 4, s.D}, dtype, kOp, "R ([H, D_in, 4, D_out])");
+  require_weight(bias, {s.H, 4, s.D}, R.dtype(), kOp, "bias");
   const Shape state{s.B, s.H, s.D};
   require_like(initial.h, state, wide_type(dtype), kOp, "initial h");
   require_like(initial.c, state, wide_type(dtype), kOp, "initial c");
@@ -53,18 +53,18 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   const Tensor dh = dense_last(grads[0]), dh_final = dense(grads[1]), dc_final = dense(grads[2]),
                dn_final = dense(grads[3]);
   const Shape state{k.s.B, k.s.H, k.s.D};
-  const auto make = [&](bool wanted, const Shape& shape) {
-    return wanted ? Tensor::empty(shape, h.dtype(), h.device()) : Tensor{};
+  const auto make = [&](bool wanted, const Shape& shape, DType dtype) {
+    return wanted ? Tensor::empty(shape, dtype, h.device()) : Tensor{};
   };
-  const auto make_state = [&](bool wanted) {
-    return wanted ? Tensor::empty(state, wide_type(h.dtype()), h.device()) : Tensor{};
-  };
-  const Tensor dwx = make(k.want_wx, {k.s.B, k.s.T, 4, k.s.H, k.s.D});
-  const Tensor dR = make(k.want_R, R.shape()), dbias = make(k.want_bias, {k.s.H, 4, k.s.D});
-  const Tensor dh_init = make_state(k.want_h), dc_init = make_state(k.want_c),
-               dn_init = make_state(k.want_n), dm_init = make_state(k.want_m);
+  const DType wide = wide_type(h.dtype());
+  const Tensor dwx = make(k.want_wx, {k.s.B, k.s.T, 4, k.s.H, k.s.D}, h.dtype());
+  const Tensor dR = make(k.want_R, R.shape(), R.dtype()),
+               dbias = make(k.want_bias, {k.s.H, 4, k.s.D}, R.dtype());
+  const Tensor dh_init = make(k.want_h, state, wide), dc_init = make(k.want_c, state, wide),
+               dn_init = make(k.want_n, state, wide), dm_init = make(k.want_m, state, wide);
   xlstm_slstm_bwd_args a{};
-  a.dtype = a.weight_dtype = k.dtype;
+  a.dtype = k.dtype;
+  a.weight_dtype = kernel_dtype(R.dtype());
   a.B = k.s.B, a.T = k.s.T, a.H = k.s.H, a.D = k.s.D;
   a.R = R.raw();
   a.h_init = raw_or_null(h_init);
@@ -101,9 +101,10 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 
 }  // namespace
 
-SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmState& initial,
-                  const Tensor& reset, const SlstmOptions& options) {
-  const Sizes s = check(wx, R, bias, initial, reset, options);
+SlstmResult slstm(const Tensor& wx, const Tensor& given_R, const Tensor& given_bias,
+                  const SlstmState& initial, const Tensor& reset, const SlstmOptions& options) {
+  const Sizes s = check(wx, given_R, given_bias, initial, reset, options);
+  const Tensor R = beside(given_R, wx.dtype()), bias = beside(given_bias, wx.dtype());
   if (force_reference()) return slstm_composed(wx, R, bias, initial, reset, options);
   const Tensors inputs{wx, R, bias, initial.h, initial.c, initial.n, initial.m};
   const bool record = autograd::must_record(inputs);
@@ -125,7 +126,8 @@ SlstmResult slstm(const Tensor& wx, const Tensor& R, const Tensor& bias, const S
         DType::u8, wx.device());
 
   xlstm_slstm_fwd_args a{};
-  a.dtype = a.weight_dtype = dtype;
+  a.dtype = dtype;
+  a.weight_dtype = kernel_dtype(weight.dtype());
   a.B = s.B, a.T = s.T, a.H = s.H, a.D = s.D;
   a.wx = x.raw();
   a.wx_stride_b = x.stride(0), a.wx_stride_t = x.stride(1);

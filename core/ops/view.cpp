@@ -251,8 +251,14 @@ Tensor stack(const Tensors& xs, int64_t dim) {
 
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  Tensor y = Tensor::empty(x.shape(), dtype, x.device());
-  y.copy_from(x);
+  const Tensor known = x.low_precision();
+  Tensor y;
+  if (known.defined() && known.dtype() == dtype) {
+    y = known.detach();
+  } else {
+    y = Tensor::empty(x.shape(), dtype, x.device());
+    y.copy_from(x);
+  }
   if (!is_floating(dtype)) return y;
   return viewed("cast", x, y, [from = x.dtype()](const Tensor& g) {
     Tensor dx = Tensor::empty(g.shape(), from, g.device());

@@ -24,6 +24,8 @@ Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim);
 Tensor contiguous(const Tensor& x);  // x itself if it is contiguous
 Tensor concat(const Tensors& xs, int64_t dim);
 Tensor stack(const Tensors& xs, int64_t dim);
-Tensor cast(const Tensor& x, DType dtype);  // x itself if it has the type
+// x itself if it has the type; its low-precision copy (tensor.h) if that has it. The gradient is
+// cast back.
+Tensor cast(const Tensor& x, DType dtype);
 
 }  // namespace xlstm::ops

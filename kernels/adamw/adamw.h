@@ -1,4 +1,5 @@
-/* Updates of flat parameters by AdamW and SGD, the sum of squares for clipping, clipping by value.
+/* Updates of flat parameters by AdamW and SGD, the sum of squares for clipping, clipping by value,
+ * and what decides on an update without the host.
  *
  * AdamW (Loshchilov and Hutter 2019), with g = grad_scale * grad and step t counted from 1:
  *   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
@@ -83,10 +84,52 @@ typedef struct xlstm_clip_args {
   double limit;
 } xlstm_clip_args;
 
+/* The learning rates of the next few updates: rate[i] is that of update number base + i, counted
+ * from 0. The host cannot know which comes next: a skipped update does not advance the schedule. */
+#define XLSTM_UPDATE_RATES 4
+typedef struct xlstm_update_rates {
+  int64_t base;
+  float rate[XLSTM_UPDATE_RATES];
+} xlstm_update_rates;
+
+/* What goes from update to update, and what the last one was. Its fields lr, grad_scale, step and
+ * skip serve as xlstm_update_scalars. */
+typedef struct xlstm_update_state {
+  int64_t step;         /* updates done, the one decided on included: 1 for the first */
+  int64_t n_skipped;    /* in all */
+  int64_t n_in_a_row;   /* skipped, up to now */
+  int64_t n_good;       /* updates since the loss scale changed or one was skipped */
+  double gradient_norm; /* of the averaged gradient, without the loss scale */
+  float loss_scale;     /* for the next backward pass */
+  float loss;           /* the mean over the batches of the update */
+  float lr, grad_scale;
+  int32_t skip;
+} xlstm_update_state;
+
+/* Decides on one update from the squares of the gradients and the loss: with n batches added up,
+ * S = loss_scale and the state before,
+ *   norm = sqrt(sum of sums) / (n S);  skip = norm or loss is not finite
+ *   grad_scale = min(1, max_norm / norm) / (n S)  (max_norm 0: no limit);  lr = the table's
+ * and afterwards, if growth_interval > 0: S = max(S backoff, min_scale) after a skip,
+ * min(S growth, max_scale) after growth_interval good updates in a row. step counts the updates
+ * that are not skipped. A step beyond the table takes its last rate. One thread, one launch. */
+typedef struct xlstm_update_control_args {
+  const double* sums; /* [n_sums] sums of squares */
+  int64_t n_sums;
+  const float* loss; /* one element: the sum over the batches of their mean losses, unscaled */
+  int64_t n_accumulated;
+  double max_norm;
+  double growth, backoff, min_scale, max_scale;
+  int64_t growth_interval; /* 0: the loss scale stays */
+  const xlstm_update_rates* rates;
+  xlstm_update_state* state;
+} xlstm_update_control_args;
+
 xlstm_status xlstm_adamw_check(const xlstm_adamw_args* args);
 xlstm_status xlstm_sgd_check(const xlstm_sgd_args* args);
 xlstm_status xlstm_sum_of_squares_check(const xlstm_sum_of_squares_args* args);
 xlstm_status xlstm_clip_check(const xlstm_clip_args* args);
+xlstm_status xlstm_update_control_check(const xlstm_update_control_args* args);
 
 xlstm_status xlstm_adamw_cpu(const xlstm_adamw_args* args, xlstm_exec exec);
 xlstm_status xlstm_adamw_cuda(const xlstm_adamw_args* args, xlstm_exec exec);
@@ -98,6 +141,8 @@ int64_t xlstm_sum_of_squares_workspace_cpu(const xlstm_sum_of_squares_args* args
 int64_t xlstm_sum_of_squares_workspace_cuda(const xlstm_sum_of_squares_args* args);
 xlstm_status xlstm_clip_cpu(const xlstm_clip_args* args, xlstm_exec exec);
 xlstm_status xlstm_clip_cuda(const xlstm_clip_args* args, xlstm_exec exec);
+xlstm_status xlstm_update_control_cpu(const xlstm_update_control_args* args, xlstm_exec exec);
+xlstm_status xlstm_update_control_cuda(const xlstm_update_control_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

@@ -53,3 +53,14 @@ xlstm_status xlstm_clip_check(const xlstm_clip_args* a) {
   if (!(a->limit > 0)) return XLSTM_BAD_VALUE;
   return a->n > 0 && a->x == nullptr ? XLSTM_NULL_POINTER : XLSTM_OK;
 }
+
+xlstm_status xlstm_update_control_check(const xlstm_update_control_args* a) {
+  if (a == nullptr || a->loss == nullptr || a->rates == nullptr || a->state == nullptr)
+    return XLSTM_NULL_POINTER;
+  if (a->n_sums < 0 || a->n_accumulated < 1 || a->growth_interval < 0) return XLSTM_BAD_SIZE;
+  if (a->n_sums > 0 && a->sums == nullptr) return XLSTM_NULL_POINTER;
+  if (!(a->max_norm >= 0)) return XLSTM_BAD_VALUE;
+  const bool scales_ok = a->growth >= 1 && a->backoff > 0 && a->backoff <= 1 && a->min_scale > 0 &&
+                         a->max_scale >= a->min_scale;
+  return a->growth_interval > 0 && !scales_ok ? XLSTM_BAD_VALUE : XLSTM_OK;
+}

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/adamw/adamw.h"
+#include "kernels/adamw/update_control.h"
 #include "kernels/common/entry.h"
 
 namespace {
@@ -171,4 +171,10 @@ xlstm_status xlstm_sum_of_squares_cpu(const xlstm_sum_of_squares_args* args, xls
 
 xlstm_status xlstm_clip_cpu(const xlstm_clip_args* args, xlstm_exec) {
   return Cpu::run(args, xlstm_clip_check, [&]<class T>(Element<T>) { clip<T>(*args); });
+}
+
+xlstm_status xlstm_update_control_cpu(const xlstm_update_control_args* args, xlstm_exec) {
+  const xlstm_status status = xlstm_update_control_check(args);
+  if (status == XLSTM_OK) decide_update(*args);
+  return status;
 }

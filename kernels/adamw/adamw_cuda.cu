@@ -1,4 +1,4 @@
-#include "kernels/adamw/adamw.h"
+#include "kernels/adamw/update_control.h"
 #include "kernels/common/values.cuh"
 
 namespace xlstm::kernels {
@@ -249,6 +249,10 @@ void clip(const xlstm_clip_args& a, cudaStream_t stream) {
       static_cast<T*>(a.x), a.n, packed, static_cast<float>(a.limit));
 }
 
+__global__ void control_kernel(xlstm_update_control_args a) {
+  decide_update(a);
+}
+
 }  // namespace
 }  // namespace xlstm::kernels
 
@@ -286,4 +290,11 @@ xlstm_status xlstm_clip_cuda(const xlstm_clip_args* args, xlstm_exec exec) {
     clip<typename decltype(element)::type>(*args, stream_of(exec));
     return launched();
   });
+}
+
+xlstm_status xlstm_update_control_cuda(const xlstm_update_control_args* args, xlstm_exec exec) {
+  const xlstm_status status = xlstm_update_control_check(args);
+  if (status != XLSTM_OK) return status;
+  control_kernel<<<1, 1, 0, stream_of(exec)>>>(*args);
+  return launched();
 }

@@ -12,6 +12,7 @@ bool bad_sizes(int64_t B, int64_t T, int64_t C, int64_t KS) {
 
 bool rows_overlap(int64_t C, int64_t B, int64_t stride_b, int64_t T, int64_t stride_t) {
   const auto length = [](int64_t stride) { return stride < 0 ? -stride : stride; };
+  if (B == 0 || T == 0) return false;
   return (B > 1 && length(stride_b) < C) || (T > 1 && length(stride_t) < C);
 }
 

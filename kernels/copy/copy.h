@@ -1,4 +1,4 @@
-/* Copies strided memory, converting the element type.
+/* Copies strided memory, converting the element type, and fills it.
  *
  *   to[i] = convert(from[i]) for every index i of the shape
  *
@@ -49,8 +49,19 @@ typedef struct xlstm_copy_args {
   int64_t to_strides[XLSTM_COPY_MAX_DIMS];
 } xlstm_copy_args;
 
+typedef struct xlstm_fill_args {
+  xlstm_element type;
+  int32_t n_dims;
+  int64_t sizes[XLSTM_COPY_MAX_DIMS];
+  void* to;
+  int64_t to_strides[XLSTM_COPY_MAX_DIMS];
+  unsigned char value[8]; /* one element, as it lies in memory */
+} xlstm_fill_args;
+
 /* Status: NULL_POINTER, BAD_SIZE (a negative size, too many dimensions), BAD_DTYPE. */
 xlstm_status xlstm_copy_cuda(const xlstm_copy_args* args, xlstm_exec exec);
+/* Every element becomes the value. One launch. */
+xlstm_status xlstm_fill_cuda(const xlstm_fill_args* args, xlstm_exec exec);
 
 #ifdef __cplusplus
 }

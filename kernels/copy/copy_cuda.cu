@@ -1,3 +1,4 @@
+#include <cstring>
 #include <utility>
 
 #include "kernels/common/nd_index.cuh"
@@ -392,8 +393,69 @@ xlstm_status copy(const xlstm_copy_args& g, const xlstm_exec& exec) {
   return launched();
 }
 
+// ---- fill ----
+
+template <class Word>
+__global__ void __launch_bounds__(kThreads)
+    fill_kernel(const __grid_constant__ NdIndex<1> index, Word* to, int64_t n, Word value) {
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n;
+       i += int64_t{gridDim.x} * kThreads) {
+    int64_t at[1];
+    index.offsets(i, at);
+    to[at[0]] = value;
+  }
+}
+
+template <class Word>
+void launch_fill(const NdLoop<1>& loop, const xlstm_fill_args& g, const xlstm_exec& exec) {
+  Word value;
+  memcpy(&value, g.value, sizeof(value));
+  const int64_t n = loop.count();
+  fill_kernel<<<grid_for(n, kThreads, kMostBlocks), kThreads, 0, stream_of(exec)>>>(
+      NdIndex<1>(loop), static_cast<Word*>(g.to), n, value);
+}
+
+xlstm_status fill(const xlstm_fill_args& g, const xlstm_exec& exec) {
+  NdLoop<1> loop;
+  loop.n_dims = g.n_dims;
+  for (int d = 0; d < g.n_dims; ++d) {
+    loop.sizes[d] = g.sizes[d];
+    loop.strides[0][d] = g.to_strides[d];
+  }
+  loop = merged(loop);
+  if (loop.count() == 0) return XLSTM_OK;
+  switch (size_of(g.type)) {
+    case 1:
+      launch_fill<uint8_t>(loop, g, exec);
+      break;
+    case 2:
+      launch_fill<uint16_t>(loop, g, exec);
+      break;
+    case 4:
+      launch_fill<uint32_t>(loop, g, exec);
+      break;
+    default:
+      launch_fill<uint64_t>(loop, g, exec);
+      break;
+  }
+  return launched();
+}
+
 }  // namespace
 }  // namespace xlstm::kernels
+
+xlstm_status xlstm_fill_cuda(const xlstm_fill_args* args, xlstm_exec exec) {
+  if (args == nullptr) return XLSTM_NULL_POINTER;
+  if (args->n_dims < 0 || args->n_dims > XLSTM_COPY_MAX_DIMS) return XLSTM_BAD_SIZE;
+  bool empty = false;
+  for (int32_t d = 0; d < args->n_dims; ++d) {
+    if (args->sizes[d] < 0) return XLSTM_BAD_SIZE;
+    if (args->sizes[d] == 0) empty = true;
+  }
+  if (xlstm::kernels::size_of(args->type) == 0) return XLSTM_BAD_DTYPE;
+  if (!empty && args->to == nullptr) return XLSTM_NULL_POINTER;
+  return xlstm::kernels::fill(*args, exec);
+}
 
 xlstm_status xlstm_copy_cuda(const xlstm_copy_args* args, xlstm_exec exec) {
   const xlstm_status status = xlstm::kernels::check(args);

@@ -4,6 +4,8 @@
  * least p. The gradient is the same function of dy with the same seed and offset, so no mask is
  * stored.
  *
+ * offset_base lies where x does, so a captured launch draws new numbers at every replay.
+ *
  * Layout: x and y dense, n elements, float32 or float64 (CUDA: float32, bfloat16, float16); y may
  * be x. Limits: 0 <= p < 1.
  * A dropped element is 0 whatever x holds. Work: one Philox block per 4 elements.
@@ -25,6 +27,7 @@ typedef struct xlstm_dropout_args {
   void* y;
   double p;
   uint64_t seed, offset;
+  const uint64_t* offset_base; /* added to offset, read when the kernel runs; may be null */
 } xlstm_dropout_args;
 
 xlstm_status xlstm_dropout_check(const xlstm_dropout_args* args);

@@ -14,9 +14,10 @@ constexpr int64_t kCounters = 256;  // Philox blocks drawn at a time
 
 // The words of kCounters Philox blocks from `counter` on, in order of elements.
 void draw_words(const xlstm_dropout_args& a, int64_t counter, uint32_t* words) {
+  const uint64_t offset = a.offset + (a.offset_base != nullptr ? *a.offset_base : 0);
 #pragma omp simd
   for (int64_t j = 0; j < kCounters; ++j) {
-    const Philox4 r = philox(a.seed, a.offset + static_cast<uint64_t>(counter + j), 0);
+    const Philox4 r = philox(a.seed, offset + static_cast<uint64_t>(counter + j), 0);
     words[4 * j] = r.x[0];
     words[4 * j + 1] = r.x[1];
     words[4 * j + 2] = r.x[2];

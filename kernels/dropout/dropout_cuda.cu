@@ -23,7 +23,8 @@ __device__ void drop(float (&x)[N], int first, const Philox4& random, uint32_t t
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     dropout_kernel(const T* x, T* y, int64_t n, bool packed, uint32_t threshold, float scale,
-                   uint64_t seed, uint64_t offset) {
+                   uint64_t seed, uint64_t offset, const uint64_t* offset_base) {
+  if (offset_base != nullptr) offset += *offset_base;
   constexpr int N = kPack<T>;
   const int64_t step = int64_t{gridDim.x} * kThreads;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i * N < n; i += step) {
@@ -58,7 +59,7 @@ xlstm_status dropout(const xlstm_dropout_args& g, const xlstm_exec& exec) {
   const bool packed = is_packed<T>(g.x) && is_packed<T>(g.y);
   dropout_kernel<<<grid_for(g.n, kThreads * kPack<T>, 1 << 20), kThreads, 0, stream_of(exec)>>>(
       static_cast<const T*>(g.x), static_cast<T*>(g.y), g.n, packed, threshold,
-      static_cast<float>(1.0 / (1.0 - g.p)), g.seed, g.offset);
+      static_cast<float>(1.0 / (1.0 - g.p)), g.seed, g.offset, g.offset_base);
   return launched();
 }
 

@@ -11,8 +11,10 @@ struct Dimension {
   int64_t size, stride;
 };
 
-// An output's rows of D elements must not overlap.
+// An output's rows of D elements must not overlap; without elements there are none.
 bool rows_overlap(int64_t D, std::initializer_list<Dimension> dimensions) {
+  for (const Dimension& a : dimensions)
+    if (a.size == 0) return false;
   for (const Dimension& a : dimensions) {
     const int64_t step = a.stride < 0 ? -a.stride : a.stride;
     if (a.size > 1 && step < D) return true;

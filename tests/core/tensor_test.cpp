@@ -103,7 +103,11 @@ TEST_CASE("rebind moves every handle to the other memory") {
   Tensor(same).fill(1);
   CHECK(arena.to_vector<float>() == std::vector<float>{0, 0, 1, 1, 1, 1, 1, 1, 0, 0});
   CHECK_THROWS_AS(x.rebind(Tensor::zeros({3, 2})), ShapeError);
+  x.set_grad(Tensor::zeros({2, 3}));
   CHECK_THROWS_AS(x.rebind(Tensor::zeros({2, 3}, DType::f64)), ShapeError);
+  x.set_grad({});
+  x.rebind(Tensor::zeros({2, 3}, DType::f64));
+  CHECK(same.dtype() == DType::f64);
 }
 
 // The bfloat16 nearest to x, ties to even, found by looking at both neighbours.

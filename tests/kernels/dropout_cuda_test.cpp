@@ -19,8 +19,8 @@ TEST_CASE("dropout on CUDA keeps exactly what the CPU keeps") {
           for (double& v : x) v = v == 0 ? 1 : v;
           std::vector<double> want(x.size());
           const uint64_t offset = (uint64_t{1} << 32) - 7;  // the counter crosses 32 bits
-          xlstm_dropout_args args{XLSTM_F64, n,     x.data() + shift, want.data() + shift, p,
-                                  777,       offset};
+          xlstm_dropout_args args{XLSTM_F64, n,   x.data() + shift, want.data() + shift,
+                                  p,         777, offset,           nullptr};
           REQUIRE(xlstm_dropout_cpu(&args, {}) == XLSTM_OK);
 
           const DeviceArray device_x(x, dtype), y(n + shift, dtype);
@@ -48,7 +48,7 @@ TEST_CASE("dropout on CUDA keeps exactly what the CPU keeps") {
 TEST_CASE("dropout on CUDA: a dropped NaN is 0, bad arguments have their status") {
   if (!has_cuda_device()) return;
   const DeviceArray x(std::vector<double>(64, NAN), XLSTM_F32), y(64, XLSTM_F32);
-  xlstm_dropout_args args{XLSTM_F32, 64, x, y, 0.5, 1, 0};
+  xlstm_dropout_args args{XLSTM_F32, 64, x, y, 0.5, 1, 0, nullptr};
   REQUIRE(xlstm_dropout_cuda(&args, {}) == XLSTM_OK);
   int64_t zeros = 0;
   for (const double v : y.values()) zeros += v == 0;

@@ -71,7 +71,7 @@ TEST_CASE("bad probabilities are refused") {
   CHECK_THROWS_AS(ops::dropout(x, NAN, generator), ConfigError);
   CHECK_THROWS_AS(ops::dropout(Tensor::zeros({2}, DType::i64), 0.5, generator), ShapeError);
   float y[2] = {};
-  xlstm_dropout_args args{XLSTM_F32, 2, y, y, 1.0, 0, 0};
+  xlstm_dropout_args args{XLSTM_F32, 2, y, y, 1.0, 0, 0, nullptr};
   CHECK(xlstm_dropout_cpu(&args, {}) == XLSTM_BAD_VALUE);
   args.p = 0.5;
   args.n = -2;

@@ -9,6 +9,7 @@
 #include "tests/tools/tiny_run.h"
 #include "tools/train/memory_limit.h"
 #include "tools/train/metrics_log.h"
+#include "tools/train/placement.h"
 
 namespace xlstm::train {
 namespace {
@@ -203,6 +204,24 @@ TEST_CASE("a model that memory cannot hold is refused before anything is read") 
   CHECK_THROWS_AS(Trainer(run.config, run.services()), OutOfMemory);
   model.embedding_dim = 1 << 24;  // more bytes than 64 bits can count
   CHECK_THROWS_AS(Trainer(run.config, run.services()), OutOfMemory);
+}
+
+TEST_CASE("where a run computes, and what is refused there") {
+  TrainerConfig config;
+  config.accelerator = "cpu";
+  CHECK(training_placement(config).device == kCpu);
+  for (const char* precision : {"bf16-mixed", "bf16-true", "16-mixed"}) {
+    config.precision = precision;
+    CHECK_THROWS_AS(training_placement(config), ConfigError);
+    // A model that was trained on a GPU runs on a CPU all the same.
+    CHECK(inference_placement(config).compute == DType::f32);
+  }
+  config.precision = "64-true";
+  CHECK(training_placement(config).parameters == DType::f64);
+  config.accelerator = "cuda";
+  CHECK_THROWS_AS(training_placement(config), ConfigError);
+  config.precision = "32-true";
+  if (cuda_device_count() == 0) CHECK_THROWS_AS(training_placement(config), ConfigError);
 }
 
 TEST_CASE("memory for weights, gradients and moments is predicted to the byte") {

@@ -29,7 +29,7 @@ struct TrainerConfig {
   int64_t log_every_n_steps = 10;
   int64_t accumulate_grad_batches = 1;
   double gradient_clip_val = 1.0;     // global norm; 0: off
-  std::string precision = "32-true";  // or 64-true
+  std::string precision = "32-true";  // placement.h
   std::string default_root_dir = "runs";
   std::string name = "xlstm";
   bool enable_progress_bar = true;
@@ -37,7 +37,8 @@ struct TrainerConfig {
   int64_t keep_checkpoints = 2;          // newest ones kept; the best one is kept besides
   bool activation_checkpointing = false;
   int64_t devices = 1;
-  std::string accelerator = "auto";  // or cpu
+  std::string accelerator = "auto";  // or cpu, gpu, cuda
+  bool cuda_graph = true;            // replay the captured training step
   int64_t max_non_finite = 3;        // skipped steps in a row that end the run
   int64_t num_threads = 0;           // 0: all
 };

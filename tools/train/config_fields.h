@@ -57,6 +57,7 @@ void for_each_field(C& c, F&& f) {
   f("activation_checkpointing", c.activation_checkpointing);
   f("devices", DevicesField{c.devices});
   f("accelerator", c.accelerator);
+  f("cuda_graph", c.cuda_graph);
   f("max_non_finite", c.max_non_finite);
   f("num_threads", c.num_threads);
 }

@@ -64,6 +64,7 @@ void translate_precision(Json& values) {
                            : precision->is_string() ? precision->as_string()
                                                     : "";
   if (text == "32" || text == "64") *precision = text + "-true";
+  if (text == "16" || text == "bf16") *precision = text + "-mixed";
 }
 
 }  // namespace

@@ -9,16 +9,21 @@
 
 namespace xlstm::train {
 
+Tensor loss_of(const layers::LanguageModel& model, const Tensor& inputs, const Tensor& targets,
+               const Tensor& reset, const layers::ForwardContext& context) {
+  const Tensor hidden = model.forward_hidden(inputs, {}, reset, context).hidden;
+  // The loss applies the soft cap itself, in the pass that reads the logits anyway.
+  return ops::cross_entropy(model.raw_logits(hidden), targets, model.soft_cap()).loss;
+}
+
 BatchLoss batch_loss(const layers::LanguageModel& model, const Batch& batch,
                      const layers::ForwardContext& context) {
   const int64_t T = batch.tokens.size(1) - 1;
   const Tensor inputs = ops::contiguous(ops::slice(batch.tokens, 1, 0, T));
   const Tensor targets = ops::contiguous(ops::slice(batch.tokens, 1, 1, T + 1));
-  const Tensor hidden = model.forward_hidden(inputs, {}, batch.reset, context).hidden;
-  // The loss applies the soft cap itself, in the pass that reads the logits anyway.
-  const ops::CrossEntropyResult result =
-      ops::cross_entropy(model.raw_logits(hidden), targets, model.soft_cap());
-  return {result.loss, result.n_targets};
+  const Tensor reset = batch.reset.defined() ? batch.reset.to(model.device()) : batch.reset;
+  return {loss_of(model, inputs.to(model.device()), targets.to(model.device()), reset, context),
+          targets.numel()};
 }
 
 Evaluation evaluate(const layers::LanguageModel& model,

@@ -22,11 +22,14 @@ struct Evaluation {
   int64_t n_tokens = 0;
 };
 
-// Inputs and targets are views on the batch. The loss is differentiable.
+// The loss is differentiable, and lies on the model's device, where the batch goes.
 struct BatchLoss {
   Tensor loss;
   int64_t n_tokens = 0;
 };
+// The same for tokens that have been cut already: inputs and targets int64 [B, T].
+Tensor loss_of(const layers::LanguageModel& model, const Tensor& inputs, const Tensor& targets,
+               const Tensor& reset, const layers::ForwardContext& context);
 BatchLoss batch_loss(const layers::LanguageModel& model, const Batch& batch,
                      const layers::ForwardContext& context);
 

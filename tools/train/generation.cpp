@@ -19,7 +19,7 @@ struct Prefilled {
 
 Prefilled prefill(const layers::LanguageModel& model, const std::vector<int32_t>& tokens) {
   const std::vector<int64_t> ids(tokens.begin(), tokens.end());
-  const Tensor all = Tensor::from(ids, {1, static_cast<int64_t>(ids.size())});
+  const Tensor all = Tensor::from(ids, {1, static_cast<int64_t>(ids.size())}).to(model.device());
   layers::HiddenOutput out;
   for (int64_t start = 0; start < all.size(1); start += kPrefillTokens) {
     const int64_t stop = std::min(start + kPrefillTokens, all.size(1));
@@ -79,6 +79,10 @@ void GenerationStream::read_prompts(const std::vector<std::string>& prompts) {
   logits_ = ops::concat(logits, 0);
 }
 
+Tensor GenerationStream::on_device(const std::vector<int64_t>& numbers) const {
+  return Tensor::from(numbers, {static_cast<int64_t>(numbers.size())}).to(model_.device());
+}
+
 // The text that a new token of a row completes.
 std::string GenerationStream::accept(Row& row, int64_t token) {
   if (options_.stop_at_end_of_text && tokenizer_.has_end_of_text() &&
@@ -104,8 +108,7 @@ std::map<int64_t, std::string> GenerationStream::next() {
                                       .top_k = options_.top_k,
                                       .n_valid = tokenizer_.n_vocab(),
                                       .seed = options_.seed};
-  const Tensor chosen =
-      ops::sample(logits_, sampling, position_++, Tensor::from(running_, {n_running}));
+  const Tensor chosen = ops::sample(logits_, sampling, position_++, on_device(running_)).to(kCpu);
   std::vector<int64_t> kept;  // places in the batch
   std::vector<int64_t> next_tokens;
   for (int64_t place = 0; place < n_running; ++place) {
@@ -118,8 +121,7 @@ std::map<int64_t, std::string> GenerationStream::next() {
   }
   drop_ended_rows(kept);
   if (running_.empty()) return texts;
-  layers::ModelOutput out =
-      model_.step(Tensor::from(next_tokens, {static_cast<int64_t>(next_tokens.size())}), state_);
+  layers::ModelOutput out = model_.step(on_device(next_tokens), state_);
   logits_ = out.logits;
   state_ = std::move(out.state);
   return texts;
@@ -130,9 +132,7 @@ void GenerationStream::drop_ended_rows(const std::vector<int64_t>& kept) {
   std::vector<int64_t> rows;
   for (const int64_t place : kept) rows.push_back(running_[static_cast<size_t>(place)]);
   running_ = std::move(rows);
-  state_ = running_.empty()
-               ? layers::ModelState{}
-               : state_.select_rows(Tensor::from(kept, {static_cast<int64_t>(kept.size())}));
+  state_ = running_.empty() ? layers::ModelState{} : state_.select_rows(on_device(kept));
 }
 
 }  // namespace xlstm::train

@@ -56,6 +56,7 @@ class GenerationStream {
   };
   void read_prompts(const std::vector<std::string>& prompts);
   std::string accept(Row& row, int64_t token);
+  Tensor on_device(const std::vector<int64_t>& numbers) const;
   void drop_ended_rows(const std::vector<int64_t>& kept);
 
   const layers::LanguageModel& model_;

@@ -4,6 +4,7 @@
 #include "tools/train/config_io.h"
 #include "tools/train/memory_limit.h"
 #include "tools/train/model_file.h"
+#include "tools/train/placement.h"
 #include "tools/train/run_folder.h"
 #include "tools/train/yaml.h"
 
@@ -95,10 +96,13 @@ SavedModel load_saved_model(const SavedModelRequest& request, const FileSystem& 
   if (auto* paper = std::get_if<layers::XlstmModelConfig>(&saved.config.model);
       paper != nullptr && request.exact_gradients)
     paper->mlstm_block.mlstm.stabilizer_gradient = true;
-  const DType dtype = saved.config.trainer.precision == "64-true" ? DType::f64 : DType::f32;
-  saved.model = layers::make_language_model(
-      saved.config.model, static_cast<uint64_t>(saved.config.seed_everything), dtype);
+  const Placement placement = inference_placement(saved.config.trainer);
+  saved.model = layers::make_language_model(saved.config.model,
+                                            static_cast<uint64_t>(saved.config.seed_everything),
+                                            placement.parameters);
   saved.layout = load_weights(*saved.model, saved.path, files);
+  place(*saved.model, placement);
+  add_copies(*saved.model, placement);
   return saved;
 }
 

@@ -4,7 +4,6 @@
 
 #include <iostream>
 
-#include "core/autograd.h"
 #include "tools/train/trainer_state.h"
 
 namespace xlstm::train {
@@ -12,18 +11,21 @@ namespace {
 
 const SteadyClock kSteadyClock;
 
-optim::Parameters parameters_of(const RunConfig& config, const layers::LanguageModel& model) {
-  const auto* paper = std::get_if<layers::XlstmModelConfig>(&config.model);
-  return optim::make_parameters(model.named_parameters(),
-                                paper != nullptr && paper->weight_decay_on_embedding);
-}
-
 }  // namespace
 
+bool decays_embedding(const RunConfig& config) {
+  const auto* paper = std::get_if<layers::XlstmModelConfig>(&config.model);
+  return paper != nullptr && paper->weight_decay_on_embedding;
+}
+
+// In the order of the arena, so that neighbours are updated together.
 std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
-                                                 const layers::LanguageModel& model) {
+                                                 const layers::ParameterArena& arena) {
   const OptimizerConfig& o = config.optimizer;
-  optim::Parameters parameters = parameters_of(config, model);
+  NamedTensors named;
+  for (const layers::ParameterArena::Entry& entry : arena.entries())
+    named.emplace_back(entry.name, entry.parameter);
+  optim::Parameters parameters = optim::make_parameters(named, decays_embedding(config));
   if (o.name == "sgd")
     return std::make_unique<optim::Sgd>(
         std::move(parameters),
@@ -86,29 +88,8 @@ const std::string& Trainer::run_folder() const {
 }
 
 StepReport Trainer::step() {
-  State& s = *state_;
-  const int64_t n_micro = s.config.trainer.accumulate_grad_batches;
-  layers::ForwardContext context{
-      .training = true,
-      .generator = &s.progress.generator,
-      .activation_checkpointing = s.config.trainer.activation_checkpointing};
-  s.arena->zero_grad();
-  double loss_sum = 0;
-  for (int64_t micro = 0; micro < n_micro; ++micro) {
-    const Batch batch = s.data.batch(s.progress.step, micro);
-    const BatchLoss loss = batch_loss(*s.model, batch, context);
-    autograd::backward(loss.loss);
-    loss_sum += loss.loss.item();
-    s.progress.tokens_seen += loss.n_tokens;
-  }
-  const double loss = loss_sum / static_cast<double>(n_micro);
-  // A skipped update leaves weights, moments and schedule as they were; the data moves on.
-  const double lr = optim::learning_rate(s.schedule, s.optimizer->step_count());
-  ++s.progress.step;
-  const optim::UpdateResult result =
-      optim::update(*s.optimizer, s.guard, loss, lr,
-                    {.max_norm = s.config.trainer.gradient_clip_val, .n_accumulated = n_micro});
-  return {.loss = loss, .grad_norm = result.gradient_norm, .lr = lr, .skipped = !result.updated};
+  state_->engine->enqueue();
+  return state_->engine->finished(true).back();
 }
 
 Evaluation Trainer::validate() {

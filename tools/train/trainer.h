@@ -27,6 +27,7 @@ struct TrainerServices {
 enum class StopReason { finished, time_limit, terminated, interrupted };
 
 struct StepReport {
+  int64_t step = 0;      // counted from 1
   double loss = 0;       // mean over the step's sequences
   double grad_norm = 0;  // before clipping
   double lr = 0;
@@ -44,6 +45,7 @@ struct FitReport {
 
 class Trainer {
  public:
+  struct State;  // trainer_state.h
   // Loads or trains the tokenizer, prepares the token files and builds the model. Nothing is
   // written but the token cache. ConfigError, FileError, FormatError; OutOfMemory, before anything
   // else, for a model that this machine cannot hold.
@@ -61,7 +63,7 @@ class Trainer {
   // end it after the running step, with a checkpoint. NonFiniteError after too many skipped steps.
   FitReport fit();
 
-  // One optimizer step, and nothing else.
+  // One optimizer step, and nothing else. Waits for it; fit() does not.
   StepReport step();
   Evaluation validate();
   // Writes a checkpoint of the current step into the run folder and returns its path.
@@ -77,7 +79,6 @@ class Trainer {
 
  private:
   friend class FitLoop;
-  struct State;
   std::unique_ptr<State> state_;
 };
 

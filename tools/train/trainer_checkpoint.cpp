@@ -28,6 +28,7 @@ bool may_change(const std::string& key) {
                                           "trainer.max_non_finite",
                                           "trainer.devices",
                                           "trainer.accelerator",
+                                          "trainer.cuda_graph",
                                           "data.cache_dir",
                                           "data.root",
                                           "data.tokenizer",
@@ -69,6 +70,16 @@ bool is_of_step(const std::string& folder, int64_t step, const FileSystem& files
 
 }  // namespace
 
+namespace {
+
+NamedTensors on_cpu(const NamedTensors& tensors) {
+  NamedTensors out;
+  for (const auto& [name, tensor] : tensors) out.emplace_back(name, tensor.to(kCpu));
+  return out;
+}
+
+}  // namespace
+
 std::string Trainer::save() {
   State& s = *state_;
   s.open_run_folder();
@@ -76,10 +87,11 @@ std::string Trainer::save() {
   s.progress.skipped_in_a_row = s.guard.n_in_a_row();
   CheckpointContents contents;
   contents.step = s.progress.step;
-  contents.tensor_files.push_back({"model.safetensors",
-                                   layers::state_dict(*s.model, layers::preferred_layout(*s.model)),
-                                   {{"format", "pt"}, {"arch", s.model->arch()}}});
-  contents.tensor_files.push_back({"optimizer.safetensors", s.optimizer->state(), {}});
+  contents.tensor_files.push_back(
+      {"model.safetensors",
+       on_cpu(layers::state_dict(*s.model, layers::preferred_layout(*s.model))),
+       {{"format", "pt"}, {"arch", s.model->arch()}}});
+  contents.tensor_files.push_back({"optimizer.safetensors", on_cpu(s.optimizer->state()), {}});
   contents.text_files.push_back({"train_state.json", to_text(to_json(s.progress), 2)});
   contents.text_files.push_back({"config.json", to_text(run_config_to_json(s.config), 2)});
   contents.text_files.push_back({"tokenizer.json", s.data.tokenizer().to_json()});
@@ -119,6 +131,8 @@ void Trainer::resume(const std::string& ckpt_path) {
   s.optimizer->load_state(file.load_tensors("optimizer.safetensors"), then.step - then.n_skipped);
   s.guard.restore(then.n_skipped, then.skipped_in_a_row);
   s.progress = then;
+  s.arena->refresh_copies();
+  s.engine->restored();
   s.run_folder = run_folder_of(checkpoint);
 }
 

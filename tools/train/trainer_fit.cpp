@@ -75,27 +75,35 @@ class FitLoop {
     metrics_.emplace(join_path(s_.run_folder, "metrics.jsonl"), s_.progress.step,
                      *s_.services.files);
     print_header();
-    const double start = clock_.seconds();
+    const double start = step_began_ = clock_.seconds();
+    tokens_before_ = s_.progress.tokens_seen;
+    step_before_ = s_.progress.step;
     const int64_t last_step = s_.max_steps();
     SignalGuard signals;
     FitReport report;
     while (s_.progress.step < last_step) {
-      train_step(start, last_step);
+      s_.engine->enqueue();
+      take_reports(false, start, last_step);
       const StopRequest request = signals.poll();
       const TrainerConfig& t = s_.config.trainer;
       const bool out_of_time = t.max_time >= 0 && clock_.seconds() - start >= t.max_time;
       if (request == StopRequest::terminate) report.reason = StopReason::terminated;
       if (request == StopRequest::interrupt) report.reason = StopReason::interrupted;
       if (report.reason != StopReason::finished) {
+        take_reports(true, start, last_step);
         display_.finish();
         out_ << "stopping on a signal\n";
         break;
       }
       const bool last = out_of_time || s_.progress.step >= last_step;
-      if (last || s_.progress.step % validation_steps() == 0) validate_and_sample();
+      const bool saves = request == StopRequest::save_and_go_on || checkpoint_due();
+      const bool validates = last || s_.progress.step % validation_steps() == 0;
+      if (validates || saves) take_reports(true, start, last_step);
+      if (validates) validate_and_sample();
       if (out_of_time) report.reason = StopReason::time_limit;
       if (last) break;
-      if (request == StopRequest::save_and_go_on || checkpoint_due()) save_or_warn();
+      if (saves) save_or_warn();
+      if (validates || saves) step_began_ = clock_.seconds();  // that was no training
     }
     display_.finish();
     finish(report, start);
@@ -103,6 +111,11 @@ class FitLoop {
   }
 
  private:
+  double tokens_per_step() const {
+    return static_cast<double>(s_.config.data.batch_size * s_.config.data.max_length *
+                               s_.config.trainer.accumulate_grad_batches);
+  }
+
   int64_t validation_steps() const {
     return s_.config.trainer.val_check_interval.steps(s_.steps_per_epoch(),
                                                       s_.config.trainer.accumulate_grad_batches);
@@ -127,57 +140,63 @@ class FitLoop {
     out_ << std::endl;
   }
 
-  void train_step(double start, int64_t last_step) {
-    const double before = clock_.seconds();
-    const int64_t tokens_before = s_.progress.tokens_seen;
-    const StepReport report = trainer_.step();
-    const double seconds = std::max(clock_.seconds() - before, 1e-9);
-    s_.progress.seconds += seconds;
-    seconds_per_step_.add(seconds);
-    tokens_per_step_.add(static_cast<double>(s_.progress.tokens_seen - tokens_before));
+  // The steps that have ended: all, or all but the one that a device works on.
+  void take_reports(bool wait, double start, int64_t last_step) {
+    for (const StepReport& report : s_.engine->finished(wait)) {
+      const double now = clock_.seconds();
+      const double seconds = std::max(now - step_began_, 1e-9);
+      step_began_ = now;
+      s_.progress.seconds += seconds;
+      seconds_per_step_.add(seconds);
+      take_report(report, start, last_step);
+    }
+  }
+
+  void take_report(const StepReport& report, double start, int64_t last_step) {
     if (report.skipped) {
-      report_skip();
+      report_skip(report);
       return;
     }
     loss_.add(report.loss);
     last_loss_ = report.loss;
     const double per_step = seconds_per_step_.value();
-    double left = static_cast<double>(last_step - s_.progress.step) * per_step;
+    double left = static_cast<double>(last_step - report.step) * per_step;
     if (s_.config.trainer.max_time >= 0)
       left = std::min(left, s_.config.trainer.max_time - (clock_.seconds() - start));
     display_.update({.epoch = s_.epoch(),
-                     .step = s_.progress.step,
+                     .step = report.step,
                      .total_steps = last_step,
                      .steps_per_second = 1 / per_step,
-                     .tokens_per_second = tokens_per_step_.value() / per_step,
+                     .tokens_per_second = tokens_per_step() / per_step,
                      .loss = loss_.value(),
                      .lr = report.lr,
                      .seconds_left = std::max(0.0, left)});
-    if (s_.progress.step % s_.config.trainer.log_every_n_steps == 0 || s_.progress.step == 1)
+    if (report.step % s_.config.trainer.log_every_n_steps == 0 || report.step == 1)
       log_step(report, per_step);
   }
 
   void log_step(const StepReport& report, double per_step) {
     Json row = Json::object();
     row.set("split", "train");
-    row.set("step", s_.progress.step);
+    row.set("step", report.step);
     row.set("epoch", s_.epoch());
     row.set("loss", report.loss);
     row.set("lr", report.lr);
     row.set("grad_norm", report.grad_norm);
-    row.set("tokens_seen", s_.progress.tokens_seen);
-    row.set("tokens_per_second", tokens_per_step_.value() / per_step);
+    row.set("tokens_seen", tokens_before_ + (report.step - step_before_) *
+                                                static_cast<int64_t>(tokens_per_step()));
+    row.set("tokens_per_second", tokens_per_step() / per_step);
     row.set("seconds", s_.progress.seconds);
     metrics_->append(row);
   }
 
-  void report_skip() {
+  void report_skip(const StepReport& report) {
     Json row = Json::object();
     row.set("split", "skipped");
-    row.set("step", s_.progress.step);
+    row.set("step", report.step);
     row.set("reason", s_.guard.report());
     metrics_->append(row);
-    display_.print("step " + std::to_string(s_.progress.step) +
+    display_.print("step " + std::to_string(report.step) +
                    " skipped, weights untouched: " + s_.guard.report());
   }
 
@@ -253,7 +272,9 @@ class FitLoop {
   const Clock& clock_;
   ProgressDisplay display_;
   std::optional<MetricsLog> metrics_;
-  RunningMean seconds_per_step_{20}, tokens_per_step_{20}, loss_{20};
+  RunningMean seconds_per_step_{20}, loss_{20};
+  double step_began_ = 0;
+  int64_t tokens_before_ = 0, step_before_ = 0;  // of this call
   std::optional<Evaluation> evaluation_;
   double last_loss_ = 0;
   int64_t saved_step_ = -1;

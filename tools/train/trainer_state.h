@@ -8,7 +8,9 @@
 #include "optim/schedule.h"
 #include "optim/update.h"
 #include "tools/train/memory_limit.h"
+#include "tools/train/placement.h"
 #include "tools/train/saved_model.h"
+#include "tools/train/step_engine.h"
 #include "tools/train/trainer.h"
 #include "tools/train/training_data.h"
 #include "tools/train/training_state.h"
@@ -18,14 +20,16 @@ namespace xlstm::train {
 // Fills what the caller left open.
 TrainerServices with_defaults(TrainerServices services);
 void use_threads(int64_t n_threads);  // 0: all processors
+bool decays_embedding(const RunConfig& config);
 std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
-                                                 const layers::LanguageModel& model);
+                                                 const layers::ParameterArena& arena);
 optim::ScheduleConfig make_schedule(const RunConfig& config, int64_t max_steps);
 
 // The order of members matters: the vocabulary must be known before the model is built.
 struct Trainer::State {
   RunConfig config;
   TrainerServices services;
+  Placement placement;
   TrainingData data;
   std::unique_ptr<layers::LanguageModel> model;
   std::unique_ptr<layers::ParameterArena> arena;
@@ -34,10 +38,12 @@ struct Trainer::State {
   optim::ScheduleConfig schedule;
   TrainingState progress;
   std::string run_folder;
+  std::unique_ptr<StepEngine> engine;
 
   State(const RunConfig& c, const TrainerServices& s)
       : config(fitting(c)),
         services(with_defaults(s)),
+        placement(training_placement(config.trainer)),
         data(config.data, config.trainer.accumulate_grad_batches,
              static_cast<uint64_t>(config.seed_everything), cache_dir_of(config), *services.files),
         guard(config.trainer.max_non_finite) {
@@ -45,13 +51,22 @@ struct Trainer::State {
     fit_vocabulary();
     require_model_fits(config, ModelUse::training);
     const uint64_t seed = static_cast<uint64_t>(config.seed_everything);
-    model = layers::make_language_model(
-        config.model, seed, config.trainer.precision == "64-true" ? DType::f64 : DType::f32);
-    arena = std::make_unique<layers::ParameterArena>(*model);
-    optimizer = make_optimizer(config, *model);
+    model = layers::make_language_model(config.model, seed, placement.parameters);
+    place(*model, placement);
+    const bool decay_embedding = decays_embedding(config);
+    arena = std::make_unique<layers::ParameterArena>(
+        *model,
+        layers::ArenaOptions{
+            .first = [decay_embedding](
+                         const std::string& name) { return optim::decays(name, decay_embedding); },
+            .copy_dtype = placement.compute,
+            .copied = [this](const std::string&,
+                             const Tensor& parameter) { return has_copy(placement, parameter); }});
+    optimizer = make_optimizer(config, *arena);
     schedule = make_schedule(config, max_steps());
     progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers
     progress.data_fingerprint = data.fingerprint();
+    engine = placement.device == kCpu ? make_host_engine(*this) : make_device_engine(*this);
   }
 
   // Too large is too large with any vocabulary: that is found before text is read.

@@ -29,6 +29,8 @@ Json to_json(const TrainingState& state) {
   json.set("n_skipped", state.n_skipped);
   json.set("skipped_in_a_row", state.skipped_in_a_row);
   json.set("tokens_seen", state.tokens_seen);
+  json.set("loss_scale", state.loss_scale);
+  json.set("n_good", state.n_good);
   json.set("seconds", state.seconds);
   json.set("generator_seed", to_hex(state.generator.seed));
   json.set("generator_offset", to_hex(state.generator.offset));
@@ -45,6 +47,8 @@ TrainingState training_state_from_json(const Json& json, const std::string& sour
   state.n_skipped = field.at("n_skipped").as_int(0, state.step);
   state.skipped_in_a_row = field.at("skipped_in_a_row").as_int(0, state.n_skipped);
   state.tokens_seen = field.at("tokens_seen").as_int(0);
+  if (field.has("loss_scale")) state.loss_scale = field.at("loss_scale").as_double(0);
+  if (field.has("n_good")) state.n_good = field.at("n_good").as_int(0);
   state.seconds = field.at("seconds").as_double(0);
   state.generator = {from_hex(field.at("generator_seed")), from_hex(field.at("generator_offset"))};
   state.data_fingerprint = from_hex(field.at("data_fingerprint"));

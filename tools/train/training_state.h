@@ -15,8 +15,10 @@ struct TrainingState {
   int64_t n_skipped = 0;  // of these, skipped because the gradient was not finite
   int64_t skipped_in_a_row = 0;
   int64_t tokens_seen = 0;
-  double seconds = 0;   // of training, over all processes
-  Generator generator;  // dropout
+  double loss_scale = 0;  // of 16-mixed; 0: its start
+  int64_t n_good = 0;     // updates since it changed
+  double seconds = 0;     // of training, over all processes
+  Generator generator;    // dropout
   uint64_t data_fingerprint = 0;
   double best_validation_loss = 0;
   int64_t best_step = -1;  // -1: never validated

@@ -1,0 +1,105 @@
+#include "core/cuda/graph.h"
+
+#include "core/allocator.h"
+#include "core/cuda/check.h"
+#include "core/cuda/runtime.h"
+
+namespace xlstm::cuda {
+namespace {
+
+cudaStream_t stream_of(Device device) {
+  return static_cast<cudaStream_t>(stream(device));
+}
+
+}  // namespace
+
+Graph::Graph(Device device, const std::function<void()>& work) : device_(device) {
+  make_current(device);
+  const cudaStream_t s = stream_of(device);
+  // Relaxed: the pool may still ask the driver for memory, which is no part of the graph.
+  check(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed), "graph capture");
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    static_cast<void>(cudaStreamEndCapture(s, &graph));
+    if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+    static_cast<void>(cudaGetLastError());
+    throw;
+  }
+  check(cudaStreamEndCapture(s, &graph), "graph capture (did the work wait for the device?)");
+  size_t n = 0;
+  cudaGraphExec_t executable = nullptr;
+  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &n);
+  if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
+  static_cast<void>(cudaGraphDestroy(graph));
+  check(status, "graph instantiation");
+  n_nodes_ = static_cast<int64_t>(n);
+  executable_ = executable;
+  hold_cached_memory(device_);
+}
+
+Graph::~Graph() {
+  // A replay may still be running.
+  static_cast<void>(cudaStreamSynchronize(stream_of(device_)));
+  static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_)));
+  unhold_cached_memory(device_);
+}
+
+void Graph::launch() {
+  const DeviceGuard guard(device_);
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream_of(device_)),
+        "graph launch");
+}
+
+PinnedMemory::PinnedMemory(int64_t bytes) : bytes_(bytes) {
+  const cudaError_t status =
+      cudaHostAlloc(&data_, static_cast<size_t>(bytes > 0 ? bytes : 1), cudaHostAllocPortable);
+  if (status == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    throw_error<OutOfMemory>("out of memory on the host: tried ", bytes, " bytes of pinned memory");
+  }
+  check(status, "cudaHostAlloc");
+}
+
+PinnedMemory::~PinnedMemory() {
+  static_cast<void>(cudaFreeHost(data_));
+}
+
+Event::Event(Device device) : device_(device) {
+  const DeviceGuard guard(device);
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  event_ = event;
+}
+
+Event::~Event() {
+  static_cast<void>(cudaEventDestroy(static_cast<cudaEvent_t>(event_)));
+}
+
+void Event::record() {
+  const DeviceGuard guard(device_);
+  check(cudaEventRecord(static_cast<cudaEvent_t>(event_), stream_of(device_)), "cudaEventRecord");
+}
+
+void Event::wait() const {
+  check(cudaEventSynchronize(static_cast<cudaEvent_t>(event_)), "waiting for the device");
+}
+
+void copy_to_device(void* to, const void* pinned, int64_t bytes, Device device) {
+  if (bytes == 0) return;
+  const DeviceGuard guard(device);
+  check(cudaMemcpyAsync(to, pinned, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
+                        stream_of(device)),
+        "copy to the device");
+}
+
+void copy_to_host(void* pinned, const void* from, int64_t bytes, Device device) {
+  if (bytes == 0) return;
+  const DeviceGuard guard(device);
+  check(cudaMemcpyAsync(pinned, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
+                        stream_of(device)),
+        "copy from the device");
+}
+
+}  // namespace xlstm::cuda

@@ -1,0 +1,204 @@
+// Steps on a CUDA device. The host fills pinned memory with the tokens of a step, launches it and
+// goes on to the next; it reads how a step went while the following one runs. After two steps one
+// by one the whole step is recorded as a graph and replayed.
+//
+// Everything that changes from step to step lies in one block of device memory, `inputs_`: tokens,
+// document starts, the counter of random numbers, learning rates. What goes from step to step on
+// the device alone (number of updates, loss scale, whether to skip) is optim::DeviceUpdate's.
+#include <cstring>
+
+#include "core/autograd.h"
+#include "core/cuda/graph.h"
+#include "core/cuda/runtime.h"
+#include "core/log.h"
+#include "core/ops/elementwise.h"
+#include "optim/device_update.h"
+#include "tools/train/trainer_state.h"
+
+namespace xlstm::train {
+namespace {
+
+using optim::DeviceUpdate;
+
+constexpr int64_t kEagerSteps = 2;  // before the graph: they find every block of memory it needs
+
+// The places inside the block of inputs, in bytes.
+struct InputLayout {
+  int64_t B, T, n_micro;
+  bool has_reset;
+  int64_t tokens_bytes() const { return B * T * 8; }
+  int64_t reset_bytes() const { return has_reset ? (B * T + 255) / 256 * 256 : 0; }
+  int64_t inputs(int64_t micro) const { return micro * (2 * tokens_bytes() + reset_bytes()); }
+  int64_t targets(int64_t micro) const { return inputs(micro) + tokens_bytes(); }
+  int64_t reset(int64_t micro) const { return targets(micro) + tokens_bytes(); }
+  int64_t counter() const { return inputs(n_micro); }
+  int64_t rates() const { return counter() + 8; }
+  int64_t bytes() const { return rates() + static_cast<int64_t>(sizeof(DeviceUpdate::Rates)); }
+};
+
+Tensor view_of(const Tensor& bytes, int64_t offset, const Shape& shape, DType dtype) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = bytes.impl()->storage;
+  impl->offset = offset / size_of(dtype);
+  impl->dtype = dtype;
+  impl->shape = shape;
+  impl->strides = contiguous_strides(shape);
+  return Tensor(std::move(impl));
+}
+
+// A step on its way: its inputs and its outcome in pinned memory.
+struct Slot {
+  cuda::PinnedMemory inputs, outcome;
+  cuda::Event done;
+  int64_t step = 0;  // 0: free
+  Slot(int64_t bytes, Device device)
+      : inputs(bytes), outcome(sizeof(DeviceUpdate::Outcome)), done(device) {}
+};
+
+class DeviceEngine : public StepEngine {
+ public:
+  explicit DeviceEngine(Trainer::State& state)
+      : s_(state),
+        device_(state.model->device()),
+        layout_{state.config.data.batch_size, state.config.data.max_length,
+                state.config.trainer.accumulate_grad_batches, state.config.data.document_reset},
+        inputs_(Tensor::zeros({layout_.bytes()}, DType::u8, device_)),
+        update_(*state.optimizer, {.max_norm = state.config.trainer.gradient_clip_val,
+                                   .n_accumulated = layout_.n_micro,
+                                   .loss_scale = {.dynamic = state.placement.scale_loss}}) {
+    for (auto& slot : slots_) slot = std::make_unique<Slot>(layout_.bytes(), device_);
+    restored();
+  }
+  // The device still reads and writes what is about to be freed.
+  ~DeviceEngine() override {
+    try {
+      cuda::synchronize(device_);
+    } catch (const Error& error) {
+      log_warning("the device did not finish its last step: ", error.what());
+    }
+  }
+
+  void restored() override {
+    update_.restore(s_.optimizer->step_count(), s_.guard.n_skipped(), s_.guard.n_in_a_row(),
+                    s_.progress.n_good, s_.progress.loss_scale);
+  }
+
+  void enqueue() override {
+    Slot& slot = *slots_[static_cast<size_t>(s_.progress.step % 2)];
+    if (slot.step != 0) collect(slot);
+    fill(slot);
+    cuda::copy_to_device(inputs_.raw(), slot.inputs.data(), layout_.bytes(), device_);
+    run();
+    cuda::copy_to_host(slot.outcome.data(), update_.state().raw(), slot.outcome.bytes(), device_);
+    slot.done.record();
+    slot.step = ++s_.progress.step;
+    s_.progress.generator.offset += n_drawn_;
+    s_.progress.tokens_seen += layout_.B * layout_.T * layout_.n_micro;
+    newest_ = slot.step;
+  }
+
+  std::vector<StepReport> finished(bool wait) override {
+    for (int64_t step : {newest_ - 1, newest_}) {
+      if (step < 1 || (!wait && step == newest_)) continue;
+      for (auto& slot : slots_)
+        if (slot->step == step) collect(*slot);
+    }
+    return std::exchange(reports_, {});
+  }
+
+ private:
+  void collect(Slot& slot) {
+    slot.done.wait();
+    DeviceUpdate::Outcome outcome;
+    std::memcpy(&outcome, slot.outcome.data(), sizeof(outcome));
+    reports_.push_back({.step = slot.step,
+                        .loss = static_cast<double>(outcome.loss),
+                        .grad_norm = outcome.gradient_norm,
+                        .lr = static_cast<double>(outcome.lr),
+                        .skipped = outcome.skip != 0});
+    slot.step = 0;
+    s_.optimizer->set_step_count(outcome.step);
+    s_.progress.loss_scale = static_cast<double>(outcome.loss_scale);
+    s_.progress.n_good = outcome.n_good;
+    s_.guard.learn(outcome.skip != 0, static_cast<double>(outcome.loss), outcome.gradient_norm,
+                   outcome.n_skipped, outcome.n_in_a_row);
+  }
+
+  void fill(Slot& slot) {
+    auto* bytes = static_cast<unsigned char*>(slot.inputs.data());
+    const int64_t B = layout_.B, T = layout_.T;
+    for (int64_t micro = 0; micro < layout_.n_micro; ++micro) {
+      const Batch batch = s_.data.batch(s_.progress.step, micro);
+      const int64_t* tokens = batch.tokens.data<int64_t>();
+      for (int64_t b = 0; b < B; ++b) {
+        const auto put = [&](int64_t place, const int64_t* from) {
+          std::memcpy(bytes + place + b * T * 8, from, static_cast<size_t>(T) * 8);
+        };
+        put(layout_.inputs(micro), tokens + b * (T + 1));
+        put(layout_.targets(micro), tokens + b * (T + 1) + 1);
+      }
+      if (layout_.has_reset)
+        std::memcpy(bytes + layout_.reset(micro), batch.reset.raw(), static_cast<size_t>(B * T));
+    }
+    std::memcpy(bytes + layout_.counter(), &s_.progress.generator.offset, 8);
+    DeviceUpdate::Rates rates{};
+    rates.base = s_.optimizer->step_count();
+    for (int64_t i = 0; i < XLSTM_UPDATE_RATES; ++i)
+      rates.rate[i] = static_cast<float>(optim::learning_rate(s_.schedule, rates.base + i));
+    std::memcpy(bytes + layout_.rates(), &rates, sizeof(rates));
+  }
+
+  void run() {
+    if (graph_ != nullptr) return graph_->launch();
+    if (!s_.config.trainer.cuda_graph || n_run_++ < kEagerSteps) return step();
+    graph_ = std::make_unique<cuda::Graph>(device_, [this] { step(); });
+    graph_->launch();
+  }
+
+  // Forward, backward and update of all micro-batches: launches alone.
+  void step() {
+    Generator generator{s_.progress.generator.seed, 0};
+    generator.base =
+        static_cast<const uint64_t*>(view_of(inputs_, layout_.counter(), {1}, DType::i64).raw());
+    const layers::ForwardContext context{
+        .training = true,
+        .generator = &generator,
+        .activation_checkpointing = s_.config.trainer.activation_checkpointing};
+    Tensor rates = update_.rates();
+    rates.copy_from(view_of(inputs_, layout_.rates(), rates.shape(), DType::u8));
+    s_.arena->zero_grad();
+    Tensor loss_sum;
+    const Shape shape{layout_.B, layout_.T};
+    for (int64_t micro = 0; micro < layout_.n_micro; ++micro) {
+      const Tensor reset =
+          layout_.has_reset ? view_of(inputs_, layout_.reset(micro), shape, DType::u8) : Tensor{};
+      const Tensor loss =
+          loss_of(*s_.model, view_of(inputs_, layout_.inputs(micro), shape, DType::i64),
+                  view_of(inputs_, layout_.targets(micro), shape, DType::i64), reset, context);
+      autograd::backward(loss, update_.loss_scale());
+      const autograd::NoGrad no_grad;
+      loss_sum = micro == 0 ? loss.detach() : ops::add(loss_sum, loss.detach());
+    }
+    update_.launch(loss_sum);
+    n_drawn_ = generator.offset;
+  }
+
+  Trainer::State& s_;
+  Device device_;
+  InputLayout layout_;
+  Tensor inputs_;
+  DeviceUpdate update_;
+  std::unique_ptr<Slot> slots_[2];
+  std::unique_ptr<cuda::Graph> graph_;
+  std::vector<StepReport> reports_;
+  int64_t newest_ = 0, n_run_ = 0;
+  uint64_t n_drawn_ = 0;  // counters of random numbers in a step
+};
+
+}  // namespace
+
+std::unique_ptr<StepEngine> make_device_engine(Trainer::State& state) {
+  return std::make_unique<DeviceEngine>(state);
+}
+
+}  // namespace xlstm::train

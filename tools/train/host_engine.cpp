@@ -1,0 +1,56 @@
+// A step on the CPU, done when enqueue returns.
+#include <utility>
+
+#include "core/autograd.h"
+#include "tools/train/trainer_state.h"
+
+namespace xlstm::train {
+namespace {
+
+class HostEngine : public StepEngine {
+ public:
+  explicit HostEngine(Trainer::State& state) : s_(state) {}
+
+  void enqueue() override {
+    const int64_t n_micro = s_.config.trainer.accumulate_grad_batches;
+    layers::ForwardContext context{
+        .training = true,
+        .generator = &s_.progress.generator,
+        .activation_checkpointing = s_.config.trainer.activation_checkpointing};
+    s_.arena->zero_grad();
+    double loss_sum = 0;
+    for (int64_t micro = 0; micro < n_micro; ++micro) {
+      const Batch batch = s_.data.batch(s_.progress.step, micro);
+      const BatchLoss loss = batch_loss(*s_.model, batch, context);
+      autograd::backward(loss.loss);
+      loss_sum += loss.loss.item();
+      s_.progress.tokens_seen += loss.n_tokens;
+    }
+    const double loss = loss_sum / static_cast<double>(n_micro);
+    // A skipped update leaves weights, moments and schedule as they were; the data moves on.
+    const double lr = optim::learning_rate(s_.schedule, s_.optimizer->step_count());
+    ++s_.progress.step;
+    const optim::UpdateResult result =
+        optim::update(*s_.optimizer, s_.guard, loss, lr,
+                      {.max_norm = s_.config.trainer.gradient_clip_val, .n_accumulated = n_micro});
+    reports_.push_back({.step = s_.progress.step,
+                        .loss = loss,
+                        .grad_norm = result.gradient_norm,
+                        .lr = lr,
+                        .skipped = !result.updated});
+  }
+
+  std::vector<StepReport> finished(bool) override { return std::exchange(reports_, {}); }
+
+ private:
+  Trainer::State& s_;
+  std::vector<StepReport> reports_;
+};
+
+}  // namespace
+
+std::unique_ptr<StepEngine> make_host_engine(Trainer::State& state) {
+  return std::make_unique<HostEngine>(state);
+}
+
+}  // namespace xlstm::train

@@ -1,0 +1,30 @@
+// Where a run computes and in which element types: the keys trainer.accelerator and
+// trainer.precision.
+#pragma once
+
+#include "layers/language_model.h"
+#include "tools/train/config.h"
+
+namespace xlstm::train {
+
+struct Placement {
+  Device device;
+  DType parameters = DType::f32;  // of weights, gradients and moments
+  DType compute = DType::f32;     // of activations and of what products read
+  bool round_all = false;         // every weight is read in `compute`, not only matrices
+  bool scale_loss = false;
+};
+
+// For training. ConfigError if the accelerator is not there, or does not compute in the precision.
+Placement training_placement(const TrainerConfig& config);
+// For a trained model: where 16 bits are not computed in, float32 takes their place.
+Placement inference_placement(const TrainerConfig& config);
+
+// Moves the model to its device and tells it the type of its activations.
+void place(layers::LanguageModel& model, const Placement& placement);
+// Which parameters have a low-precision copy; the others are read as they are.
+bool has_copy(const Placement& placement, const Tensor& parameter);
+// Gives the parameters of a placed model their copies. In training the arena does it.
+void add_copies(layers::LanguageModel& model, const Placement& placement);
+
+}  // namespace xlstm::train
