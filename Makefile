@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET ?= cpu
 
-.PHONY: all setup build demo test cuda cuda-all gpu-tests asan tsan fuzz check bench install clean help
+.PHONY: all setup build demo test cuda cuda-all gpu-tests static static-cuda asan tsan fuzz check bench install clean help
 
 all: build
 
@@ -14,6 +14,7 @@ help:
 	@echo "make cuda    build everything with the CUDA backend, for the GPUs here or else for Hopper; needs no GPU"
 	@echo "make cuda-all   the same for every GPU since compute capability 8.0"
 	@echo "make gpu-tests  pack the tests into build/gpu-pack, to run on a machine with a GPU"
+	@echo "make static  one xlstm command that needs only the C library (static-cuda: and cuBLASLt, for every GPU)"
 	@echo "make asan    run the tests under the address and undefined-behaviour sanitizers"
 	@echo "make fuzz    fuzz the file readers for FUZZ_SECONDS each (needs clang)"
 	@echo "make check   formatting, layering and self-contained headers"
@@ -37,6 +38,10 @@ cuda cuda-all:
 
 gpu-tests: setup
 	@JOBS=$(JOBS) bash tests/gpu/pack.sh build/gpu-pack
+
+static static-cuda: setup
+	@bash cmake/build.sh $@ $(JOBS) xlstm
+	@bash tests/install/static_binary.sh build/$@/tools/xlstm
 
 asan tsan: setup
 	@bash cmake/build.sh $@ $(JOBS)

@@ -7,17 +7,40 @@ endif()
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Threads REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
-find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
 find_path(XLSTM_XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
-if(NOT TARGET yaml-cpp::yaml-cpp)
-  add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
+if(NOT XLSTM_STATIC_DEPS)
+  find_package(yaml-cpp REQUIRED)
+  if(NOT TARGET yaml-cpp::yaml-cpp)
+    add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
+  endif()
 endif()
 
-# OpenBLAS is optional: without it kernels/common/gemm_plain.cpp does the products, slowly.
+# OpenBLAS is optional: without it kernels/common/blas_plain.cpp does the products, slowly.
 find_path(XLSTM_CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-pthread openblas x86_64-linux-gnu/openblas-pthread
                                                         aarch64-linux-gnu/openblas-pthread)
 find_library(XLSTM_OPENBLAS_LIBRARY openblas)
+
+# One command that starts wherever the C library (and cuBLASLt) is: archives instead of shared libraries.
+if(XLSTM_STATIC_DEPS)
+  if(XLSTM_OPENBLAS_LIBRARY)
+    find_library(XLSTM_OPENBLAS_ARCHIVE libopenblas.a REQUIRED)
+    set(XLSTM_OPENBLAS_LIBRARY ${XLSTM_OPENBLAS_ARCHIVE})
+  endif()
+  find_library(XLSTM_YAML_ARCHIVE libyaml-cpp.a REQUIRED)
+  find_path(XLSTM_YAML_INCLUDE_DIR yaml-cpp/yaml.h REQUIRED)
+  add_library(yaml-cpp::yaml-cpp STATIC IMPORTED)
+  set_target_properties(yaml-cpp::yaml-cpp PROPERTIES IMPORTED_LOCATION ${XLSTM_YAML_ARCHIVE}
+                                                      INTERFACE_INCLUDE_DIRECTORIES ${XLSTM_YAML_INCLUDE_DIR})
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libgomp.a OUTPUT_VARIABLE gomp_archive
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(NOT EXISTS "${gomp_archive}")
+    message(FATAL_ERROR "XLSTM_STATIC_DEPS: found no libgomp.a of ${CMAKE_CXX_COMPILER} (it needs GCC)")
+  endif()
+  set(OpenMP_CXX_LIBRARIES ${gomp_archive} pthread dl)
+  set_target_properties(OpenMP::OpenMP_CXX PROPERTIES INTERFACE_LINK_LIBRARIES "${OpenMP_CXX_LIBRARIES}")
+  add_link_options(-static-libstdc++ -static-libgcc)
+endif()
 
 # The CUDA backend.
 set(XLSTM_HAVE_CUDA OFF)
@@ -49,4 +72,4 @@ if(XLSTM_HAVE_CUDA)
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
 endif()
-message(STATUS "xlstm: CUDA backend ${XLSTM_HAVE_CUDA} (${CMAKE_CUDA_ARCHITECTURES}), OpenBLAS ${XLSTM_OPENBLAS_LIBRARY}")
+message(STATUS "xlstm: CUDA backend ${XLSTM_HAVE_CUDA} (${CMAKE_CUDA_ARCHITECTURES}), OpenBLAS ${XLSTM_OPENBLAS_LIBRARY}, -march=${XLSTM_CPU_ARCH}")

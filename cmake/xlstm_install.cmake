@@ -33,6 +33,21 @@ foreach(room IN LISTS kernel_rooms)
 endforeach()
 install(FILES kernels/common/types.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/kernels/common)
 
+# For builds without CMake: pkg-config says how to link the kernels.
+set(pc_libraries ${OpenMP_CXX_LIBRARIES} -lstdc++ -lm)
+if(XLSTM_OPENBLAS_LIBRARY AND XLSTM_CBLAS_INCLUDE_DIR)
+  list(PREPEND pc_libraries ${XLSTM_OPENBLAS_LIBRARY})
+endif()
+if(XLSTM_HAVE_CUDA)
+  list(APPEND pc_libraries -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lpthread -ldl -lrt)
+endif()
+if(BUILD_SHARED_LIBS)
+  set(pc_libraries -Wl,-rpath,\${libdir})
+endif()
+list(JOIN pc_libraries " " pc_libraries)
+configure_file(cmake/xlstm_kernels.pc.in ${PROJECT_BINARY_DIR}/xlstm_kernels.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/xlstm_kernels.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xlstm)
 install(EXPORT xlstm-targets NAMESPACE xlstm:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/xlstm-config.cmake.in ${PROJECT_BINARY_DIR}/xlstm-config.cmake

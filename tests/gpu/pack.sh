@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # pack.sh FOLDER [ARCHITECTURES]: builds the tests with the CUDA backend (no GPU is needed), and puts stripped
-# programs, the libraries they need, their data and run_all.sh into FOLDER, which then runs on any machine with a
-# GPU and the CUDA runtime. ARCHITECTURES as CMAKE_CUDA_ARCHITECTURES, default 90a-real. JOBS: parallel compilations.
+# programs, the libraries they need, their data, an installation (prefix/) with the check of the PyTorch extension,
+# and run_all.sh into FOLDER, which then runs on any machine with a GPU and the CUDA runtime.
+# ARCHITECTURES as CMAKE_CUDA_ARCHITECTURES, default 90a-real. JOBS: parallel compilations.
 set -euo pipefail
-[ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 out=$(realpath -m "$1")
 architectures=${2:-90a-real}
 cd "$(dirname "$0")/../.."
@@ -12,7 +13,7 @@ limit_mib=64
 
 # Shared libraries, so that a hundred programs do not each carry every kernel; code for any x86-64 machine of the
 # last ten years, since GPU machines rarely have the processor of the machine that builds.
-options=(-DBUILD_SHARED_LIBS=ON "-DCMAKE_CUDA_ARCHITECTURES=$architectures" -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON)
+options=(-DBUILD_SHARED_LIBS=ON -DCMAKE_INSTALL_LIBDIR=lib "-DCMAKE_CUDA_ARCHITECTURES=$architectures" -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON)
 [ "$(uname -m)" != x86_64 ] || options+=(-DXLSTM_CPU_ARCH=x86-64-v3)
 openblas=$(c++ -print-file-name=libopenblas.a) # an absolute path if it is there; a third smaller
 [ "$openblas" = "${openblas#/}" ] || options+=("-DXLSTM_OPENBLAS_LIBRARY=$openblas")
@@ -26,15 +27,17 @@ if [ -e "$out" ] && [ ! -e "$out/run_all.sh" ] && [ -n "$(ls -A "$out")" ]; then
 fi
 rm -rf "$out"
 mkdir -p "$out/lib/gcc" "$out/data"
+cmake --install "$build" --prefix "$out/prefix" --strip >/dev/null # our libraries, for foreign projects too
 programs=$(find "$build/tests" -maxdepth 1 -type f -perm -u+x -name 'test_*')
-for program in $programs "$build/tools/xlstm"; do
+for program in $programs; do
   strip -o "$out/$(basename "$program")" "$program"
 done
 
-# Libraries: everything but the C library, the driver and the (large) CUDA mathematics. The compiler's own go
+# Other libraries: everything but the C library, the driver and the (large) CUDA mathematics. The compiler's own go
 # into a folder of their own, for machines that have none or older ones.
 # shellcheck disable=SC2086
 ldd $programs "$build/tools/xlstm" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u | while read -r library; do
+  [ ! -e "$out/prefix/lib/$(basename "$library")" ] || continue
   case "$(basename "$library")" in
     libc.so* | libm.so* | libdl.so* | libpthread.so* | librt.so* | ld-linux* | libcuda.so* | libcublas*) ;;
     libstdc++* | libgcc_s* | libgomp* | libgfortran* | libquadmath*) strip -o "$out/lib/gcc/$(basename "$library")" "$library" ;;
@@ -45,6 +48,7 @@ done
 git ls-files tests/golden tests/data/golden tools/configs docs/ops.md docs/configuration.md |
   while read -r file; do install -D -m 644 "$file" "$out/data/$file"; done
 cp tests/gpu/run_all.sh "$out/run_all.sh"
+cp -r docs/examples/use_kernels_torch "$out/use_kernels_torch"
 git describe --always --dirty >"$out/commit"
 
 size=$(du -sm "$out" | cut -f1)

@@ -42,6 +42,7 @@ fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((n_processors / jobs > 1 ? n_processors / jobs : 1))}
 export OMP_WAIT_POLICY=passive
 [ ! -d "$here/data" ] || export XLSTM_TEST_DATA=${XLSTM_TEST_DATA:-$here/data}
+[ ! -x "$here/prefix/bin/xlstm" ] || export XLSTM_TEST_COMMAND=${XLSTM_TEST_COMMAND:-$here/prefix/bin/xlstm}
 rm -rf "$logs"
 mkdir -p "$logs" && logs=$(cd "$logs" && pwd)
 export logs limit repeat bench programs
@@ -53,7 +54,7 @@ missing() { # missing LIBRARY_NAME: does some program not find it (or, for the c
   # shellcheck disable=SC2046
   ldd $(sed "s|^|$programs/|" <<<"$names") 2>&1 | grep -q "$1.*not found"
 }
-[ ! -d "$here/lib" ] || export LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+[ ! -d "$here/lib" ] || export LD_LIBRARY_PATH=$here/prefix/lib:$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 if missing 'lib\(stdc\|gcc\|gomp\|gfortran\|quadmath\)'; then export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$here/lib/gcc; fi
 if missing libcublasLt; then
   packages=$(python3 -c 'import site, sys; print(*site.getsitepackages(), *sys.path)' 2>/dev/null || true)

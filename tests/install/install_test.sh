@@ -25,6 +25,7 @@ quietly install cmake --install "$build_dir" --prefix "$work/prefix"
 cp -r "$source_dir/docs/examples" "$work/examples"
 for example in "$work"/examples/*/; do
   name=$(basename "$example")
+  [ -f "$example/CMakeLists.txt" ] || continue # use_kernels_torch is built by its check.py
   # No optimisation: only the speed of compiling the example changes, not the installed libraries.
   quietly "$name.configure" cmake -G Ninja -S "$example" -B "$work/$name" -DCMAKE_BUILD_TYPE=Debug \
     "-DCMAKE_PREFIX_PATH=$work/prefix"
@@ -39,14 +40,29 @@ awk '/parameters/ { blocks++; first = 0 }
      END { exit !(blocks == 2 && drops >= 4 && !bad && learnt[1] && learnt[2]) }' "$work/blocks.out" ||
   fail "the loss did not fall in both blocks" "$work/blocks.out"
 
-# c_kernels: h as worked out by hand from the equations in the head of kernels/mlstm/mlstm.h.
-"$work/c_kernels/c_kernels" >"$work/c_kernels.out" || fail "c_kernels did not run" "$work/c_kernels.out"
-awk 'function near(got, want) { return got > want - 2e-5 && got < want + 2e-5 }
-     $1 == "h[0]" { ok += near($3, 0.707106) + near($4, 1.414212) }
-     $1 == "h[1]" { ok += near($3, 2.999996) + near($4, 3.999994) }
-     $1 == "h[2]" { ok += near($3, 3.107524) + near($4, 4.107523) }
-     /step by step/ { ok += $NF < 1e-5 }
-     END { exit ok != 7 }' "$work/c_kernels.out" || fail "wrong h" "$work/c_kernels.out"
+# use_kernels_c, on a GPU or the CPU: h as worked out by hand from the equations in kernels/mlstm/mlstm.h. The same
+# again as pkg-config links it.
+right_h() { # right_h PROGRAM
+  "$1" >"$work/use_kernels_c.out" || fail "use_kernels_c did not run" "$work/use_kernels_c.out"
+  awk 'function near(got, want) { return got > want - 2e-5 && got < want + 2e-5 }
+       $1 == "h[0]" { ok += near($3, 0.707106) + near($4, 1.414212) }
+       $1 == "h[1]" { ok += near($3, 2.999996) + near($4, 3.999994) }
+       $1 == "h[2]" { ok += near($3, 3.107524) + near($4, 4.107523) }
+       /step by step/ { ok += $NF < 1e-5 }
+       END { exit ok != 7 }' "$work/use_kernels_c.out" || fail "wrong h" "$work/use_kernels_c.out"
+}
+right_h "$work/use_kernels_c/use_kernels_c"
+if command -v pkg-config >/dev/null; then
+  flags=$(PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name xlstm_kernels.pc)") pkg-config --cflags --libs xlstm_kernels)
+  # shellcheck disable=SC2086
+  quietly pkg_config cc -std=c99 "$work/examples/use_kernels_c/main.c" -o "$work/by_pkg_config" $flags
+  right_h "$work/by_pkg_config"
+fi
+
+# use_kernels_cpp: the slope by the backward kernel is that by differences.
+"$work/use_kernels_cpp/use_kernels_cpp" >"$work/use_kernels_cpp.out" 2>&1 ||
+  fail "use_kernels_cpp failed" "$work/use_kernels_cpp.out"
+grep -q "slope along a direction" "$work/use_kernels_cpp.out" || fail "no slope" "$work/use_kernels_cpp.out"
 
 # token_stream: a path that is not there ends with status 1 and one line that names it.
 status=0

@@ -74,7 +74,7 @@ TEST_CASE("time of dropout on CUDA", "[.bench]") {
   for (const xlstm_dtype dtype : kTypes) {
     const DeviceArray x = DeviceArray::bytes(n * size_of(dtype)),
                       y = DeviceArray::bytes(n * size_of(dtype));
-    const xlstm_dropout_args args{dtype, n, x, y, 0.1, 1, 0};
+    const xlstm_dropout_args args{dtype, n, x, y, 0.1, 1, 0, nullptr};
     const double ms = median_ms([&] { xlstm_dropout_cuda(&args, {}); });
     const double rate = static_cast<double>(2 * n * size_of(dtype)) / ms * 1e-6;
     std::printf("dropout %-5s 65536x2048 %8.4f ms %7.0f GB/s %5.1f %%\n", name_of(dtype), ms, rate,
