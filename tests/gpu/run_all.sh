@@ -31,7 +31,8 @@ while [ $# -gt 0 ]; do
     *) echo "run_all.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
   esac
 done
-export catch_arguments="$*"
+catch_arguments=$([ $# -eq 0 ] || printf '%q ' "$@")
+export catch_arguments
 n_processors=$(nproc)
 if [ -z "$jobs" ]; then
   jobs=$((n_processors / 4 > 8 ? 8 : n_processors / 4 < 1 ? 1 : n_processors / 4))
@@ -85,8 +86,7 @@ run_one() { # run_one PROGRAM TOOL: prints a line; leaves TOOL.PROGRAM.result (s
   local command=("$programs/$program") begin=$EPOCHREALTIME status=0 run state=ok
   [ "$tool" = none ] || command=("$sanitizer" --tool "$tool" --error-exitcode 86 --print-limit 20 "${command[@]}")
   [ "$bench" -eq 0 ] || command+=('[.bench]')
-  # shellcheck disable=SC2206
-  command+=($catch_arguments)
+  eval "command+=($catch_arguments)"
   for ((run = 1; run <= repeat; ++run)); do
     timeout -k 5 "$limit" "${command[@]}" >"$log" 2>&1 || { status=$?; break; }
   done
@@ -99,7 +99,7 @@ run_one() { # run_one PROGRAM TOOL: prints a line; leaves TOOL.PROGRAM.result (s
       1[3-9]?) state="FAILED: signal $((status - 128))" ;;
     esac
     [ "$repeat" -eq 1 ] || state="$state in run $run of $repeat"
-  elif grep -q '^skipped: no CUDA device' "$log"; then
+  elif grep -q 'skipped: no CUDA device' "$log"; then
     state=skipped
   fi
   printf '%s %s %s\n' "${state%%[: ]*}" "${area%%_*}" "$seconds" >"$logs/$tool.$program.result"
@@ -118,10 +118,10 @@ export -f run_one
 
 begin=$SECONDS
 for tool in ${tools:-none}; do
+  # The lines of a program are printed at once, so that those of programs beside it do not mix with them.
   # shellcheck disable=SC2016
-  xargs -P "$jobs" -I {} bash -c 'run_one "$1" "$2"' _ {} "$tool" <<<"$names"
+  xargs -P "$jobs" -I {} bash -c 'lines=$(run_one "$1" "$2"); printf "%s\n" "$lines"' _ {} "$tool" <<<"$names"
 done
-# shellcheck disable=SC2086
 echo
 printf '%-12s %9s %7s %7s %8s %10s\n' area programs ok failed skipped seconds
 cat "$logs"/*.result | awk '
