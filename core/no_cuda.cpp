@@ -1,6 +1,7 @@
 // Chosen by CMake in a build without CUDA. No tensor can be on a CUDA device here, so of the
 // functions below only the first is ever reached.
 #include "core/cuda/graph.h"
+#include "core/cuda/measure.h"
 #include "core/cuda/runtime.h"
 #include "core/error.h"
 
@@ -71,6 +72,22 @@ void Event::record() {
   absent();
 }
 void Event::wait() const {
+  absent();
+}
+Stopwatch::Stopwatch(Device) {
+  absent();
+}
+Stopwatch::~Stopwatch() = default;
+void Stopwatch::start() {
+  absent();
+}
+void Stopwatch::stop() {
+  absent();
+}
+double Stopwatch::milliseconds() const {
+  absent();
+}
+DeviceFacts facts_of(Device) {
   absent();
 }
 void copy_to_device(void*, const void*, int64_t, Device) {

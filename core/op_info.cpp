@@ -1,9 +1,11 @@
 #include "core/op_info.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
 #include "core/ops/op_rows.h"
+#include "core/variant_log.h"
 
 namespace xlstm {
 
@@ -32,9 +34,50 @@ const OpInfo* find_op(const std::string& name) {
   return nullptr;
 }
 
+std::vector<int64_t> differentiable_inputs(const OpInfo& op, const OpSample& sample) {
+  if (!op.has_gradient) return {};
+  if (!sample.differentiable.empty()) return sample.differentiable;
+  std::vector<int64_t> indices;
+  for (size_t i = 0; i < sample.inputs.size(); ++i)
+    if (sample.inputs[i].defined() && is_floating(sample.inputs[i].dtype()))
+      indices.push_back(static_cast<int64_t>(i));
+  return indices;
+}
+
+OpWork work_of(const OpInfo& op, const OpSample& sample, Pass pass) {
+  OpWork work{op.flops(sample), op.bytes(sample)};
+  if (pass == Pass::forward) return work;
+  Tensors gradients;
+  for (const int64_t i : differentiable_inputs(op, sample))
+    gradients.push_back(sample.inputs[static_cast<size_t>(i)]);
+  work.flops = op.backward_flops != nullptr ? op.backward_flops(sample) : 2 * work.flops;
+  work.bytes =
+      op.backward_bytes != nullptr ? op.backward_bytes(sample) : work.bytes + bytes_of(gradients);
+  return work;
+}
+
+OpSample placed(const OpInfo& op, const OpSample& sample, DType dtype, Device device) {
+  OpSample out = sample;
+  for (size_t i = 0; i < out.inputs.size(); ++i) {
+    Tensor& input = out.inputs[i];
+    if (!input.defined()) continue;
+    const bool is_wide = op.all_wide || std::find(op.wide_inputs.begin(), op.wide_inputs.end(),
+                                                  static_cast<int64_t>(i)) != op.wide_inputs.end();
+    const DType to = !is_floating(input.dtype()) ? input.dtype()
+                     : is_wide                   ? wide_type(dtype)
+                                                 : dtype;
+    const Tensor there = input.to(device);
+    input = Tensor::empty(there.shape(), to, device);
+    input.copy_from(there);
+  }
+  return out;
+}
+
 bool force_reference() {
   const char* value = std::getenv("XLSTM_FORCE_REFERENCE");
-  return value != nullptr && std::strcmp(value, "1") == 0;
+  const bool forced = value != nullptr && std::strcmp(value, "1") == 0;
+  if (forced) note_variant("reference");
+  return forced;
 }
 
 Tensor random_tensor(const Shape& shape, DType dtype, Generator& generator, double mean,

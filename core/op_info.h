@@ -5,6 +5,7 @@
 // Rows stand beside their ops in core/ops/<group>_rows.cpp; op_info.cpp only lists the groups.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -39,7 +40,21 @@ struct OpSample {
 
 enum class SampleSize {
   check,  // small: every case that could go wrong; used with float64 for gradient checks too
-  bench   // the sizes that matter for speed
+  bench   // sizes that matter for speed and are computed on a CPU within seconds
+};
+
+// A sample of the size that large models have on a GPU: up to gigabytes, so made when asked for.
+struct LargeSample {
+  std::string label;
+  std::function<OpSample(DType dtype, Generator& generator)> make;
+};
+
+enum class Pass { forward, backward };
+
+// What a call must do at least: floating-point operations, and bytes that it reads and writes if
+// each of its arguments and results passes through memory once.
+struct OpWork {
+  double flops = 0, bytes = 0;
 };
 
 struct OpInfo {
@@ -52,7 +67,7 @@ struct OpInfo {
   Tensors (*composed)(const Tensors& inputs, const OpAttributes& attributes);
   // Samples with random floating inputs of the given type (f32 or f64) drawn from the generator.
   std::vector<OpSample> (*samples)(SampleSize size, DType dtype, Generator& generator);
-  // Work of one forward call.
+  // Work of one forward call (OpWork).
   double (*flops)(const OpSample& sample);
   double (*bytes)(const OpSample& sample);
   bool has_gradient = true;
@@ -62,7 +77,27 @@ struct OpInfo {
   Tensors (*comparable)(const Tensors& outputs, const Tensors& unperturbed) = nullptr;
   // Largest error of the float32 result against the float64 oracle, relative to the largest value.
   double float_tolerance = 1e-5;
+  // Floating inputs, by index, that stay float32 beside 16-bit ones; all_wide: every one.
+  std::vector<int64_t> wide_inputs = {};
+  bool all_wide = false;
+  // An op that writes into its arguments, called without the copies that `forward` makes of them:
+  // what is timed. Null: forward.
+  Tensors (*in_place)(const Tensors& inputs, const OpAttributes& attributes) = nullptr;
+  // The sizes of large models, those at which other implementations were timed among them. Null:
+  // none.
+  std::vector<LargeSample> (*large_samples)() = nullptr;
+  // Work of one backward call. Null: twice the operations of forward; the bytes of forward, whose
+  // results are now read as gradients, and the gradients of all differentiable inputs.
+  double (*backward_flops)(const OpSample& sample) = nullptr;
+  double (*backward_bytes)(const OpSample& sample) = nullptr;
 };
+
+OpWork work_of(const OpInfo& op, const OpSample& sample, Pass pass);
+// Indices of the inputs that take a gradient.
+std::vector<int64_t> differentiable_inputs(const OpInfo& op, const OpSample& sample);
+// The sample in another element type and place: floating inputs become `dtype`, but those of
+// wide_inputs float32 if it is a 16-bit type.
+OpSample placed(const OpInfo& op, const OpSample& sample, DType dtype, Device device);
 
 // All rows, in order of group.
 const std::vector<OpInfo>& op_table();

@@ -17,6 +17,8 @@ void add_validate(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
+void add_selftest(CLI::App& app, Action& action);
 
 // `--a.b.c value` and `--a.b.c=value` among the arguments that no option took. ConfigError for
 // anything else.

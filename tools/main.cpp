@@ -70,7 +70,7 @@ std::string parse_complaint(const CLI::App& app, const CLI::ParseError& error, i
                             char** argv) {
   if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1]))
     return std::string("no such command, got ") + argv[1] +
-           ", expected fit, validate, generate, tokenize or inspect (see --help)";
+           ", expected fit, validate, generate, tokenize, inspect, bench or selftest (see --help)";
   return std::string(error.what()) + " (see --help)";
 }
 
@@ -87,6 +87,8 @@ int main(int argc, char** argv) {
   add_generate(app, action);
   add_tokenize(app, action);
   add_inspect(app, action);
+  add_bench(app, action);
+  add_selftest(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

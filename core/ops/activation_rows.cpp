@@ -60,6 +60,15 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   return out;
 }
 
+std::vector<LargeSample> large_gated() {
+  return {{"silu, 65536 x 2048", [](DType dtype, Generator& g) {
+             return OpSample{
+                 "silu, 65536 x 2048",
+                 {random_tensor({65536, 2048}, dtype, g), random_tensor({65536, 2048}, dtype, g)},
+                 {{"activation", static_cast<double>(ops::Activation::silu)}}};
+           }}};
+}
+
 double flops(const OpSample& sample) {
   return 25 * numel_of({sample.inputs[0]});
 }
@@ -70,7 +79,7 @@ double bytes(const OpSample& sample) {
 }  // namespace
 
 std::vector<OpInfo> activation_rows() {
-  return {
+  std::vector<OpInfo> rows = {
       {"activate", "activation", "An activation by name", call_activate, nullptr, samples<1>, flops,
        bytes},
       {"silu", "activation", "Product of x and the sigmoid of x", call_silu, nullptr, plain_samples,
@@ -80,6 +89,8 @@ std::vector<OpInfo> activation_rows() {
       {"gated", "activation", "Product activation(gate) * up in one pass", call_gated,
        call_gated_composed, samples<2>, flops, bytes},
   };
+  rows.back().large_samples = large_gated;
+  return rows;
 }
 
 }  // namespace xlstm

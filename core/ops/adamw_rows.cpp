@@ -5,30 +5,36 @@ namespace xlstm {
 namespace {
 
 // The updates write into their arguments; the rows give them copies and return these.
-Tensors adamw(const Tensors& in, const OpAttributes& a) {
-  const Tensor p = in[0].clone(), m = in[2].clone(), v = in[3].clone();
-  ops::adamw_update(p, in[1], m, v,
+Tensors adamw_in_place(const Tensors& in, const OpAttributes& a) {
+  ops::adamw_update(in[0], in[1], in[2], in[3],
                     {a.get("lr"), a.get("beta1", 0.9), a.get("beta2", 0.95), a.get("eps", 1e-8),
                      a.get("wd"), a.get_int("step", 1), a.get("grad_scale", 1)});
-  return {p, m, v};
+  return {in[0], in[2], in[3]};
+}
+Tensors adamw(const Tensors& in, const OpAttributes& a) {
+  return adamw_in_place({in[0].clone(), in[1], in[2].clone(), in[3].clone()}, a);
 }
 
-Tensors sgd(const Tensors& in, const OpAttributes& a) {
-  const Tensor p = in[0].clone(), u = in[2].defined() ? in[2].clone() : Tensor{};
-  ops::sgd_update(p, in[1], u,
+Tensors sgd_in_place(const Tensors& in, const OpAttributes& a) {
+  ops::sgd_update(in[0], in[1], in[2],
                   {a.get("lr"), a.get("momentum"), a.get("wd"), a.get("grad_scale", 1),
                    a.get("nesterov") != 0});
-  return {p, u};
+  return {in[0], in[2]};
+}
+Tensors sgd(const Tensors& in, const OpAttributes& a) {
+  return sgd_in_place({in[0].clone(), in[1], in[2].defined() ? in[2].clone() : Tensor{}}, a);
 }
 
 Tensors sum_of_squares(const Tensors& in, const OpAttributes&) {
   return {Tensor::scalar(ops::sum_of_squares(in[0]), DType::f64)};
 }
 
+Tensors clip_in_place(const Tensors& in, const OpAttributes& a) {
+  ops::clip_by_value(in[0], a.get("limit"));
+  return {in[0]};
+}
 Tensors clip_by_value(const Tensors& in, const OpAttributes& a) {
-  const Tensor x = in[0].clone();
-  ops::clip_by_value(x, a.get("limit"));
-  return {x};
+  return clip_in_place({in[0].clone()}, a);
 }
 
 Tensors flat(const Shape& shape, int64_t n_tensors, DType dtype, Generator& g) {
@@ -85,6 +91,14 @@ std::vector<OpSample> one_tensor_samples(SampleSize size, DType dtype, Generator
   };
 }
 
+std::vector<LargeSample> large_adamw() {
+  return {{"134 million", [](DType dtype, Generator& g) {
+             return OpSample{"134 million",
+                             adamw_inputs({int64_t{1} << 27}, dtype, g),
+                             {{"lr", 1e-3}, {"wd", 0.1}}};
+           }}};
+}
+
 double n_elements(const OpSample& s) {
   return static_cast<double>(s.inputs[0].numel());
 }
@@ -95,7 +109,7 @@ double bytes_in(const OpSample& s) {
 }  // namespace
 
 std::vector<OpInfo> adamw_rows() {
-  return {
+  std::vector<OpInfo> rows = {
       {"adamw_update", "adamw", "One AdamW step in place", adamw, nullptr, adamw_samples,
        [](const OpSample& s) { return 14 * n_elements(s); },
        [](const OpSample& s) { return 7.0 / 4.0 * bytes_in(s); }, false},
@@ -108,6 +122,12 @@ std::vector<OpInfo> adamw_rows() {
       {"clip_by_value", "adamw", "Limits every element, in place", clip_by_value, nullptr,
        one_tensor_samples, n_elements, [](const OpSample& s) { return 2 * bytes_in(s); }, false},
   };
+  for (OpInfo& row : rows) row.all_wide = true;
+  rows[0].in_place = adamw_in_place;
+  rows[0].large_samples = large_adamw;
+  rows[1].in_place = sgd_in_place;
+  rows[3].in_place = clip_in_place;
+  return rows;
 }
 
 }  // namespace xlstm

@@ -61,6 +61,11 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   return out;
 }
 
+std::vector<LargeSample> large_samples() {
+  const Case k{"B32 T2048 C2048 KS4, silu", 32, 2048, 2048, 4, true, false, false, true};
+  return {{k.label, [k](DType dtype, Generator& g) { return make_sample(k, dtype, g); }}};
+}
+
 double flops(const OpSample& sample) {
   const double per_element = 2 * static_cast<double>(sample.inputs[1].size(2)) +
                              (sample.attributes.get_int("silu") != 0 ? 10 : 0);
@@ -75,9 +80,16 @@ double bytes(const OpSample& sample) {
 }  // namespace
 
 std::vector<OpInfo> causal_conv1d_rows() {
-  return {{"causal_conv1d", "causal_conv1d",
-           "Causal depthwise convolution over time, SiLU fused, state carried",
-           run<ops::causal_conv1d>, run<ops::causal_conv1d_composed>, samples, flops, bytes}};
+  OpInfo row{"causal_conv1d",
+             "causal_conv1d",
+             "Causal depthwise convolution over time, SiLU fused, state carried",
+             run<ops::causal_conv1d>,
+             run<ops::causal_conv1d_composed>,
+             samples,
+             flops,
+             bytes};
+  row.large_samples = large_samples;
+  return {row};
 }
 
 }  // namespace xlstm

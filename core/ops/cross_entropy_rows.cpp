@@ -44,14 +44,26 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   };
 }
 
+std::vector<LargeSample> large_samples() {
+  const auto sample = [](const char* label, const OpAttributes& attributes) {
+    return LargeSample{label, [=](DType dtype, Generator& g) {
+                         return OpSample{label, inputs_of({16384, 50304}, dtype, g), attributes};
+                       }};
+  };
+  return {sample("16384 x 50304", {}), sample("16384 x 50304, soft cap 30", {{"cap", 30}})};
+}
+
 }  // namespace
 
 std::vector<OpInfo> cross_entropy_rows() {
-  return {{"cross_entropy", "cross_entropy",
-           "Softmax cross-entropy with a soft cap, mean over the counted targets", cross_entropy,
-           cross_entropy_composed, samples,
-           [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
-           [](const OpSample& s) { return bytes_of(s.inputs); }}};
+  std::vector<OpInfo> rows = {
+      {"cross_entropy", "cross_entropy",
+       "Softmax cross-entropy with a soft cap, mean over the counted targets", cross_entropy,
+       cross_entropy_composed, samples,
+       [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
+       [](const OpSample& s) { return bytes_of(s.inputs); }}};
+  rows[0].large_samples = large_samples;
+  return rows;
 }
 
 }  // namespace xlstm

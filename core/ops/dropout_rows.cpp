@@ -26,13 +26,27 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   };
 }
 
+std::vector<LargeSample> large_samples() {
+  return {{"65536 x 2048, p 0.1", [](DType dtype, Generator& g) {
+             return OpSample{"65536 x 2048, p 0.1",
+                             {random_tensor({65536, 2048}, dtype, g)},
+                             {{"p", 0.1}, {"seed", 3}}};
+           }}};
+}
+
 }  // namespace
 
 std::vector<OpInfo> dropout_rows() {
-  return {{"dropout", "dropout", "Zeroes elements at random and scales the rest by 1 / (1 - p)",
-           dropout, nullptr, samples,
-           [](const OpSample& s) { return static_cast<double>(s.inputs[0].numel()); },
-           [](const OpSample& s) { return 2 * bytes_of(s.inputs); }}};
+  std::vector<OpInfo> rows = {
+      {"dropout", "dropout", "Zeroes elements at random and scales the rest by 1 / (1 - p)",
+       dropout, nullptr, samples,
+       [](const OpSample& s) { return static_cast<double>(s.inputs[0].numel()); },
+       [](const OpSample& s) { return 2 * bytes_of(s.inputs); }}};
+  // The mask is drawn again, so x is not read.
+  rows[0].backward_flops = rows[0].flops;
+  rows[0].backward_bytes = rows[0].bytes;
+  rows[0].large_samples = large_samples;
+  return rows;
 }
 
 }  // namespace xlstm

@@ -29,6 +29,14 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   };
 }
 
+std::vector<LargeSample> large_samples() {
+  return {{"65536 tokens, D2048, vocabulary 50304", [](DType dtype, Generator& g) {
+             return OpSample{"65536 tokens, D2048, vocabulary 50304",
+                             inputs_of({32, 2048}, 50304, 2048, dtype, g),
+                             {}};
+           }}};
+}
+
 double output_bytes(const OpSample& s) {
   return static_cast<double>(s.inputs[0].numel() * s.inputs[1].size(1) *
                              size_of(s.inputs[1].dtype()));
@@ -37,9 +45,21 @@ double output_bytes(const OpSample& s) {
 }  // namespace
 
 std::vector<OpInfo> embedding_rows() {
-  return {{"embedding", "embedding", "Rows of a table, picked by token", embedding, nullptr,
-           samples, [](const OpSample&) { return 0.0; },
-           [](const OpSample& s) { return 2 * output_bytes(s) + bytes_of({s.inputs[0]}); }}};
+  OpInfo row{"embedding",
+             "embedding",
+             "Rows of a table, picked by token",
+             embedding,
+             nullptr,
+             samples,
+             [](const OpSample&) { return 0.0; },
+             [](const OpSample& s) { return 2 * output_bytes(s) + bytes_of({s.inputs[0]}); }};
+  // Every row of the table gets a gradient, most of them zeros.
+  row.backward_flops = [](const OpSample& s) {
+    return output_bytes(s) / static_cast<double>(size_of(s.inputs[1].dtype()));
+  };
+  row.backward_bytes = [](const OpSample& s) { return output_bytes(s) + bytes_of(s.inputs); };
+  row.large_samples = large_samples;
+  return {row};
 }
 
 }  // namespace xlstm

@@ -17,6 +17,23 @@ struct Case {
   bool bias;
 };
 
+OpSample make_sample(const Case& k, DType dtype, Generator& g) {
+  Shape shape = k.leading;
+  shape.push_back(k.H * k.I);
+  return {k.label,
+          {random_tensor(shape, dtype, g), random_tensor({k.H, k.O, k.I}, dtype, g),
+           k.bias ? random_tensor({k.H * k.O}, dtype, g) : Tensor{}},
+          {}};
+}
+
+std::vector<LargeSample> large_samples() {
+  std::vector<LargeSample> out;
+  for (const Case& k : {Case{"65536 x 2048, blocks of 4", {65536}, 512, 4, 4, false},
+                        Case{"65536 x 768, 4 heads", {65536}, 4, 192, 192, false}})
+    out.push_back({k.label, [k](DType dtype, Generator& g) { return make_sample(k, dtype, g); }});
+  return out;
+}
+
 std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   const std::vector<Case> check{{"blocks of 4", {3, 2}, 5, 4, 4, true},
                                 {"blocks of 4, whole registers", {9}, 8, 4, 4, false},
@@ -32,15 +49,8 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
                                 {"B8 T256 D768, 4 heads", {8, 256}, 4, 192, 192, false},
                                 {"one token, E1024, blocks of 4", {1, 1}, 256, 4, 4, false}};
   std::vector<OpSample> out;
-  for (const Case& k : size == SampleSize::check ? check : bench) {
-    OpSample sample;
-    sample.label = k.label;
-    Shape shape = k.leading;
-    shape.push_back(k.H * k.I);
-    sample.inputs = {random_tensor(shape, dtype, g), random_tensor({k.H, k.O, k.I}, dtype, g),
-                     k.bias ? random_tensor({k.H * k.O}, dtype, g) : Tensor{}};
-    out.push_back(sample);
-  }
+  for (const Case& k : size == SampleSize::check ? check : bench)
+    out.push_back(make_sample(k, dtype, g));
   return out;
 }
 
@@ -62,8 +72,16 @@ double bytes(const OpSample& sample) {
 }  // namespace
 
 std::vector<OpInfo> headwise_linear_rows() {
-  return {{"headwise_linear", "headwise_linear", "Block-diagonal linear map, one weight per head",
-           run<ops::headwise_linear>, run<ops::headwise_linear_composed>, samples, flops, bytes}};
+  OpInfo row{"headwise_linear",
+             "headwise_linear",
+             "Block-diagonal linear map, one weight per head",
+             run<ops::headwise_linear>,
+             run<ops::headwise_linear_composed>,
+             samples,
+             flops,
+             bytes};
+  row.large_samples = large_samples;
+  return {row};
 }
 
 }  // namespace xlstm

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/tensor.h"
+#include "core/variant_log.h"
 #include "kernels/common/types.h"
 
 namespace xlstm::ops {
@@ -18,6 +19,9 @@ struct Kernel {
   using Query = int64_t (*)(const Args*);
   Run cpu, cuda;
   Query cpu_workspace = nullptr, cuda_workspace = nullptr;
+  // The name of the variant that the CUDA kernel will choose for these arguments; null: there is
+  // one alone, "portable", as on the CPU.
+  const char* (*cuda_variant)(const Args*) = nullptr;
 };
 
 // Where a call on `device` runs: its stream and its cuBLASLt handle.
@@ -29,6 +33,9 @@ xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device devi
   const bool on_cpu = device == kCpu;
   const auto query = on_cpu ? kernel.cpu_workspace : kernel.cuda_workspace;
   xlstm_exec exec = exec_on(device);
+  if (variants_are_noted())
+    note_variant(on_cpu || kernel.cuda_variant == nullptr ? "portable"
+                                                          : kernel.cuda_variant(&args));
   const Tensor workspace = Tensor::empty({query == nullptr ? 0 : query(&args)}, DType::u8, device);
   exec.workspace = workspace.raw();
   exec.workspace_bytes = workspace.numel();

@@ -7,6 +7,7 @@
 #include "core/ops/kernel_call.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
+#include "core/variant_log.h"
 #include "kernels/common/blas_cpu.h"
 
 namespace xlstm::ops {
@@ -136,6 +137,7 @@ void multiply_on_cuda(const Tensor& a, const Tensor& b, double beta, const Tenso
 
 void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
   const Tensor x = readable(a), z = readable(b);
+  note_variant(y.device() == kCpu ? "blas" : "cublaslt");
   if (y.device() != kCpu) return multiply_on_cuda(x, z, beta, y);
   if (y.dtype() == DType::f32) {
     multiply<float>(x, z, static_cast<float>(beta), y);

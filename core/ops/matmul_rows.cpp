@@ -61,6 +61,40 @@ std::vector<OpSample> linear_samples(SampleSize size, DType dtype, Generator& g)
           with("empty", {0, 3}, 2, true),      with("no inputs", {2, 0}, 3, true)};
 }
 
+std::vector<LargeSample> large_matmul() {
+  const char* label = "8192x8192x8192";
+  return {{label, [label](DType dtype, Generator& g) {
+             return OpSample{
+                 label,
+                 {random_tensor({8192, 8192}, dtype, g), random_tensor({8192, 8192}, dtype, g)},
+                 {}};
+           }}};
+}
+
+// The products of language models: width 768 to 4096, feed-forward, head; and decoding.
+std::vector<LargeSample> large_linear() {
+  std::vector<LargeSample> out;
+  const auto add = [&out](int64_t rows, int64_t I, int64_t O) {
+    const std::string label =
+        std::to_string(rows) + "x" + std::to_string(I) + " to " + std::to_string(O);
+    out.push_back({label, [=](DType dtype, Generator& g) {
+                     return OpSample{label,
+                                     {random_tensor({rows, I}, dtype, g),
+                                      random_tensor({O, I}, dtype, g), Tensor{}},
+                                     {}};
+                   }});
+  };
+  add(32768, 768, 768);
+  add(32768, 768, 3072);
+  add(32768, 2048, 2048);
+  add(32768, 2048, 5504);
+  add(32768, 4096, 4096);
+  add(32768, 1024, 50304);
+  add(1, 4096, 4096);
+  add(16, 4096, 4096);
+  return out;
+}
+
 // Multiplications and additions: twice the product of all sizes.
 double matmul_flops(const OpSample& sample) {
   const Tensor &a = sample.inputs[0], &b = sample.inputs[1];
@@ -77,7 +111,10 @@ double linear_flops(const OpSample& sample) {
          static_cast<double>(sample.inputs[1].size(0));
 }
 double matmul_bytes(const OpSample& sample) {
-  return bytes_of(sample.inputs);
+  const Tensor &a = sample.inputs[0], &b = sample.inputs[1];
+  const double inner = static_cast<double>(a.size(sample.attributes.has("transpose_a") ? -2 : -1));
+  const double results = inner > 0 ? matmul_flops(sample) / (2 * inner) : 0;
+  return bytes_of({a, b}) + results * static_cast<double>(size_of(a.dtype()));
 }
 double linear_bytes(const OpSample& sample) {
   const Tensor& x = sample.inputs[0];
@@ -89,12 +126,15 @@ double linear_bytes(const OpSample& sample) {
 }  // namespace
 
 std::vector<OpInfo> matmul_rows() {
-  return {
+  std::vector<OpInfo> rows = {
       {"matmul", "matmul", "Matrix product of batches", call_matmul, nullptr, matmul_samples,
        matmul_flops, matmul_bytes},
       {"linear", "matmul", "Linear map x W^T + bias", call_linear, nullptr, linear_samples,
        linear_flops, linear_bytes},
   };
+  rows[0].large_samples = large_matmul;
+  rows[1].large_samples = large_linear;
+  return rows;
 }
 
 }  // namespace xlstm

@@ -1,5 +1,9 @@
 #include <algorithm>
+#include <string>
+#include <tuple>
+#include <utility>
 
+#include "core/autograd.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/mlstm.h"
 #include "core/ops/op_rows.h"
@@ -67,6 +71,20 @@ class SampleMaker {
              {},
              {},
              {}},
+            attributes};
+  }
+  // The gates of trained models: most forget gates are open.
+  OpSample open_gates(const char* label, const Sizes& s) {
+    OpSample sample = plain(label, s, {});
+    sample.inputs[4] = random({s.B, s.T, s.H}, 4);
+    return sample;
+  }
+  // One decoding step, from a state.
+  OpSample step(const char* label, const Sizes& s, const OpAttributes& attributes) {
+    return {label,
+            {random({s.B, s.H, s.K}), random({s.B, s.H, s.K}), random({s.B, s.H, s.V}),
+             random({s.B, s.H}), random({s.B, s.H}, 2), random({s.B, s.H, s.K, s.V}),
+             random({s.B, s.H, s.K}), random({s.B, s.H})},
             attributes};
   }
   OpSample with_state(const char* label, const Sizes& s, const OpAttributes& attributes) {
@@ -145,22 +163,124 @@ double flops(const OpSample& sample) {
   const double tokens = static_cast<double>(s.B * s.T * s.H);
   const double state = static_cast<double>(s.K * s.V), sides = static_cast<double>(s.K + s.V);
   if (form == ops::MlstmForm::recurrent) return tokens * 6 * state;
-  const int64_t chunk = sample.attributes.get_int("chunk_size", 64);
-  const int64_t L = form == ops::MlstmForm::parallel ? s.T : std::min(chunk, s.T);
-  return tokens * (4 * state + static_cast<double>(L + 1) * sides);
+  // Counted with chunks of 64 whatever the chunk, so that rates compare speed and not work.
+  const int64_t L = form == ops::MlstmForm::parallel ? s.T : std::min<int64_t>(64, s.T);
+  return tokens * (4 * state + static_cast<double>(L) * sides);
 }
 
 double bytes(const OpSample& sample) {
   const Sizes s = sizes_of(sample);
   const double h = static_cast<double>(s.B * s.T * s.H * s.V * size_of(sample.inputs[0].dtype()));
-  const double C = static_cast<double>(s.B * s.H * s.K * s.V * size_of(sample.inputs[0].dtype()));
+  const double C =
+      static_cast<double>(s.B * s.H * s.K * s.V * size_of(wide_type(sample.inputs[0].dtype())));
   return bytes_of(sample.inputs) + h + C;
+}
+
+// Read: the inputs, h and its gradient; written: the gradients of the inputs.
+double backward_bytes(const OpSample& sample) {
+  const Sizes s = sizes_of(sample);
+  const double h = static_cast<double>(s.B * s.T * s.H * s.V * size_of(sample.inputs[0].dtype()));
+  return 2 * bytes_of(sample.inputs) + 2 * h;
+}
+
+// ---- one decoding step: inputs q, k, v, i, f, C, n, m; outputs h, C, n, m ----
+
+Tensors step_in_place(const Tensors& in, const OpAttributes& a) {
+  const autograd::NoGrad no_grad;
+  ops::MlstmState state{in[5], in[6], in[7]};
+  const Tensor h = ops::mlstm_step(in[0], in[1], in[2], in[3], in[4], state,
+                                   options_of(a, ops::MlstmForm::chunkwise));
+  return {h, state.C, state.n, state.m};
+}
+Tensors call_step(const Tensors& in, const OpAttributes& a) {
+  Tensors copy = in;
+  for (size_t i = 5; i < 8; ++i)
+    if (copy[i].defined()) copy[i] = copy[i].clone();
+  return step_in_place(copy, a);
+}
+Tensors call_step_composed(const Tensors& in, const OpAttributes& a) {
+  const autograd::NoGrad no_grad;
+  const auto in_time = [](const Tensor& x) { return ops::unsqueeze(x, 1); };
+  const ops::MlstmResult out = ops::mlstm_composed(
+      in_time(in[0]), in_time(in[1]), in_time(in[2]), in_time(in[3]), in_time(in[4]),
+      {in[5], in[6], in[7]}, {}, options_of(a, ops::MlstmForm::recurrent));
+  return {ops::select(out.h, 1, 0), out.final_state.C, out.final_state.n, out.final_state.m};
+}
+
+std::vector<OpSample> step_samples(SampleSize size, DType dtype, Generator& g) {
+  SampleMaker make(dtype, g);
+  if (size == SampleSize::bench)
+    return {make.step("B1 H4 K128 V256", {1, 1, 4, 128, 256}, {}),
+            make.step("B16 H4 K64 V64", {16, 1, 4, 64, 64}, {})};
+  std::vector<OpSample> all{make.step("a state", {2, 1, 2, 3, 5}, {}),
+                            make.step("soft cap", {1, 1, 3, 4, 2}, {{"soft_cap", 1.5}}),
+                            make.step("large eps", {3, 1, 1, 1, 1}, {{"eps", 0.3}}),
+                            make.step("sigmoid gate", {2, 1, 2, 2, 7}, {{"sigmoid_gate", 1}}),
+                            make.step("wider than a block", {1, 1, 1, 33, 67}, {}),
+                            make.step("from zero", {2, 1, 2, 2, 3}, {}),
+                            make.step("no rows", {0, 1, 2, 2, 2}, {})};
+  for (size_t i = 5; i < 8; ++i) all[5].inputs[i] = Tensor{};
+  all[3].inputs[7] = Tensor{};  // there is no stabiliser with this gate
+  return all;
+}
+
+std::vector<LargeSample> large_samples() {
+  std::vector<LargeSample> out;
+  for (const auto& [label, s] :
+       {std::pair<const char*, Sizes>{"B32 T2048 H8 K256 V512", {32, 2048, 8, 256, 512}},
+        {"B8 T8192 H8 K256 V512", {8, 8192, 8, 256, 512}},
+        {"B32 T2048 H8 K128 V256", {32, 2048, 8, 128, 256}},
+        {"B8 T8192 H8 K128 V256", {8, 8192, 8, 128, 256}},
+        {"B32 T2048 H4 K128 V128", {32, 2048, 4, 128, 128}},
+        {"B32 T2048 H16 K64 V64", {32, 2048, 16, 64, 64}}})
+    out.push_back({label, [label = label, s = s](DType dtype, Generator& g) {
+                     return SampleMaker(dtype, g).open_gates(label, s);
+                   }});
+  return out;
+}
+std::vector<LargeSample> large_steps() {
+  std::vector<LargeSample> out;
+  for (const auto& [H, K, V] : {std::tuple<int64_t, int64_t, int64_t>{8, 256, 512}, {4, 128, 256}})
+    for (const int64_t B : {1, 8, 64, 256}) {
+      const Sizes s{B, 1, H, K, V};
+      const std::string label = "B" + std::to_string(B) + " H" + std::to_string(H) + " K" +
+                                std::to_string(K) + " V" + std::to_string(V);
+      out.push_back({label, [label, s](DType dtype, Generator& g) {
+                       return SampleMaker(dtype, g).step(label.c_str(), s, {});
+                     }});
+    }
+  return out;
+}
+
+OpInfo step_row() {
+  OpInfo info{"mlstm_step",
+              "mlstm",
+              "One decoding step of the mLSTM, the state updated in place",
+              call_step,
+              call_step_composed,
+              step_samples,
+              [](const OpSample& s) {
+                return 6 * static_cast<double>(s.inputs[0].numel() * s.inputs[2].size(2));
+              },
+              [](const OpSample& s) {
+                const Tensors state(s.inputs.begin() + 5, s.inputs.end());
+                return bytes_of(s.inputs) + bytes_of(state) + bytes_of({s.inputs[2]});
+              },
+              false,
+              comparable};
+  info.wide_inputs = {5, 6, 7};
+  info.in_place = step_in_place;
+  info.large_samples = large_steps;
+  return info;
 }
 
 template <ops::MlstmForm form>
 OpInfo row(const char* name, const char* summary) {
   OpInfo info{name,    "mlstm",     summary, call<form>, call_composed,
               samples, flops<form>, bytes,   true,       comparable};
+  info.wide_inputs = {5, 6, 7};
+  info.backward_bytes = backward_bytes;
+  if (form == ops::MlstmForm::chunkwise) info.large_samples = large_samples;
   return info;
 }
 
@@ -171,7 +291,8 @@ std::vector<OpInfo> mlstm_rows() {
           row<ops::MlstmForm::parallel>("mlstm_parallel",
                                         "The mLSTM recurrence as one chunk per document"),
           row<ops::MlstmForm::recurrent>("mlstm_recurrent",
-                                         "The mLSTM recurrence, one step after the other")};
+                                         "The mLSTM recurrence, one step after the other"),
+          step_row()};
 }
 
 }  // namespace xlstm

@@ -88,6 +88,17 @@ std::vector<OpSample> multi_head_norm_samples(SampleSize size, DType dtype, Gene
   };
 }
 
+// rows x width, with the weight alone or with the place of an absent bias.
+template <bool place_of_bias>
+std::vector<LargeSample> large_samples(const char* label, const Shape& shape,
+                                       const OpAttributes& attributes) {
+  return {{label, [=](DType dtype, Generator& g) {
+             Tensors in = inputs_of(shape, false, dtype, g);
+             if (!place_of_bias) in.pop_back();
+             return OpSample{label, in, attributes};
+           }}};
+}
+
 double flops(const OpSample& s) {
   return 8 * static_cast<double>(s.inputs[0].numel());
 }
@@ -107,6 +118,15 @@ std::vector<OpInfo> norm_rows() {
        multi_head_norm_composed, multi_head_norm_samples, flops, bytes},
   };
   for (OpInfo& row : rows) row.float_tolerance = 1e-6;
+  rows[0].large_samples = [] {
+    return large_samples<true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
+  };
+  rows[1].large_samples = [] {
+    return large_samples<false>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
+  };
+  rows[2].large_samples = [] {
+    return large_samples<false>("32768, H8 V512", {32768, 4096}, {{"heads", 8}, {"eps", 1e-6}});
+  };
   return rows;
 }
 

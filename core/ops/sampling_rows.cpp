@@ -47,10 +47,17 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
 }  // namespace
 
 std::vector<OpInfo> sampling_rows() {
-  return {{"sample", "sampling", "Draws the next token: temperature, top-k, greedy", sample,
-           nullptr, samples,
-           [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
-           [](const OpSample& s) { return bytes_of(s.inputs); }, false}};
+  std::vector<OpInfo> rows = {
+      {"sample", "sampling", "Draws the next token: temperature, top-k, greedy", sample, nullptr,
+       samples, [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
+       [](const OpSample& s) { return bytes_of(s.inputs); }, false}};
+  rows[0].large_samples = [] {
+    return std::vector<LargeSample>{
+        {"B64 vocabulary 50304", [](DType dtype, Generator& g) {
+           return OpSample{"B64 vocabulary 50304", inputs_of(64, 50304, false, dtype, g), {}};
+         }}};
+  };
+  return rows;
 }
 
 }  // namespace xlstm

@@ -94,7 +94,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dn_init = raw_or_null(dn_init);
   a.dm_init = raw_or_null(dm_init);
   run_kernel(Kernel{xlstm_slstm_bwd_cpu, xlstm_slstm_bwd_cuda, xlstm_slstm_bwd_workspace_cpu,
-                    xlstm_slstm_bwd_workspace_cuda},
+                    xlstm_slstm_bwd_workspace_cuda, xlstm_slstm_bwd_variant_cuda},
              a, h.device(), kOp);
   return {dwx, dR, dbias, dh_init, dc_init, dn_init, dm_init};
 }
@@ -144,7 +144,7 @@ SlstmResult slstm(const Tensor& wx, const Tensor& given_R, const Tensor& given_b
   a.n_final = out.final_state.n.raw(), a.m_final = out.final_state.m.raw();
   a.saved = raw_or_null(saved);
   run_kernel(Kernel{xlstm_slstm_fwd_cpu, xlstm_slstm_fwd_cuda, xlstm_slstm_fwd_workspace_cpu,
-                    xlstm_slstm_fwd_workspace_cuda},
+                    xlstm_slstm_fwd_workspace_cuda, xlstm_slstm_fwd_variant_cuda},
              a, wx.device(), kOp);
 
   if (record) {

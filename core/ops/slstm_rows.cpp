@@ -81,6 +81,26 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   return out;
 }
 
+// T 1024; heads x units per head and batch as in published timings of other implementations.
+std::vector<LargeSample> large_samples() {
+  std::vector<LargeSample> out;
+  const auto add = [&out](int64_t B, int64_t H, int64_t D) {
+    const std::string label =
+        "B" + std::to_string(B) + " T1024 H" + std::to_string(H) + " D" + std::to_string(D);
+    out.push_back(
+        {label, [=](DType dtype, Generator& g) {
+           OpSample sample = make_sample({"", B, 1024, H, D, true, false, false, false}, dtype, g);
+           sample.label = label;
+           return sample;
+         }});
+  };
+  for (const auto& [H, D] : {std::pair<int64_t, int64_t>{12, 64}, {4, 192}, {1, 768}})
+    for (const int64_t B : {1, 8, 16, 64}) add(B, H, D);
+  for (const auto& [H, D] : {std::pair<int64_t, int64_t>{4, 256}, {8, 128}, {16, 64}})
+    for (const int64_t B : {16, 64}) add(B, H, D);
+  return out;
+}
+
 // c and n mean something only together with m: brings them to the scale of the other m.
 Tensors comparable(const Tensors& outputs, const Tensors& unperturbed) {
   Tensors out = outputs;
@@ -110,10 +130,20 @@ double bytes(const OpSample& sample) {
 }  // namespace
 
 std::vector<OpInfo> slstm_rows() {
-  return {{"slstm", "slstm",
-           "The sLSTM recurrence: exponential input gate, sigmoid forget gate, stabilised state",
-           run<ops::slstm>, run<ops::slstm_composed>, samples, flops, bytes, true, comparable,
-           2e-5}};
+  OpInfo row{"slstm",
+             "slstm",
+             "The sLSTM recurrence: exponential input gate, sigmoid forget gate, stabilised state",
+             run<ops::slstm>,
+             run<ops::slstm_composed>,
+             samples,
+             flops,
+             bytes,
+             true,
+             comparable,
+             2e-5};
+  row.wide_inputs = {kH, kC, kN, kM};
+  row.large_samples = large_samples;
+  return {row};
 }
 
 }  // namespace xlstm

@@ -107,6 +107,11 @@ xlstm_status xlstm_slstm_fwd_cuda(const xlstm_slstm_fwd_args* args, xlstm_exec e
 xlstm_status xlstm_slstm_bwd_cpu(const xlstm_slstm_bwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_slstm_bwd_cuda(const xlstm_slstm_bwd_args* args, xlstm_exec exec);
 
+/* Which kernel a call with these arguments runs on the current device, for reports: "small",
+ * "spread", "step", or "nothing" for a call without elements. Never null, never freed. */
+const char* xlstm_slstm_fwd_variant_cuda(const xlstm_slstm_fwd_args* args);
+const char* xlstm_slstm_bwd_variant_cuda(const xlstm_slstm_bwd_args* args);
+
 /* The checks every backend makes first: all of the above except the element type. */
 xlstm_status xlstm_slstm_fwd_check(const xlstm_slstm_fwd_args* args);
 xlstm_status xlstm_slstm_bwd_check(const xlstm_slstm_bwd_args* args);

@@ -28,6 +28,20 @@ int64_t recurrence_bytes(const xlstm_slstm_bwd_args& a, Form form) {
   return form == Form::kStep ? slstm_step_workspace(a.B, a.H, a.D) : 0;
 }
 
+const char* name_of(Form form) {
+  switch (form) {
+    case Form::kSmall:
+      return "small";
+    case Form::kSpread:
+      return "spread";
+    case Form::kStep:
+      return "step";
+    case Form::kNothing:
+      break;
+  }
+  return "nothing";
+}
+
 bool wants_weights(const xlstm_slstm_bwd_args& a) {
   return a.dR != nullptr || a.dbias != nullptr;
 }
@@ -162,4 +176,12 @@ xlstm_status xlstm_slstm_bwd_cuda(const xlstm_slstm_bwd_args* args, xlstm_exec e
     const xlstm_status status = check_saved(*args);
     return status != XLSTM_OK ? status : backward(*args, exec.workspace, stream_of(exec));
   });
+}
+
+const char* xlstm_slstm_fwd_variant_cuda(const xlstm_slstm_fwd_args* args) {
+  return name_of(form_of(*args));
+}
+
+const char* xlstm_slstm_bwd_variant_cuda(const xlstm_slstm_bwd_args* args) {
+  return name_of(form_of(*args));
 }

@@ -66,10 +66,29 @@ Tensors mlstm(const Tensors& in, const OpAttributes& a) {
   return {h, C, n, m};
 }
 
+// A sequence of one step.
+Tensors mlstm_step(const Tensors& in, const OpAttributes& a) {
+  Tensors sequence = in;
+  for (size_t i = 0; i < 5; ++i) {
+    Shape shape = in[i].shape();
+    shape.insert(shape.begin() + 1, 1);
+    sequence[i] = in[i].strided_view(shape, contiguous_strides(shape));
+  }
+  sequence.emplace_back();
+  Tensors out = mlstm(sequence, a);
+  Shape shape = out[0].shape();
+  shape.erase(shape.begin() + 1);
+  out[0] = out[0].strided_view(shape, contiguous_strides(shape));
+  return out;
+}
+
 }  // namespace
 
 OracleRows mlstm_oracles() {
-  return {{"mlstm", mlstm}, {"mlstm_parallel", mlstm}, {"mlstm_recurrent", mlstm}};
+  return {{"mlstm", mlstm},
+          {"mlstm_parallel", mlstm},
+          {"mlstm_recurrent", mlstm},
+          {"mlstm_step", mlstm_step}};
 }
 
 }  // namespace xlstm::oracles
