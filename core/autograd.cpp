@@ -28,6 +28,20 @@ Edge edge_to(const Tensor& tensor) {
 // Gradients on their way to the nodes, newest node first.
 class Sweep {
  public:
+  Sweep() : outer_(std::exchange(current, this)) {}
+  ~Sweep() { current = outer_; }
+  Sweep(const Sweep&) = delete;
+  Sweep& operator=(const Sweep&) = delete;
+  inline static thread_local Sweep* current = nullptr;
+
+  // The sum waiting for an output of a node, if it may be added to in place.
+  Tensor pending(const Node& node, int64_t output_index) const {
+    const auto at = waiting_.find(node.sequence);
+    if (at == waiting_.end()) return {};
+    const Tensor& sum = at->second.grads[static_cast<size_t>(output_index)];
+    return sum.defined() && owned_alone(sum) ? sum : Tensor{};
+  }
+
   void add(const Edge& edge, const Tensor& grad) {
     if (!grad.defined()) return;
     if (edge.leaf != nullptr) {
@@ -69,6 +83,7 @@ class Sweep {
     Tensors grads;
   };
   std::map<uint64_t, Waiting> waiting_;
+  Sweep* outer_;  // backward inside backward: checkpoints
 };
 
 }  // namespace
@@ -142,6 +157,19 @@ LeafGradient::LeafGradient(const Tensor& input) {
 Tensor LeafGradient::get() const {
   const Tensor grad = leaf_.defined() ? leaf_.grad() : Tensor{};
   return grad.defined() && grad.is_contiguous() ? grad : Tensor{};
+}
+
+PendingGradient::PendingGradient(const Tensor& input) {
+  if (!input.defined() || input.impl()->grad_node == nullptr) return;
+  node_ = input.impl()->grad_node;
+  output_index_ = input.impl()->output_index;
+}
+
+Tensor PendingGradient::get() const {
+  const std::shared_ptr<Node> node = node_.lock();
+  return node != nullptr && Sweep::current != nullptr
+             ? Sweep::current->pending(*node, output_index_)
+             : Tensor{};
 }
 
 NoGrad::NoGrad() : before_(recording) {

@@ -74,6 +74,19 @@ class LeafGradient {
   Tensor leaf_;
 };
 
+// The same for an input that another op made, whose gradient is being summed up from all its uses.
+class PendingGradient {
+ public:
+  explicit PendingGradient(const Tensor& input);
+  // During backward: the sum so far, contiguous and nobody else's, to be added to as above.
+  // Undefined if this is the first share, or its memory serves elsewhere too.
+  Tensor get() const;
+
+ private:
+  std::weak_ptr<Node> node_;  // the tape keeps what it needs alive
+  int64_t output_index_ = 0;
+};
+
 // While alive, nothing is recorded on this thread.
 class NoGrad {
  public:

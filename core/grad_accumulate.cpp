@@ -43,12 +43,12 @@ void add_to(const Tensor& to, const Tensor& from) {
   }
 }
 
+}  // namespace
+
 bool owned_alone(const Tensor& t) {
   return t.shared_impl().use_count() == 1 && t.impl()->storage.use_count() == 1 &&
          t.is_contiguous();
 }
-
-}  // namespace
 
 void accumulate_into_leaf(Tensor& leaf, const Tensor& grad) {
   require<ShapeError>(grad.shape() == leaf.shape() && grad.dtype() == leaf.dtype(),
@@ -71,9 +71,14 @@ void accumulate_into_leaf(Tensor& leaf, const Tensor& grad) {
 }
 
 Tensor sum_of_gradients(Tensor a, const Tensor& b) {
-  if (!owned_alone(a)) a = a.clone();
-  add_to(a, b);
-  return a;
+  if (owned_alone(a)) {
+    add_to(a, b);
+    return a;
+  }
+  // a + b and b + a are the same bits.
+  Tensor sum = owned_alone(b) ? b : b.clone();
+  add_to(sum, a);
+  return sum;
 }
 
 }  // namespace xlstm::autograd

@@ -8,7 +8,10 @@ namespace xlstm::autograd {
 // leaf.grad += grad, into the leaf's existing gradient memory if it has some.
 void accumulate_into_leaf(Tensor& leaf, const Tensor& grad);
 
-// a + b. Reuses a's memory if nobody else holds it.
+// a + b. Reuses the memory of one of them if nobody else holds it.
 Tensor sum_of_gradients(Tensor a, const Tensor& b);
+
+// Whether this handle is the only one on the tensor and its memory, which is contiguous.
+bool owned_alone(const Tensor& t);
 
 }  // namespace xlstm::autograd

@@ -1,7 +1,5 @@
 #include "layers/headwise_linear.h"
 
-#include "core/ops/headwise_linear.h"
-
 namespace xlstm::layers {
 
 void HeadwiseLinearConfig::validate() const {

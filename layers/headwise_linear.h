@@ -1,6 +1,7 @@
 // A block-diagonal linear map: equal heads, each with its own small square weight.
 #pragma once
 
+#include "core/ops/headwise_linear.h"
 #include "layers/module.h"
 
 namespace xlstm::layers {
@@ -18,6 +19,8 @@ class HeadwiseLinear : public Module {
   HeadwiseLinear(const HeadwiseLinearConfig& config, const init::Initializer& weight_init,
                  ParameterFactory& factory);
   Tensor forward(const Tensor& x) const;  // [..., width] -> [..., width]
+  // The map of x, to stand beside others (ops::headwise_linears).
+  ops::HeadwiseMap of(const Tensor& x) const { return {x, weight_, bias_}; }
   const Tensor& weight() const { return weight_; }
 
  private:

@@ -105,14 +105,11 @@ MlstmLayer::MlstmLayer(const BlockPlace& place, const MlstmConfig& config,
   register_module("proj_down", *proj_down_);
 }
 
-Tensor MlstmLayer::gates(const Tensor& q, const Tensor& k, const Tensor& v) const {
-  // W [q; k; v] as a sum of three products: the concatenation is never built. Both gates share
-  // each product.
+Tensor MlstmLayer::gates(const Tensor& qkv) const {
+  // Both gates share one product.
   const Tensor W = ops::concat({input_gate_->weight(), forget_gate_->weight()}, 0);
   const Tensor bias = ops::concat({input_gate_->bias(), forget_gate_->bias()}, 0);
-  const Tensors parts = ops::split(W, {E_, E_, E_}, 1);
-  const Tensor from_q = ops::linear_wide(q, parts[0], bias);
-  return ops::add(ops::add(from_q, ops::linear_wide(k, parts[1])), ops::linear_wide(v, parts[2]));
+  return ops::linear_wide(qkv, W, bias);
 }
 
 Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerState& state,
@@ -121,16 +118,18 @@ Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerSt
   const Tensors halves = ops::split(proj_up_->forward(x), {E_, E_}, 2);
   const Tensor &inner = halves[0], &gate = halves[1];
   const auto conv = conv1d_->forward(inner, state.conv, reset);
-  const Tensor q = q_proj_->forward(conv.y), k = k_proj_->forward(conv.y);
-  const Tensor v = v_proj_->forward(inner);
-  const Tensors i_f = ops::split(gates(q, k, v), {H_, H_}, 2);
-  const auto cell =
-      ops::mlstm(by_head(q, H_), by_head(k, H_), by_head(v, H_), i_f[0], i_f[1], state.cell, reset,
-                 {.form = form_for(x.size(1)),
-                  .chunk_size = config_.chunk_size,
-                  .eps = 1e-6,
-                  .start_m = kStartA,
-                  .stabilizer_gradient = config_.stabilizer_gradient});
+  // Side by side, as the gates read them.
+  const Tensor qkv =
+      ops::headwise_linears({q_proj_->of(conv.y), k_proj_->of(conv.y), v_proj_->of(inner)});
+  const Tensors i_f = ops::split(gates(qkv), {H_, H_}, 2);
+  const Tensors parts = ops::split(qkv, {E_, E_, E_}, 2);
+  const auto cell = ops::mlstm(by_head(parts[0], H_), by_head(parts[1], H_), by_head(parts[2], H_),
+                               i_f[0], i_f[1], state.cell, reset,
+                               {.form = form_for(x.size(1)),
+                                .chunk_size = config_.chunk_size,
+                                .eps = 1e-6,
+                                .start_m = kStartA,
+                                .stabilizer_gradient = config_.stabilizer_gradient});
   const Tensor normed = outnorm_->forward(join_heads(cell.h));
   const Tensor skip = ops::cast(learnable_skip_, conv.y.dtype());
   const Tensor skipped = ops::add(normed, ops::mul(conv.y, skip));

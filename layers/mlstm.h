@@ -42,7 +42,7 @@ class MlstmLayer : public Module {
 
  private:
   // Input and forget gate pre-activations side by side, [B, T, 2 H].
-  Tensor gates(const Tensor& q, const Tensor& k, const Tensor& v) const;
+  Tensor gates(const Tensor& qkv) const;  // [B, T, 3 E] -> [B, T, 2 H], input gates first
 
   MlstmConfig config_;
   double dropout_;

@@ -1,8 +1,11 @@
 #include "core/ops/headwise_linear.h"
 
+#include <algorithm>
+
 #include "core/autograd.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
+#include "core/ops/view.h"
 #include "kernels/headwise_linear/headwise_linear.h"
 
 namespace xlstm::ops {
@@ -28,6 +31,7 @@ Sizes check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return {element_count(rows), H, I, O};
 }
 
+// What backward reads of one map.
 struct Kept {
   Sizes s;
   xlstm_dtype dtype;
@@ -36,21 +40,19 @@ struct Kept {
   bool want_x, want_weight, want_bias;
 };
 
-Tensors backward(const Kept& k, const Tensors& grads) {
-  if (!grads[0].defined()) return {{}, {}, {}};
+// Gradients of x, weight and bias; dy [rows, H*O], rows any step apart.
+Tensors backward(const Kept& k, const Tensor& dy) {
   const Tensor x = k.x.get(), weight = k.weight.get();
-  const Tensor dy = as_rows(grads[0]);
-  const DType dtype = grads[0].dtype();
   Tensor dx, dW, dbias;
-  if (k.want_x) dx = Tensor::empty(k.x_shape, dtype, dy.device());
+  if (k.want_x) dx = Tensor::empty(k.x_shape, dy.dtype(), dy.device());
   if (k.want_weight) dW = Tensor::empty(weight.shape(), weight.dtype(), dy.device());
   if (k.want_bias) dbias = Tensor::empty({k.s.H * k.s.O}, weight.dtype(), dy.device());
   xlstm_headwise_linear_bwd_args a{};
   a.dtype = k.dtype;
   a.weight_dtype = kernel_dtype(weight.dtype());
   a.N = k.s.N, a.H = k.s.H, a.I = k.s.I, a.O = k.s.O;
+  const Tensor rows = k.want_weight ? as_rows(x) : Tensor{};  // perhaps a copy
   if (k.want_weight) {
-    const Tensor rows = as_rows(x);
     a.x = rows.raw();
     a.x_stride_n = rows.stride(0);
   }
@@ -68,46 +70,91 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   return {dx, dW, dbias};
 }
 
-}  // namespace
+// Columns [start, start + size) of the rows.
+Tensor columns(const Tensor& rows, int64_t start, int64_t size) {
+  return rows.strided_view({rows.size(0), size}, rows.strides(),
+                           rows.numel() == 0 || size == 0 ? 0 : start);
+}
 
-Tensor headwise_linear(const Tensor& x, const Tensor& given_weight, const Tensor& given_bias) {
-  const Sizes s = check(x, given_weight, given_bias);
-  const Tensor weight = beside(given_weight, x.dtype()), bias = beside(given_bias, x.dtype());
-  const xlstm_dtype dtype = kernel_dtype(x.dtype());
-  if (force_reference()) return headwise_linear_composed(x, weight, bias);
+void forward(const Sizes& s, const Tensor& x, const Tensor& weight, const Tensor& bias,
+             const Tensor& y) {
   const Tensor rows = as_rows(x);
-  const Tensor w = dense(weight), b = dense(bias);
-  Shape shape = x.shape();
-  shape.back() = s.H * s.O;
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   xlstm_headwise_linear_fwd_args a{};
-  a.dtype = dtype;
+  a.dtype = kernel_dtype(x.dtype());
   a.weight_dtype = kernel_dtype(weight.dtype());
   a.N = s.N, a.H = s.H, a.I = s.I, a.O = s.O;
   a.x = rows.raw();
   a.x_stride_n = rows.stride(0);
-  a.W = w.raw();
-  a.bias = raw_or_null(b);
+  a.W = weight.raw();
+  a.bias = raw_or_null(bias);
   a.y = y.raw();
-  a.y_stride_n = s.H * s.O;
+  a.y_stride_n = y.stride(0);
   run_kernel(
       Kernel{xlstm_headwise_linear_fwd_cpu, xlstm_headwise_linear_fwd_cuda,
              xlstm_headwise_linear_fwd_workspace_cpu, xlstm_headwise_linear_fwd_workspace_cuda},
       a, x.device(), kOp);
-  if (autograd::must_record({x, weight, bias})) {
+}
+
+}  // namespace
+
+Tensor headwise_linears(const std::vector<HeadwiseMap>& maps) {
+  require<ShapeError>(!maps.empty(), kOp, ": nothing to map");
+  std::vector<Sizes> sizes;
+  int64_t width = 0;
+  for (const HeadwiseMap& map : maps) {
+    sizes.push_back(check(map.x, map.weight, map.bias));
+    const Tensor& first = maps[0].x;
+    require<ShapeError>(map.x.dtype() == first.dtype() && sizes.back().N == sizes[0].N, kOp,
+                        ": maps side by side need the same rows, got ", to_string(map.x.shape()),
+                        ", expected like ", to_string(first.shape()));
+    width += sizes.back().H * sizes.back().O;
+  }
+  if (force_reference()) {
+    Tensors parts;
+    for (const HeadwiseMap& map : maps)
+      parts.push_back(headwise_linear_composed(map.x, map.weight, map.bias));
+    return parts.size() == 1 ? parts[0] : concat(parts, -1);
+  }
+  Shape shape = maps[0].x.shape();
+  shape.back() = width;
+  const Tensor y = Tensor::empty(shape, maps[0].x.dtype(), maps[0].x.device());
+  const Tensor rows = as_rows(y);
+  Tensors inputs;
+  std::vector<Kept> kept;
+  int64_t start = 0;
+  for (size_t i = 0; i < maps.size(); ++i) {
+    const Tensor& x = maps[i].x;
+    const Tensor weight = beside(maps[i].weight, x.dtype()), bias = beside(maps[i].bias, x.dtype());
+    const Tensor w = dense(weight);
+    const int64_t size = sizes[i].H * sizes[i].O;
+    forward(sizes[i], x, w, dense(bias), columns(rows, start, size));
+    start += size;
     const bool want_weight = weight.requires_grad();
-    const Kept kept{s,
-                    dtype,
-                    x.shape(),
-                    autograd::Saved(want_weight ? rows : Tensor{}, kOp),
-                    autograd::Saved(w, kOp),
-                    x.requires_grad(),
-                    want_weight,
-                    bias.requires_grad()};
-    autograd::record(kOp, {x, weight, bias}, {y},
-                     [kept](const Tensors& grads) { return backward(kept, grads); });
+    kept.push_back({sizes[i], kernel_dtype(x.dtype()), x.shape(),
+                    autograd::Saved(want_weight ? x : Tensor{}, kOp), autograd::Saved(w, kOp),
+                    x.requires_grad(), want_weight, bias.requires_grad()});
+    inputs.insert(inputs.end(), {x, weight, bias});
+  }
+  if (autograd::must_record(inputs)) {
+    autograd::record(kOp, inputs, {y}, [kept](const Tensors& grads) {
+      Tensors all(3 * kept.size());
+      if (!grads[0].defined()) return all;
+      const Tensor dy = as_rows(grads[0]);
+      int64_t at = 0;
+      for (size_t i = 0; i < kept.size(); ++i) {
+        const int64_t size = kept[i].s.H * kept[i].s.O;
+        const Tensors part = backward(kept[i], columns(dy, at, size));
+        std::copy(part.begin(), part.end(), all.begin() + static_cast<int64_t>(3 * i));
+        at += size;
+      }
+      return all;
+    });
   }
   return y;
+}
+
+Tensor headwise_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return headwise_linears({{x, weight, bias}});
 }
 
 }  // namespace xlstm::ops

@@ -1,5 +1,7 @@
 #include "core/ops/kernel_call.h"
 
+#include <algorithm>
+
 #include "core/cuda/runtime.h"
 #include "core/ops/view.h"
 
@@ -39,6 +41,38 @@ void require_one_device(std::initializer_list<Tensor> tensors, const char* op) {
 Tensor beside(const Tensor& weight, DType activations) {
   if (!weight.defined() || !weight.low_precision().defined()) return weight;
   return weight.low_precision().dtype() == activations ? cast(weight, activations) : weight;
+}
+
+Tensors empty_like_neighbours(const Tensors& xs) {
+  const Tensor& first = xs.front();
+  int64_t width = 0, offset = first.impl()->offset;
+  bool side_by_side = first.dim() >= 2 && first.numel() > 0;
+  for (const Tensor& x : xs) {
+    const Shape rows(x.shape().begin(), x.shape().begin() + std::min<int64_t>(2, x.dim()));
+    const Shape inner(x.shape().begin() + std::min<int64_t>(2, x.dim()), x.shape().end());
+    const Shape strides(x.strides().begin() + std::min<int64_t>(2, x.dim()), x.strides().end());
+    side_by_side = side_by_side && x.impl()->storage == first.impl()->storage &&
+                   x.dtype() == first.dtype() && x.impl()->offset == offset &&
+                   rows[0] == first.size(0) && rows[1] == first.size(1) &&
+                   x.stride(0) == first.stride(0) && x.stride(1) == first.stride(1) &&
+                   strides == contiguous_strides(inner);
+    if (!side_by_side) break;
+    offset += element_count(inner);
+    width += element_count(inner);
+  }
+  side_by_side =
+      side_by_side && first.stride(1) == width && first.stride(0) == width * first.size(1);
+  Tensors out;
+  if (!side_by_side) {
+    for (const Tensor& x : xs) out.push_back(Tensor::empty(x.shape(), x.dtype(), x.device()));
+    return out;
+  }
+  const Tensor memory =
+      Tensor::empty({first.size(0) * first.size(1) * width}, first.dtype(), first.device());
+  for (const Tensor& x : xs)
+    out.push_back(
+        memory.strided_view(x.shape(), x.strides(), x.impl()->offset - first.impl()->offset));
+  return out;
 }
 
 std::optional<Shape> strides_for_reshape(const Shape& shape, const Shape& strides,

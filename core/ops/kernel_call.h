@@ -68,6 +68,11 @@ inline Tensor dense_last(const Tensor& t) {
   return !t.defined() || t.dim() == 0 || t.size(-1) <= 1 || t.stride(-1) == 1 ? t : t.clone();
 }
 
+// Uninitialised tensors with the shapes and strides of `xs`, which are [B, T, ...] with B T rows.
+// If they lie side by side and fill their memory, so do these: a split's gradient needs no copy
+// then. Otherwise each is contiguous on its own.
+Tensors empty_like_neighbours(const Tensors& xs);
+
 // The strides under which memory of (shape, strides) reads as `new_shape` in row-major order, if
 // there are any. Both shapes have the same number of elements.
 std::optional<Shape> strides_for_reshape(const Shape& shape, const Shape& strides,

@@ -221,17 +221,19 @@ Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DTyp
     const Saved saved_x(weight.requires_grad() ? x : Tensor{}, "linear");
     const Saved saved_w(x.requires_grad() ? W : Tensor{}, "linear");
     record("linear", inputs, {y},
-           [saved_x, saved_w, leaf = autograd::LeafGradient(weight), x_shape = x.shape(),
-            x_dtype = x.dtype(), weight_dtype = weight.dtype(),
-            bias_dtype = bias.defined() ? bias.dtype() : dtype,
+           [saved_x, saved_w, leaf = autograd::LeafGradient(weight),
+            pending = autograd::PendingGradient(x), x_shape = x.shape(), x_dtype = x.dtype(),
+            weight_dtype = weight.dtype(), bias_dtype = bias.defined() ? bias.dtype() : dtype,
             wants_bias = bias.requires_grad()](const Tensors& g) {
              Tensors grads(3);
              const Tensor x0 = saved_x.get(), w0 = saved_w.get();
              if (!g[0].defined()) return grads;
              const Tensor dy_wide = as_rows(g[0]), dy = in_type(dy_wide, x_dtype);
              if (w0.defined()) {
-               grads[0] = Tensor::empty(x_shape, x_dtype, dy.device());
-               multiply_into(dy, w0, 0, as_rows(grads[0]));
+               Tensor sum = pending.get();
+               const bool adds = sum.defined();
+               if (!adds) grads[0] = sum = Tensor::empty(x_shape, x_dtype, dy.device());
+               multiply_into(dy, w0, adds ? 1 : 0, as_rows(sum));
              }
              if (x0.defined()) grads[1] = weight_gradient(dy, as_rows(x0), weight_dtype, leaf);
              if (wants_bias) grads[2] = bias_gradient(dy_wide, bias_dtype);

@@ -177,9 +177,8 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   const Tensor dh = time_rows(output_grads[0]);
   const Tensor dC = dense(output_grads[1]);
   const Tensor dn = dense(output_grads[2]);
-  Tensors grads;
-  for (const Tensor& x : {in.q, in.k, in.v, in.i, in.f})
-    grads.push_back(Tensor::empty(x.shape(), x.dtype(), device));
+  Tensors grads = empty_like_neighbours({in.q, in.k, in.v});
+  for (Tensor& gate : empty_like_neighbours({in.i, in.f})) grads.push_back(std::move(gate));
   grads.push_back(wanted.C0 ? Tensor::empty(in.C.shape(), in.C.dtype(), device) : Tensor{});
   grads.push_back(wanted.n0 ? Tensor::zeros(in.n.shape(), in.n.dtype(), device) : Tensor{});
   grads.push_back(wanted.m0 ? Tensor::empty(in.m.shape(), in.m.dtype(), device) : Tensor{});
@@ -199,9 +198,11 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   args.dv = grads[2].raw();
   args.di = grads[3].raw();
   args.df = grads[4].raw();
-  args.dq_stride = args.dk_stride = stride_of(grads[0]);
+  args.dq_stride = stride_of(grads[0]);
+  args.dk_stride = stride_of(grads[1]);
   args.dv_stride = stride_of(grads[2]);
-  args.di_stride = args.df_stride = stride_of(grads[3]);
+  args.di_stride = stride_of(grads[3]);
+  args.df_stride = stride_of(grads[4]);
   args.dC0 = raw_or_null(grads[5]);
   args.dn0 = raw_or_null(grads[6]);
   args.dm0 = raw_or_null(grads[7]);

@@ -229,7 +229,15 @@ Tensor concat(const Tensors& xs, int64_t dim) {
     total = checked_add(total, x.size(d), "concat");
   }
   shape[static_cast<size_t>(d)] = total;
-  const Tensor y = joined(xs, sizes, shape, d, xs[0].dtype(), xs[0].device());
+  // Neighbours in memory, such as weights in an arena, need no copy.
+  const Tensor in_place = joined_in_place(xs, shape, d);
+  Tensor y =
+      in_place.defined() ? in_place : joined(xs, sizes, shape, d, xs[0].dtype(), xs[0].device());
+  if (in_place.defined()) {
+    Tensors copies;
+    for (const Tensor& x : xs) copies.push_back(x.low_precision());
+    y.set_low_precision(joined_in_place(copies, shape, d));
+  }
   if (must_record(xs)) {
     record("concat", xs, {y}, [sizes, d](const Tensors& g) {
       Tensors grads(sizes.size());

@@ -22,6 +22,7 @@ Tensor expand(const Tensor& x, const Shape& shape);  // broadcasts with stride 0
 Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim);
 // Copies.
 Tensor contiguous(const Tensor& x);  // x itself if it is contiguous
+// A view if the tensors are neighbours in memory.
 Tensor concat(const Tensors& xs, int64_t dim);
 Tensor stack(const Tensors& xs, int64_t dim);
 // x itself if it has the type; its low-precision copy (tensor.h) if that has it. The gradient is

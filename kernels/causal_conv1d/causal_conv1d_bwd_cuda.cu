@@ -36,16 +36,16 @@ __device__ T* gradient(const Args& a, int64_t b, int64_t s, int64_t c) {
   return static_cast<T*>(a.dstate_init) + (b * (a.KS - 1) + a.KS - 1 + s) * a.C + c;
 }
 
-// A thread owns 4 channels of a run: dx of its steps, and dstate_init with the first run of a row.
-// pending[d - 1] is the gradient, so far, of the input d steps back. partial: [tasks][5][C], sums
-// of dweight by taps, then dbias; null if not wanted.
+// Threads are numbered through the channels, then through the runs. One owns 4 channels of a run:
+// dx of its steps, and dstate_init with the first run of a row. pending[d - 1] is the gradient, so
+// far, of the input d steps back. partial: [tasks][5][C], sums of dweight by taps, then dbias; null
+// if not wanted.
 template <class T, class W>
-__global__ void __launch_bounds__(kThreads, 4)
-    backward_taps(Args a, Runs runs, int64_t n_channels, float* partial) {
+__global__ void __launch_bounds__(kThreads, 4) backward_taps(Args a, Runs runs, float* partial) {
   constexpr int V = kChannels;
-  const int64_t task = blockIdx.x / n_channels;
-  const int64_t c = ((blockIdx.x % n_channels) * kThreads + threadIdx.x) * V;
-  if (c >= a.C) return;
+  const int64_t thread = int64_t{blockIdx.x} * kThreads + threadIdx.x, across = a.C / V;
+  const int64_t task = thread / across, c = thread % across * V;
+  if (task >= a.B * runs.per_row) return;
   const int64_t b = task / runs.per_row, t0 = task % runs.per_row * runs.steps;
   const int64_t t1 = t0 + runs.steps < a.T ? t0 + runs.steps : a.T;
   // Steps after the run whose taps reach back into it.
@@ -230,10 +230,9 @@ void backward(const Args& a, float* partial, cudaStream_t stream) {
   const Runs runs(a.B, a.T, a.C, kLongestRun);
   const int64_t inputs = a.B * (a.T + a.KS - 1) * a.C, steps = a.B * a.T * a.C;
   if (steps > 0 && is_fast<T, W>(a)) {
-    const int64_t n_channels = ceil_div(a.C, kChannels * kThreads);
-    const int64_t blocks = a.B * runs.per_row * n_channels;
+    const int64_t blocks = ceil_div(a.B * runs.per_row * (a.C / kChannels), kThreads);
     backward_taps<T, W><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
-        a, runs, n_channels, wants_sums(a) ? partial : nullptr);
+        a, runs, wants_sums(a) ? partial : nullptr);
   } else {
     if (inputs > 0 && (a.dx != nullptr || a.dstate_init != nullptr))
       backward_plain<T, W><<<grid_for(inputs, 256), 256, 0, stream>>>(a);

@@ -9,11 +9,11 @@ using Args = xlstm_causal_conv1d_fwd_args;
 constexpr int kAhead = 4;  // steps read before they are needed
 
 template <class T, class W>
-__global__ void __launch_bounds__(kThreads, 4) forward_taps(Args a, Runs runs, int64_t n_channels) {
+__global__ void __launch_bounds__(kThreads, 4) forward_taps(Args a, Runs runs) {
   constexpr int V = kPack<T>;
-  const int64_t task = blockIdx.x / n_channels;
-  const int64_t c = ((blockIdx.x % n_channels) * kThreads + threadIdx.x) * V;
-  if (c >= a.C) return;
+  const int64_t thread = int64_t{blockIdx.x} * kThreads + threadIdx.x, across = a.C / V;
+  const int64_t task = thread / across, c = thread % across * V;
+  if (task >= a.B * runs.per_row) return;
   const int64_t b = task / runs.per_row, t0 = task % runs.per_row * runs.steps;
   const int64_t t1 = t0 + runs.steps < a.T ? t0 + runs.steps : a.T;
   const T* x = static_cast<const T*>(a.x) + b * a.x_stride_b + c;
@@ -93,10 +93,8 @@ void forward(const Args& a, cudaStream_t stream) {
   if (a.B * a.T * a.C > 0) {
     if (is_fast<T, W>(a)) {
       const Runs runs(a.B, a.T, a.C, 64);
-      const int64_t n_channels = ceil_div(a.C, kPack<T> * kThreads);
-      const int64_t blocks = a.B * runs.per_row * n_channels;
-      forward_taps<T, W>
-          <<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(a, runs, n_channels);
+      const int64_t blocks = ceil_div(a.B * runs.per_row * (a.C / kPack<T>), kThreads);
+      forward_taps<T, W><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(a, runs);
     } else {
       forward_plain<T, W><<<grid_for(a.B * a.T * a.C, 256), 256, 0, stream>>>(a);
     }

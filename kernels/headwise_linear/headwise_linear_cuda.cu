@@ -30,9 +30,22 @@ void with_block_size(int64_t G, F f) {
   f(std::integral_constant<int, 8>{});
 }
 
+// Runs enough to keep many threads busy where rows are short, 8 channels a thread.
+int64_t many_runs(int64_t C, int64_t least) {
+  constexpr int64_t kBusyThreads = 1 << 15;
+  const int64_t wanted = C > 0 ? kBusyThreads * 8 / C : least;
+  return wanted > least ? wanted : least;
+}
+
+// At most about 2^18 or 1024 C / 8: a number of 32 bits.
+template <class T, int G>
+int64_t small_threads(const RowRuns& runs, int64_t C) {
+  return runs.count * (C / kSmallChannels<T, G>);
+}
+
 // Runs of rows over which dW and dbias are summed; a function of the shape alone.
 RowRuns sum_runs(const Backward& a) {
-  if (is_small(a.I, a.O)) return RowRuns(a.N, 512, 32);
+  if (is_small(a.I, a.O)) return RowRuns(a.N, many_runs(a.H * a.I, 512), 16);
   const int64_t tiles = a.H * ceil_div(a.O, kTile) * ceil_div(a.I, kTile);
   const int64_t most = tiles > 0 && tiles < 512 ? 512 / tiles : 1;
   RowRuns runs(a.N, most, 256);
@@ -55,14 +68,14 @@ template <class T, class W>
 void forward(const Forward& a, cudaStream_t stream) {
   if (a.N * a.H * a.O == 0) return;
   const int64_t C = a.H * a.I;
-  if (is_small(a.I, a.O) && fits_threads<T>(C, a.I, {a.x, a.y}, {a.x_stride_n, a.y_stride_n}) &&
-      is_packed<W>(a.W)) {
+  if (is_small(a.I, a.O) && C < (int64_t{1} << 24) &&
+      fits_threads<T>(C, a.I, {a.x, a.y}, {a.x_stride_n, a.y_stride_n}) && is_packed<W>(a.W)) {
     with_block_size(a.I, [&](auto G) {
-      const RowRuns runs(a.N, 1024, 16);
-      const int64_t n_channels = ceil_div(C, kSmallChannels<T, G.value> * kSmallThreads);
+      const RowRuns runs(a.N, many_runs(C, 1024), 4);
+      const int64_t n = small_threads<T, G.value>(runs, C);
       map_rows<T, W, G.value>
-          <<<static_cast<unsigned>(runs.count * n_channels), kSmallThreads, 0, stream>>>(
-              a, runs, n_channels);
+          <<<static_cast<unsigned>(ceil_div(n, kSmallThreads)), kSmallThreads, 0, stream>>>(
+              a, runs, static_cast<uint32_t>(n));
     });
     return;
   }
@@ -148,16 +161,16 @@ void backward(const Backward& a, float* partial, cudaStream_t stream) {
   const RowRuns runs = sum_runs(a);
   const int64_t C = a.H * a.I;
   if (a.N * a.H > 0) {
-    if (is_small(a.I, a.O) &&
+    if (is_small(a.I, a.O) && C < (int64_t{1} << 24) &&
         fits_threads<T>(C, a.I, {a.dy, a.dx, a.dW == nullptr ? nullptr : a.x},
                         {a.dy_stride_n, a.dx == nullptr ? 0 : a.dx_stride_n,
                          a.dW == nullptr ? 0 : a.x_stride_n}) &&
         is_packed<W>(a.W)) {
       with_block_size(a.I, [&](auto G) {
-        const int64_t n_channels = ceil_div(C, kSmallChannels<T, G.value> * kSmallThreads);
+        const int64_t n = small_threads<T, G.value>(runs, C);
         map_back<T, W, G.value>
-            <<<static_cast<unsigned>(runs.count * n_channels), kSmallThreads, 0, stream>>>(
-                a, runs, n_channels, wants_sums(a) ? partial : nullptr);
+            <<<static_cast<unsigned>(ceil_div(n, kSmallThreads)), kSmallThreads, 0, stream>>>(
+                a, runs, static_cast<uint32_t>(n), wants_sums(a) ? partial : nullptr);
       });
     } else {
       backward_products<T, W>(a, runs, partial, stream);

@@ -1,5 +1,5 @@
 // Square blocks of G = 2, 4 or 8 channels: a thread owns V neighbouring channels, whole blocks of
-// them, over a run of rows.
+// them, over a run of rows; threads are numbered through the channels, then through the runs.
 #pragma once
 
 #include "kernels/common/values.cuh"
@@ -31,11 +31,13 @@ __device__ inline void load_blocks(const W* weight, int64_t c, float (&w)[V][G])
 
 template <class T, class W, int G>
 __global__ void __launch_bounds__(kSmallThreads)
-    map_rows(xlstm_headwise_linear_fwd_args a, RowRuns runs, int64_t n_channels) {
+    map_rows(xlstm_headwise_linear_fwd_args a, RowRuns runs, uint32_t n_threads) {
   constexpr int V = kSmallChannels<T, G>, kAtOnce = 4;
-  const int64_t c = ((blockIdx.x % n_channels) * kSmallThreads + threadIdx.x) * V;
-  if (c >= a.H * G) return;
-  const int64_t begin = blockIdx.x / n_channels * runs.rows;
+  const uint32_t thread = blockIdx.x * kSmallThreads + threadIdx.x;
+  if (thread >= n_threads) return;
+  const uint32_t across = static_cast<uint32_t>(a.H * G / V);
+  const int64_t c = int64_t{thread % across} * V;
+  const int64_t begin = thread / across * runs.rows;
   const int64_t end = begin + runs.rows < a.N ? begin + runs.rows : a.N;
   float w[V][G], bias[V];
   load_blocks<G, V>(static_cast<const W*>(a.W), c, w);
@@ -65,11 +67,13 @@ __global__ void __launch_bounds__(kSmallThreads)
 // partial: [runs][C G + C], dW then dbias; null if not wanted.
 template <class T, class W, int G>
 __global__ void __launch_bounds__(kSmallThreads)
-    map_back(xlstm_headwise_linear_bwd_args a, RowRuns runs, int64_t n_channels, float* partial) {
+    map_back(xlstm_headwise_linear_bwd_args a, RowRuns runs, uint32_t n_threads, float* partial) {
   constexpr int V = kSmallChannels<T, G>, kAtOnce = 2;
-  const int64_t C = a.H * G, run = blockIdx.x / n_channels;
-  const int64_t c = ((blockIdx.x % n_channels) * kSmallThreads + threadIdx.x) * V;
-  if (c >= C) return;
+  const uint32_t thread = blockIdx.x * kSmallThreads + threadIdx.x;
+  if (thread >= n_threads) return;
+  const int64_t C = a.H * G;
+  const uint32_t across = static_cast<uint32_t>(C / V);
+  const int64_t c = int64_t{thread % across} * V, run = thread / across;
   const int64_t begin = run * runs.rows;
   const int64_t end = begin + runs.rows < a.N ? begin + runs.rows : a.N;
   float w[V][G] = {}, dW[V][G] = {}, dbias[V] = {};

@@ -55,6 +55,7 @@ struct RowArgs {
   View h, dh;
   float query_scale;
   float *inv_n, *dl, *q_scale, *q_vector_scale, *dm;  // dm may be null
+  int team;  // lanes per step, a power of 2: no more than there are pieces of 16 bytes
 };
 
 template <class T>
@@ -62,13 +63,13 @@ __device__ float dot_rows(const RowArgs& r, int64_t head, int64_t t) {
   const xlstm_mlstm_config& c = r.a.config;
   const T* h = static_cast<const T*>(r.h.head<T>(head, c.H)) + t * r.h.t;
   const T* dh = static_cast<const T*>(r.dh.head<T>(head, c.H)) + t * r.dh.t;
-  const int lane = threadIdx.x % 32;
+  const int lane = static_cast<int>(threadIdx.x) % r.team;
   constexpr int kWidth = kPack<T>;
   float sum = 0;
   int64_t done = 0;
   if (r.h.packed && r.dh.packed) {
     done = c.V / kWidth * kWidth;
-    for (int64_t j = lane * kWidth; j < done; j += 32 * kWidth) {
+    for (int64_t j = lane * kWidth; j < done; j += r.team * kWidth) {
       float x[kWidth], y[kWidth];
       load_pack(h + j, x);
       load_pack(dh + j, y);
@@ -76,20 +77,25 @@ __device__ float dot_rows(const RowArgs& r, int64_t head, int64_t t) {
       for (int e = 0; e < kWidth; ++e) sum += x[e] * y[e];
     }
   }
-  for (int64_t j = done + lane; j < c.V; j += 32) sum += to_float(h[j]) * to_float(dh[j]);
-  return warp_sum(sum);
+  for (int64_t j = done + lane; j < c.V; j += r.team) sum += to_float(h[j]) * to_float(dh[j]);
+  for (int o = r.team / 2; o > 0; o /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, o);
+  return sum;
 }
 
-// A warp per step of a head, heads innermost as in memory.
+// A team of lanes per step of a head, heads innermost as in memory. All lanes of a warp come along,
+// because they exchange sums.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads) rows_kernel(RowArgs r) {
   const xlstm_mlstm_config& c = r.a.config;
-  const int64_t index = blockIdx.x * int64_t{kRowThreads / 32} + threadIdx.x / 32;
-  if (index >= c.B * r.gates.steps * c.H) return;
+  const int64_t mine = (blockIdx.x * int64_t{kRowThreads} + threadIdx.x) / r.team;
+  const int64_t n = c.B * r.gates.steps * c.H, index = mine < n ? mine : n - 1;
   const int64_t b = index / c.H / r.gates.steps, t = index / c.H % r.gates.steps;
   const int64_t head = b * c.H + index % c.H, at = head * r.gates.steps + t;
   float inv_n = 0, dl = 0, dm = 0;
-  if (t < c.T && r.a.dh != nullptr) {
+  const bool counts = t < c.T && r.a.dh != nullptr;
+  const bool needs_dot = c.normalize && !c.detach_normalizer && r.a.dh != nullptr;
+  const float h_dh = needs_dot ? dot_rows<T>(r, head, t < c.T ? t : c.T - 1) : 0.0f;
+  if (counts) {
     inv_n = 1;
     if (c.normalize) {
       const float m = static_cast<const float*>(r.a.saved_m)[head * c.T + t];
@@ -99,13 +105,12 @@ __global__ void __launch_bounds__(kRowThreads) rows_kernel(RowArgs r) {
       const float n_saved = denominator(l, floor, eps), n = n_saved * expf(m - r.gates.m[at]);
       inv_n = 1 / n;
       if (!c.detach_normalizer) {
-        const float h_dh = dot_rows<T>(r, head, t);
         dl = denominator_gradient(l, floor, n, h_dh);
         dm = -h_dh * eps / n_saved;
       }
     }
   }
-  if (threadIdx.x % 32 != 0) return;
+  if (static_cast<int>(threadIdx.x) % r.team != 0 || mine >= n) return;
   const float scale = r.query_scale * r.gates.beta[at];
   r.inv_n[at] = inv_n;
   r.dl[at] = dl;
@@ -367,7 +372,9 @@ class Backward {
     r.q_scale = w.q_scale;
     r.q_vector_scale = w.q_vector_scale;
     r.dm = BwdLayout<T>::passes_m(c) ? w.dm : nullptr;
-    return launch(rows_kernel<T>, ceil_div(c.B * c.H * w.gates.steps, kRowThreads / 32),
+    r.team = 1;
+    while (r.team < 32 && r.team * kPack<T> < c.V) r.team *= 2;
+    return launch(rows_kernel<T>, ceil_div(c.B * c.H * w.gates.steps * r.team, kRowThreads),
                   kRowThreads, 0, exec, r);
   }
 

@@ -14,10 +14,11 @@ struct ColumnGates {
   int first[kChunk<T>];
 };
 
-template <class T, Output kOutput>
+// kWide: tiles of columns of the result. One leaves room for two blocks on a multiprocessor.
+template <class T, Output kOutput, int kWide>
 class ChunkOutput {
  public:
-  static constexpr int kWarps = Tiling<T>::kWarps, kWide = Tiling<T>::kWide;
+  static constexpr int kWarps = Tiling<T>::kWarps;
   static constexpr int kStages = Tiling<T>::kStages, kXSize = 16 * kWarps * kPitch<T>;
 
   // Shared memory: column gates, X (all inner tiles if resident), the stages (a tile each, and one
@@ -360,23 +361,32 @@ class ChunkOutput {
   }
 };
 
-template <class T, Output kOutput>
-__global__ void __launch_bounds__(kThreads<T>, 1) output_kernel(OutputArgs a) {
-  ChunkOutput<T, kOutput>(a).run();
+template <class T, Output kOutput, int kWide>
+__global__ void __launch_bounds__(kThreads<T>, kWide == 1 && sizeof(T) == 2 ? 2 : 1)
+    output_kernel(OutputArgs a) {
+  ChunkOutput<T, kOutput, kWide>(a).run();
+}
+
+template <class T, Output kOutput, int kWide>
+xlstm_status launch_output(OutputArgs args, xlstm_exec exec) {
+  using Code = ChunkOutput<T, kOutput, kWide>;
+  const int64_t blocks = args.heads * args.gates.chunks * output_groups<T>(args.width);
+  // Two blocks fit a multiprocessor of 164 KB; up to that one may take all.
+  constexpr int64_t kMostResident = 160 * 1024;
+  args.resident = true;
+  if (Code::shared_bytes(args) > kMostResident) args.resident = false;
+  return launch(output_kernel<T, kOutput, kWide>, blocks, kThreads<T>, Code::shared_bytes(args),
+                exec, args);
 }
 
 }  // namespace
 
 template <class T, Output kOutput>
 xlstm_status compute_output(OutputArgs args, xlstm_exec exec) {
-  using Code = ChunkOutput<T, kOutput>;
-  const int64_t blocks = args.heads * args.gates.chunks * output_groups<T>(args.width);
-  // Two blocks fit a multiprocessor of 164 KB; up to that one may take all.
-  constexpr int64_t kMostResident = 160 * 1024;
-  args.resident = true;
-  if (Code::shared_bytes(args) > kMostResident) args.resident = false;
-  return launch(output_kernel<T, kOutput>, blocks, kThreads<T>, Code::shared_bytes(args), exec,
-                args);
+  if constexpr (Tiling<T>::kWide > 1) {
+    if (args.width <= kTile) return launch_output<T, kOutput, 1>(args, exec);
+  }
+  return launch_output<T, kOutput, Tiling<T>::kWide>(args, exec);
 }
 
 #define XLSTM_OUTPUTS(T)                                                        \

@@ -5,16 +5,18 @@ namespace xlstm::kernels::mlstm {
 namespace {
 
 // What is on its way for one tile of 64 steps: rows of x and y, and their scales.
-template <class T>
+template <class T, int kWide>
 struct ScanStage {
   static constexpr int kRows = kChunk<T> / kTile;  // tiles of x
   T x[kRows][kTileSize<T>];
-  T y[Tiling<T>::kWide][kTileSize<T>];
+  T y[kWide][kTileSize<T>];
   float scale[kTile], vector_scale[kTile];
 };
 
-template <class T>
+template <class T, int kWide>
 class Scan {
+  using Stage = ScanStage<T, kWide>;
+
  public:
   __device__ explicit Scan(const ScanArgs& args) : a(args) {
     const int64_t row_tiles = ceil_div(a.K, kChunk<T>);
@@ -31,7 +33,7 @@ class Scan {
   }
 
   __device__ void run() {
-    ScanStage<T>* stages = reinterpret_cast<ScanStage<T>*>(dynamic_shared());
+    Stage* stages = reinterpret_cast<Stage*>(dynamic_shared());
     const int64_t n = ceil_div(a.T, kTile);
     for (int s = 0; s < kStages - 1; ++s) {
       if (s < n) load(stages[s], s, n);
@@ -54,7 +56,7 @@ class Scan {
   }
 
  private:
-  static constexpr int kWide = Tiling<T>::kWide, kStages = Tiling<T>::kScanStages;
+  static constexpr int kStages = Tiling<T>::kScanStages;
 
   const ScanArgs& a;
   int64_t part, head, row0, col0, row, pitch;
@@ -63,10 +65,10 @@ class Scan {
   Accumulator acc[kWide];
   float vec[2];  // this lane's share of s of rows `row` and `row` + 8
 
-  __device__ void load(ScanStage<T>& stage, int64_t s, int64_t n) const {
+  __device__ void load(Stage& stage, int64_t s, int64_t n) const {
     const int64_t t = (a.backward ? n - 1 - s : s) * kTile;
     const T* x = a.x.head<T>(head, a.H) + t * a.x.t + row0;
-    for (int j = 0; j < ScanStage<T>::kRows; ++j)
+    for (int j = 0; j < Stage::kRows; ++j)
       load_tile(stage.x[j], x + kTile * j, a.x.t, kTile, a.T - t, a.K - row0 - kTile * j,
                 a.x.packed);
     const bool has_y = a.y.data != nullptr;
@@ -159,7 +161,7 @@ class Scan {
   }
 
   // acc += (scale x)^T y over the 64 steps of the stage.
-  __device__ void add(const ScanStage<T>& stage) {
+  __device__ void add(const Stage& stage) {
     const T* x = stage.x[warp / 4];
     const int m0 = warp % 4 * 16;
     if constexpr (sizeof(T) == 2) {
@@ -220,18 +222,27 @@ class Scan {
   }
 };
 
-template <class T>
+template <class T, int kWide>
 __global__ void __launch_bounds__(kThreads<T>, sizeof(T) == 2 ? 2 : 1) scan_kernel(ScanArgs a) {
-  Scan<T>(a).run();
+  Scan<T, kWide>(a).run();
+}
+
+template <class T, int kWide>
+xlstm_status launch_scan(const ScanArgs& args, xlstm_exec exec) {
+  const int64_t blocks = args.heads * scan_parts<T>(args.K, args.V) / Tiling<T>::kWarps;
+  return launch(scan_kernel<T, kWide>, blocks, kThreads<T>,
+                Tiling<T>::kScanStages * static_cast<int64_t>(sizeof(ScanStage<T, kWide>)), exec,
+                args);
 }
 
 }  // namespace
 
 template <class T>
 xlstm_status scan_states(const ScanArgs& args, xlstm_exec exec) {
-  const int64_t blocks = args.heads * scan_parts<T>(args.K, args.V) / Tiling<T>::kWarps;
-  return launch(scan_kernel<T>, blocks, kThreads<T>,
-                Tiling<T>::kScanStages * static_cast<int64_t>(sizeof(ScanStage<T>)), exec, args);
+  if constexpr (Tiling<T>::kWide > 1) {
+    if (args.V <= kTile) return launch_scan<T, 1>(args, exec);
+  }
+  return launch_scan<T, Tiling<T>::kWide>(args, exec);
 }
 template xlstm_status scan_states<float>(const ScanArgs&, xlstm_exec);
 template xlstm_status scan_states<bf16>(const ScanArgs&, xlstm_exec);
