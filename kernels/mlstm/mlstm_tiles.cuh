@@ -64,8 +64,8 @@ __device__ inline void load_tile(T* to, const T* from, int64_t stride, int rows,
     T* piece = to + row * kPitch<T> + col;
     const int64_t left = n_cols - col;
     const int valid = row >= n_rows || left <= 0 ? 0 : left < kPack<T> ? int(left) : kPack<T>;
-    if (packed && valid > 0) {
-      copy_16_async(piece, from + row * stride + col, valid * static_cast<int>(sizeof(T)));
+    if (packed && valid == kPack<T>) {  // a part of 16 bytes may end with the memory
+      copy_16_async(piece, from + row * stride + col, 16);
     } else {
       Pack<T, kPack<T>> values;
 #pragma unroll
