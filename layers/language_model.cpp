@@ -1,6 +1,7 @@
 #include "layers/language_model.h"
 
 #include "core/ops/elementwise.h"
+#include "core/ops/linear_cross_entropy.h"
 #include "core/ops/matmul.h"
 #include "core/ops/view.h"
 
@@ -38,6 +39,10 @@ Tensor LanguageModel::raw_logits(const Tensor& hidden) const {
 Tensor LanguageModel::logits(const Tensor& hidden) const {
   const Tensor raw = raw_logits(hidden);
   return soft_cap_ > 0 ? ops::softcap(raw, soft_cap_) : raw;
+}
+
+Tensor LanguageModel::loss(const Tensor& hidden, const Tensor& targets) const {
+  return ops::linear_cross_entropy(hidden, head_, targets, {.soft_cap = soft_cap_});
 }
 
 ModelOutput LanguageModel::forward(const Tensor& tokens, const ModelState& state,

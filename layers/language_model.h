@@ -33,13 +33,16 @@ class LanguageModel : public Module {
   // One token per row, int64 [B].
   ModelOutput step(const Tensor& tokens, const ModelState& state) const;
 
-  // The two halves of forward, for losses that apply the soft cap themselves, and for prefill,
-  // where only the last position needs logits.
+  // The two halves of forward, for losses, and for prefill, where only the last position needs
+  // logits.
   HiddenOutput forward_hidden(const Tensor& tokens, const ModelState& state = {},
                               const Tensor& reset = {}, const ForwardContext& context = {}) const;
   Tensor raw_logits(const Tensor& hidden) const;  // before the soft cap
   Tensor logits(const Tensor& hidden) const;      // after it
-  double soft_cap() const { return soft_cap_; }   // 0: none
+  // Mean cross-entropy of the logits of hidden [B, T, D] against targets int64 [B, T] (-1: not
+  // counted), a scalar. The logits are never held as a whole.
+  Tensor loss(const Tensor& hidden, const Tensor& targets) const;
+  double soft_cap() const { return soft_cap_; }  // 0: none
 
   ModelState init_state(int64_t batch) const;
   int64_t n_vocab() const { return embedding_->weight().size(0); }

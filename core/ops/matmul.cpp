@@ -5,6 +5,7 @@
 #include "core/autograd.h"
 #include "core/cuda/runtime.h"
 #include "core/ops/kernel_call.h"
+#include "core/ops/matrix_product.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
 #include "core/variant_log.h"
@@ -48,13 +49,6 @@ Layout layout_of(const Tensor& x) {
 
 Tensor readable(const Tensor& x) {
   return layout_of(x).usable ? x : x.clone();
-}
-
-Tensor transposed(const Tensor& x) {
-  Shape shape = x.shape(), strides = x.strides();
-  std::swap(shape.end()[-1], shape.end()[-2]);
-  std::swap(strides.end()[-1], strides.end()[-2]);
-  return x.strided_view(shape, strides);
 }
 
 // Offsets of the matrices of x, broadcast to the leading dimensions `batch`.
@@ -135,6 +129,15 @@ void multiply_on_cuda(const Tensor& a, const Tensor& b, double beta, const Tenso
   for (size_t i = 0; i < n; ++i) run(i, 1, 0, 0);
 }
 
+}  // namespace
+
+Tensor transposed(const Tensor& x) {
+  Shape shape = x.shape(), strides = x.strides();
+  std::swap(shape.end()[-1], shape.end()[-2]);
+  std::swap(strides.end()[-1], strides.end()[-2]);
+  return x.strided_view(shape, strides);
+}
+
 void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
   const Tensor x = readable(a), z = readable(b);
   note_variant(y.device() == kCpu ? "blas" : "cublaslt");
@@ -145,6 +148,8 @@ void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& 
     multiply<double>(x, z, beta, y);
   }
 }
+
+namespace {
 
 // a b outside the tape; leading dimensions broadcast.
 Tensor product(const Tensor& a, const Tensor& b) {

@@ -21,6 +21,7 @@ std::vector<OpInfo> slstm_rows();
 std::vector<OpInfo> norm_rows();
 std::vector<OpInfo> embedding_rows();
 std::vector<OpInfo> cross_entropy_rows();
+std::vector<OpInfo> linear_cross_entropy_rows();
 std::vector<OpInfo> dropout_rows();
 std::vector<OpInfo> adamw_rows();
 std::vector<OpInfo> sampling_rows();
@@ -39,6 +40,7 @@ inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     norm_rows,
     embedding_rows,
     cross_entropy_rows,
+    linear_cross_entropy_rows,
     dropout_rows,
     adamw_rows,
     sampling_rows,

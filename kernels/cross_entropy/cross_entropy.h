@@ -10,8 +10,9 @@
  * int64 [rows]; row_max, row_sum [rows]; loss and dloss one element.
  * Types: float32 or float64 for all of them on the CPU. On CUDA logits and dlogits are float32,
  * bfloat16 or float16, the others float32, and everything is computed in float32 (the mean of the
- * rows' losses in double).
- * Aliasing: dlogits may be logits if the row strides are equal.
+ * rows' losses in double). dlogits has the type of logits, or on CUDA a narrower one beside float32
+ * logits, so that a matrix product can read it.
+ * Aliasing: dlogits may be logits if the types and the row strides are equal.
  * Limits: n_vocab >= 1 if rows > 0; counted targets in [0, n_vocab), else XLSTM_BAD_VALUE;
  * soft_cap >= 0 and finite. -inf logits are allowed (probability 0); NaN or +inf in a counted row,
  * or a row of -inf alone, gives a NaN loss.
@@ -48,7 +49,7 @@ typedef struct xlstm_cross_entropy_fwd_args {
 } xlstm_cross_entropy_fwd_args;
 
 typedef struct xlstm_cross_entropy_bwd_args {
-  xlstm_dtype dtype;
+  xlstm_dtype dtype, dlogits_dtype;
   int64_t rows, n_vocab;
   const void* logits;
   int64_t logits_stride_row;

@@ -30,6 +30,9 @@ xlstm_status xlstm_cross_entropy_bwd_check(const xlstm_cross_entropy_bwd_args* a
   if (a == nullptr) return XLSTM_NULL_POINTER;
   const xlstm_status common = check_common(*a);
   if (common != XLSTM_OK) return common;
+  const bool narrower =
+      a->dtype == XLSTM_F32 && (a->dlogits_dtype == XLSTM_BF16 || a->dlogits_dtype == XLSTM_F16);
+  if (a->dlogits_dtype != a->dtype && !narrower) return XLSTM_BAD_DTYPE;
   if (a->n_targets < 0 || a->n_targets > a->rows) return XLSTM_BAD_SIZE;
   if (a->rows == 0) return XLSTM_OK;
   if (a->dloss == nullptr || a->dlogits == nullptr) return XLSTM_NULL_POINTER;

@@ -177,6 +177,7 @@ xlstm_status xlstm_cross_entropy_fwd_cpu(const xlstm_cross_entropy_fwd_args* arg
 
 xlstm_status xlstm_cross_entropy_bwd_cpu(const xlstm_cross_entropy_bwd_args* args, xlstm_exec) {
   return Cpu::run(args, xlstm_cross_entropy_bwd_check, [&]<class T>(Element<T>) {
+    if (args->dlogits_dtype != args->dtype) return XLSTM_BAD_DTYPE;
     if (args->n_targets_device != nullptr) return XLSTM_BAD_VALUE;
     if (!targets_ok(*args)) return XLSTM_BAD_VALUE;
     if (args->rows > 0) backward<T>(*args);

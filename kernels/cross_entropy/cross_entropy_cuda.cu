@@ -126,8 +126,8 @@ __global__ void __launch_bounds__(1024) mean_loss(Forward a, const float* row_lo
   *static_cast<float*>(a.loss) = counted == 0 ? 0.0f : static_cast<float>(total / counted);
 }
 
-// dlogits may be logits: a thread writes what it alone has read.
-template <class T, bool kBlock, int V>
+// dlogits, of type D, may be logits: a thread writes what it alone has read.
+template <class T, class D, bool kBlock, int V>
 __global__ void __launch_bounds__(kThreads) backward_rows(Backward a) {
   constexpr int kTeam = kBlock ? kThreads : 32, kTeams = kThreads / kTeam;
   const int lane = static_cast<int>(threadIdx.x) % kTeam;
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kThreads) backward_rows(Backward a) {
   for (int64_t row = static_cast<int64_t>(blockIdx.x) * kTeams + threadIdx.x / kTeam; row < a.rows;
        row += static_cast<int64_t>(gridDim.x) * kTeams) {
     const T* x = static_cast<const T*>(a.logits) + row * a.logits_stride_row;
-    T* dx = static_cast<T*>(a.dlogits) + row * a.dlogits_stride_row;
+    D* dx = static_cast<D*>(a.dlogits) + row * a.dlogits_stride_row;
     const int64_t target = a.targets[row];
     if (target == a.ignore_index) {
       const float zeros[V] = {};
@@ -202,13 +202,13 @@ void forward(const Forward& a, float* row_loss, cudaStream_t stream) {
   mean_loss<<<1, 1024, 0, stream>>>(a, row_loss);
 }
 
-template <class T>
+template <class T, class D>
 void backward(const Backward& a, cudaStream_t stream) {
   if (a.rows == 0) return;
   const bool packed =
-      is_packed<T>(a.logits, a.logits_stride_row) && is_packed<T>(a.dlogits, a.dlogits_stride_row);
+      is_packed<T>(a.logits, a.logits_stride_row) && is_packed<D>(a.dlogits, a.dlogits_stride_row);
   with_shape<T>(a.n_vocab, packed, [&](auto block, auto V) {
-    backward_rows<T, decltype(block)::value, decltype(V)::value>
+    backward_rows<T, D, decltype(block)::value, decltype(V)::value>
         <<<grid_of(a.rows, block), kThreads, 0, stream>>>(a);
   });
 }
@@ -236,7 +236,13 @@ xlstm_status xlstm_cross_entropy_fwd_cuda(const xlstm_cross_entropy_fwd_args* ar
 xlstm_status xlstm_cross_entropy_bwd_cuda(const xlstm_cross_entropy_bwd_args* args,
                                           xlstm_exec exec) {
   return Cuda::run(args, xlstm_cross_entropy_bwd_check, [&](auto element) {
-    backward<typename decltype(element)::type>(*args, stream_of(exec));
+    using T = typename decltype(element)::type;
+    if (args->dlogits_dtype == args->dtype) {
+      backward<T, T>(*args, stream_of(exec));
+    } else if constexpr (std::is_same_v<T, float>) {
+      if (args->dlogits_dtype == XLSTM_BF16) backward<T, __nv_bfloat16>(*args, stream_of(exec));
+      if (args->dlogits_dtype == XLSTM_F16) backward<T, __half>(*args, stream_of(exec));
+    }
     return launched();
   });
 }

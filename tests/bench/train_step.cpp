@@ -15,7 +15,6 @@
 
 #include "core/autograd.h"
 #include "core/ops/adamw.h"
-#include "core/ops/cross_entropy.h"
 #include "core/ops/view.h"
 #include "layers/make_model.h"
 
@@ -100,7 +99,7 @@ int run(int argc, char** argv) {
     const double start = now();
     arena.zero_grad();
     layers::HiddenOutput out = model->forward_hidden(inputs, {}, {}, {.training = true});
-    const Tensor value = ops::cross_entropy(model->raw_logits(out.hidden), targets).loss;
+    const Tensor value = model->loss(out.hidden, targets);
     autograd::backward(value);
     ops::adamw_update(arena.weights(), arena.gradients(), moment1, moment2,
                       {.lr = 1e-3, .weight_decay = 0.01, .step = step});

@@ -36,7 +36,7 @@ struct Case {
         device_sum(s.rows, XLSTM_F32),
         device_dloss(std::vector<double>{dloss}, XLSTM_F32) {
     host(s);
-    f.dtype = b.dtype = dtype;
+    f.dtype = b.dtype = b.dlogits_dtype = dtype;
     const auto common = [&](auto& a) {
       a.rows = s.rows, a.n_vocab = s.n_vocab, a.soft_cap = s.soft_cap, a.ignore_index = kIgnore;
       a.logits = logits.get(), a.logits_stride_row = logits.stride();
@@ -69,6 +69,7 @@ struct Case {
     hf.loss = &loss, hf.n_targets = &n_targets;
     REQUIRE(run_on_host(xlstm_cross_entropy_fwd_cpu, xlstm_cross_entropy_fwd_workspace_cpu, hf) ==
             XLSTM_OK);
+    hb.dlogits_dtype = XLSTM_F64;
     hb.n_targets = n_targets, hb.dloss = &dloss;
     hb.dlogits = dx.data(), hb.dlogits_stride_row = s.n_vocab;
     REQUIRE(run_on_host(xlstm_cross_entropy_bwd_cpu, nullptr_query(), hb) == XLSTM_OK);
@@ -159,6 +160,29 @@ TEST_CASE("cross-entropy on CUDA gives the same bits every time and names bad ar
   CHECK(c.count.raw<int64_t>()[0] == 0);
 }
 
+TEST_CASE("the gradient of float32 logits in a narrower type is the float32 gradient, rounded") {
+  if (!has_cuda_device()) return;
+  const Placement dense{0, 0}, crooked{1, 3};
+  for (const xlstm_dtype narrow : {XLSTM_BF16, XLSTM_F16}) {
+    for (const Shape& s : {Shape{7, 1001, 0, dense}, Shape{30, 256, 30, dense},
+                           Shape{9, 50304, 0, dense}, Shape{5, 4096, 15, crooked}}) {
+      INFO(name_of(narrow) << ", " << s.rows << " x " << s.n_vocab << " cap " << s.soft_cap);
+      Case c(s, XLSTM_F32);
+      REQUIRE(c.forward() == XLSTM_OK);
+      REQUIRE(c.backward() == XLSTM_OK);
+      const Matrix small(s.rows, s.n_vocab, narrow, s.place);
+      c.b.dlogits_dtype = narrow, c.b.dlogits = small.get(),
+      c.b.dlogits_stride_row = small.stride();
+      REQUIRE(c.backward() == XLSTM_OK);
+      CHECK(small.values() == rounded(c.dlogits.values(), narrow));
+      CHECK(small.surroundings_intact());
+    }
+  }
+  Case c({4, 64, 0, dense}, XLSTM_BF16);
+  c.b.dlogits_dtype = XLSTM_F32;
+  CHECK(c.backward() == XLSTM_BAD_DTYPE);
+}
+
 TEST_CASE("time of cross-entropy on CUDA", "[.bench]") {
   if (!has_cuda_device()) return;
   for (const double cap : {0.0, 30.0}) {
@@ -178,6 +202,7 @@ TEST_CASE("time of cross-entropy on CUDA", "[.bench]") {
     };
     common(f), common(b);
     f.loss = loss, f.n_targets = static_cast<int64_t*>(count.get());
+    b.dlogits_dtype = XLSTM_BF16;
     b.n_targets = rows, b.dloss = dloss, b.dlogits = x, b.dlogits_stride_row = n_vocab;
     const int64_t bytes = xlstm_cross_entropy_fwd_workspace_cuda(&f);
     const DeviceArray workspace = DeviceArray::bytes(bytes);

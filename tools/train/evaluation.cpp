@@ -4,7 +4,6 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
-#include "core/ops/cross_entropy.h"
 #include "core/ops/view.h"
 
 namespace xlstm::train {
@@ -12,8 +11,7 @@ namespace xlstm::train {
 Tensor loss_of(const layers::LanguageModel& model, const Tensor& inputs, const Tensor& targets,
                const Tensor& reset, const layers::ForwardContext& context) {
   const Tensor hidden = model.forward_hidden(inputs, {}, reset, context).hidden;
-  // The loss applies the soft cap itself, in the pass that reads the logits anyway.
-  return ops::cross_entropy(model.raw_logits(hidden), targets, model.soft_cap()).loss;
+  return model.loss(hidden, targets);
 }
 
 BatchLoss batch_loss(const layers::LanguageModel& model, const Batch& batch,
