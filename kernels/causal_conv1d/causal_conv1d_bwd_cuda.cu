@@ -6,14 +6,10 @@ namespace {
 
 using Args = xlstm_causal_conv1d_bwd_args;
 
-constexpr int kChannels = 4;  // of a thread
-constexpr int kAhead = 4;     // steps read before they are needed
-constexpr int64_t kLongestRun = 128;
-
-// d(pre) = d(y) silu'(pre), silu'(p) = s (1 + p (1 - s)), s = sigmoid(p).
+// d(pre) = d(y) silu'(pre), silu'(p) = s + p s (1 - s), s = sigmoid(p).
 __device__ inline float through_silu(float pre, float dy) {
   const float s = sigmoid_fast(pre);
-  return dy * s * (1.0f + pre * (1.0f - s));
+  return dy * (s + pre * s * (1.0f - s));
 }
 
 // What the final state gives to the gradient of the input at time s.
@@ -36,103 +32,124 @@ __device__ T* gradient(const Args& a, int64_t b, int64_t s, int64_t c) {
   return static_cast<T*>(a.dstate_init) + (b * (a.KS - 1) + a.KS - 1 + s) * a.C + c;
 }
 
-// Threads are numbered through the channels, then through the runs. One owns 4 channels of a run:
-// dx of its steps, and dstate_init with the first run of a row. pending[d - 1] is the gradient, so
-// far, of the input d steps back. partial: [tasks][5][C], sums of dweight by taps, then dbias; null
-// if not wanted.
-template <class T, class W>
-__global__ void __launch_bounds__(kThreads, 4) backward_taps(Args a, Runs runs, float* partial) {
-  constexpr int V = kChannels;
-  const int64_t thread = int64_t{blockIdx.x} * kThreads + threadIdx.x, across = a.C / V;
-  const int64_t task = thread / across, c = thread % across * V;
-  if (task >= a.B * runs.per_row) return;
-  const int64_t b = task / runs.per_row, t0 = task % runs.per_row * runs.steps;
-  const int64_t t1 = t0 + runs.steps < a.T ? t0 + runs.steps : a.T;
-  // Steps after the run whose taps reach back into it.
-  const int64_t last = t1 + (kTaps - 1) < a.T ? t1 + (kTaps - 1) : a.T;
-  const T* x = static_cast<const T*>(a.x) + b * a.x_stride_b + c;
-  const T* dy = static_cast<const T*>(a.dy) + b * a.dy_stride_b + c;
+// A warp walks over a run of steps, two channels a lane: dx of its steps, and dstate_init with the
+// first run of a row. Each step's registers are filled again, for the step kAhead later, as soon as
+// they are read. pending[d - 1] is the gradient, so far, of the input d steps back. partial:
+// [groups of runs][5][C], a block's sums of dweight by taps, then of dbias; null if not wanted.
+template <class T, class W, bool kSilu>
+__global__ void __launch_bounds__(kThreads, 6) backward_taps(Args a, Runs runs, float* partial) {
+  constexpr int V = kChannels, kAhead = 16 / static_cast<int>(sizeof(T));
+  constexpr int kBeyond = kTaps - 1;  // steps after the run whose taps reach back into it
+  const Span span(runs, a.T, a.C);
+  const int64_t b = span.b, t0 = span.t0, c = span.c;
+  const int n = span.n, end = n > 0 ? n + kBeyond : 0;
+  // Steps that have gradients to read.
+  const int last = a.dy == nullptr ? 0 : static_cast<int>(min(int64_t{end}, a.T - t0));
+  const bool writes = span.inside && a.dx != nullptr;
+  const T* x = static_cast<const T*>(a.x) + b * a.x_stride_b + t0 * a.x_stride_t + c;
+  const T* dy = static_cast<const T*>(a.dy) + b * a.dy_stride_b + t0 * a.dy_stride_t + c;
+  T* dx = static_cast<T*>(a.dx) + b * a.dx_stride_b + (t0 - kBeyond) * a.dx_stride_t + c;
 
-  Raw<T, V> next_x[kAhead], next_dy[kAhead];
-  const auto read = [&](int k, int64_t t) {
-    if (t >= last || a.dy == nullptr) return;
-    next_x[k] = load_raw<V>(x + t * a.x_stride_t);
-    next_dy[k] = load_raw<V>(dy + t * a.dy_stride_t);
-  };
+  Pair<T> raw_x[kAhead], raw_dy[kAhead];
 #pragma unroll
-  for (int k = 0; k < kAhead; ++k) read(k, t0 + k);
-  float w[kTaps][V], bias[V];
+  for (int k = 0; k < kAhead; ++k) {
+    if (k < last) raw_x[k] = load_pair(x), raw_dy[k] = load_pair(dy);
+    x += a.x_stride_t, dy += a.dy_stride_t;
+  }
+  bool start = starts_near(a.reset, a.T, b, t0, kAhead);
+  float w[kTaps][V], bias[V], history[kTaps - 1][V];
   load_weights<V, W>(a.weight, a.bias, c, w, bias);
-  History<V> history;
-  history.template load<T>(a, b, t0, c);
+  load_history<T>(a, b, t0, c, history);
   float dweight[kTaps][V] = {}, dbias[V] = {}, pending[kTaps - 1][V] = {};
-  if (t0 == 0) {
-    for (int d = 1; d < kTaps; ++d) {
-      float start[V] = {};
-      if (const T* from = from_final_state<T>(a, b, -d, c)) load_values<V>(from, start);
+  if (t0 == 0 && n > 0) {
 #pragma unroll
-      for (int k = 1; k < kTaps; ++k)
-#pragma unroll
-        for (int i = 0; i < V; ++i) pending[k - 1][i] = k == d ? start[i] : pending[k - 1][i];
-    }
+    for (int d = 1; d < kTaps; ++d)
+      if (const T* from = from_final_state<T>(a, b, -d, c)) load_values<V>(from, pending[d - 1]);
   }
 
-  for (int64_t t = t0; t < t1 + kTaps - 1; t += kAhead) {
-    Raw<T, V> now_x[kAhead], now_dy[kAhead];
+  // `plain`: all these steps and the next kAhead can be read, the first of the run and the last
+  // of the row are not among these, and no document starts nearby.
+  const auto walk = [&](int t, uint32_t near, auto plain) {
+    constexpr bool kPlain = decltype(plain)::value;
 #pragma unroll
     for (int k = 0; k < kAhead; ++k) {
-      now_x[k] = next_x[k];
-      now_dy[k] = next_dy[k];
-      read(k, t + kAhead + k);
-    }
-#pragma unroll
-    for (int k = 0; k < kAhead; ++k) {
-      const int64_t step = t + k;
-      if (step >= t1 + kTaps - 1) break;
+      const int step = t + k;
+      if (!kPlain && step >= end) return;
       float total[V] = {};
-      if (step >= a.T - (kTaps - 1) && step < t1) {
-        if (const T* from = from_final_state<T>(a, b, step, c)) load_values<V>(from, total);
+      if (!kPlain && step < n) {
+        if (const T* from = from_final_state<T>(a, b, t0 + step, c)) load_values<V>(from, total);
       }
-      if (step < last && a.dy != nullptr) {
-        history.begin_step(starts(a.reset, a.T, b, step));
-        float in[V];
+      if (kPlain || step < last) {
+        float now[V];
+        float dpres[V];
+        unpack(raw_x[k], now);
+        unpack(raw_dy[k], dpres);
+        if (kPlain || step + kAhead < last) raw_x[k] = load_pair(x), raw_dy[k] = load_pair(dy);
+        if (!kPlain) {
 #pragma unroll
-        for (int i = 0; i < V; ++i) in[i] = now_x[k][i];
+          for (int d = 1; d < kTaps; ++d)
+#pragma unroll
+            for (int i = 0; i < V; ++i)
+              history[d - 1][i] = sees(near, k, d) ? history[d - 1][i] : 0.0f;
+        }
 #pragma unroll
         for (int i = 0; i < V; ++i) {
-          float dpre = now_dy[k][i];
-          if (a.silu) dpre = through_silu(pre_activation<V>(in, history, w, bias, i), dpre);
+          float dpre = dpres[i];
+          if (kSilu) dpre = through_silu(pre_activation<V>(now, history, w, bias, i), dpre);
           total[i] += w[0][i] * dpre;
 #pragma unroll
           for (int d = 1; d < kTaps; ++d)
-            if (d < history.seen) pending[d - 1][i] += w[d][i] * dpre;
-          if (step < t1) {
-            dweight[0][i] += dpre * in[i];
+            if (kPlain || sees(near, k, d)) pending[d - 1][i] += w[d][i] * dpre;
+          if (kPlain || step < n) {
+            dweight[0][i] += dpre * now[i];
 #pragma unroll
-            for (int d = 1; d < kTaps; ++d) dweight[d][i] += dpre * history.x[d - 1][i];
+            for (int d = 1; d < kTaps; ++d) dweight[d][i] += dpre * history[d - 1][i];
             dbias[i] += dpre;
           }
         }
-        history.push(in);
+        shift_in(history, now);
       }
-      // No later step sees the input three steps back. Before the run it belongs to another thread.
-      const int64_t done = step - (kTaps - 1);
-      if (done >= t0 || t0 == 0) {
-        if (T* to = gradient<T>(a, b, done, c)) store_values<V>(to, pending[2]);
+      // No later step sees the input three steps back. Before the run it belongs to another warp.
+      if (kPlain || step >= kBeyond) {
+        if (writes) store_pair(dx, pending[2]);
+      } else if (t0 == 0 && span.inside) {
+        if (T* to = gradient<T>(a, b, step - kBeyond, c)) store_pair(to, pending[2]);
       }
-#pragma unroll
-      for (int i = 0; i < V; ++i) {
-        pending[2][i] = pending[1][i];
-        pending[1][i] = pending[0][i];
-        pending[0][i] = total[i];
-      }
+      shift_in(pending, total);
+      x += a.x_stride_t, dy += a.dy_stride_t, dx += a.dx_stride_t;
+    }
+  };
+#pragma unroll 1
+  for (int t = 0; t < end; t += kAhead) {
+    const uint32_t near = __ballot_sync(0xffffffffu, start);
+    start = starts_near(a.reset, a.T, b, t0 + t + kAhead, kAhead);
+    if (near == 0 && t > 0 && t + 2 * kAhead <= last) {
+      walk(t, near, std::true_type{});
+    } else {
+      walk(t, near, std::false_type{});
     }
   }
   if (partial == nullptr) return;
-  float* out = partial + task * (kTaps + 1) * a.C + c;
+
+  // The runs of the block, in order.
+  __shared__ float sums[kWarps][kTaps + 1][kSpread];
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
 #pragma unroll
-  for (int d = 0; d < kTaps; ++d) store_values<V>(out + d * a.C, dweight[d]);
-  store_values<V>(out + kTaps * a.C, dbias);
+  for (int i = 0; i < V; ++i) {
+#pragma unroll
+    for (int d = 0; d < kTaps; ++d) sums[warp][d][lane * V + i] = dweight[d][i];
+    sums[warp][kTaps][lane * V + i] = dbias[i];
+  }
+  __syncthreads();
+  const int64_t first_channel = int64_t{blockIdx.x} % ceil_div(a.C, kSpread) * kSpread;
+  for (int at = static_cast<int>(threadIdx.x); at < (kTaps + 1) * kSpread; at += kThreads) {
+    const int d = at / kSpread, column = at % kSpread;
+    float sum = 0;
+#pragma unroll
+    for (int run = 0; run < kWarps; ++run) sum += sums[run][d][column];
+    const int64_t channel = first_channel + column;
+    if (channel < a.C) partial[(int64_t{span.group} * (kTaps + 1) + d) * a.C + channel] = sum;
+  }
 }
 
 // ---- any number of taps, any alignment ----
@@ -188,20 +205,12 @@ __global__ void sums_plain(Args a, Runs runs, float* partial) {
 }
 
 template <class T, class W>
-bool is_fast(const Args& a) {
-  const auto aligned = [](const void* p, int64_t stride_b, int64_t stride_t) {
-    const auto bytes = static_cast<int64_t>(kChannels * sizeof(T));
-    const auto size = static_cast<int64_t>(sizeof(T));
-    return static_cast<int64_t>(reinterpret_cast<uintptr_t>(p)) % bytes == 0 &&
-           stride_b * size % bytes == 0 && stride_t * size % bytes == 0;
-  };
-  const int64_t tasks = a.B * a.T * ceil_div(a.C, kChannels * kThreads);
-  return a.KS == kTaps && a.C % kChannels == 0 && tasks < (int64_t{1} << 31) &&
-         aligned(a.x, a.x_stride_b, a.x_stride_t) && is_packed<W>(a.weight) &&
-         (a.dy == nullptr || aligned(a.dy, a.dy_stride_b, a.dy_stride_t)) &&
-         (a.dx == nullptr || aligned(a.dx, a.dx_stride_b, a.dx_stride_t)) &&
-         aligned(a.state_init, 0, 0) && aligned(a.dstate_init, 0, 0) &&
-         aligned(a.dstate_final, 0, 0);
+bool is_fast(const Args& a, const Runs& runs) {
+  return a.KS == kTaps && a.C % kChannels == 0 && runs.blocks(a.C) * kWarps < (int64_t{1} << 31) &&
+         is_paired<T>(a.x, a.x_stride_b, a.x_stride_t) && is_packed<W>(a.weight) &&
+         (a.dy == nullptr || is_paired<T>(a.dy, a.dy_stride_b, a.dy_stride_t)) &&
+         (a.dx == nullptr || is_paired<T>(a.dx, a.dx_stride_b, a.dx_stride_t)) &&
+         is_paired<T>(a.state_init) && is_paired<T>(a.dstate_init) && is_paired<T>(a.dstate_final);
 }
 
 // Where the sum of tap d of channel c goes: [KS + 1][C].
@@ -221,17 +230,19 @@ bool wants_sums(const Args& a) {
 }
 
 int64_t partial_floats(const Args& a) {
-  const Runs runs(a.B, a.T, a.C, kLongestRun);
-  return wants_sums(a) ? a.B * runs.per_row * (a.KS + 1) * a.C : 0;
+  // The plain path takes a row a run, the fast one a row a group of runs.
+  return wants_sums(a) ? Runs(a.B, a.T, a.C).count * (a.KS + 1) * a.C : 0;
 }
 
 template <class T, class W>
 void backward(const Args& a, float* partial, cudaStream_t stream) {
-  const Runs runs(a.B, a.T, a.C, kLongestRun);
+  const Runs runs(a.B, a.T, a.C);
   const int64_t inputs = a.B * (a.T + a.KS - 1) * a.C, steps = a.B * a.T * a.C;
-  if (steps > 0 && is_fast<T, W>(a)) {
-    const int64_t blocks = ceil_div(a.B * runs.per_row * (a.C / kChannels), kThreads);
-    backward_taps<T, W><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
+  int64_t partial_rows = runs.count;
+  if (steps > 0 && is_fast<T, W>(a, runs)) {
+    partial_rows = runs.groups();
+    const auto kernel = a.silu ? backward_taps<T, W, true> : backward_taps<T, W, false>;
+    kernel<<<static_cast<unsigned>(runs.blocks(a.C)), kThreads, 0, stream>>>(
         a, runs, wants_sums(a) ? partial : nullptr);
   } else {
     if (inputs > 0 && (a.dx != nullptr || a.dstate_init != nullptr))
@@ -240,7 +251,7 @@ void backward(const Args& a, float* partial, cudaStream_t stream) {
       sums_plain<T, W><<<grid_for(partial_floats(a), 256), 256, 0, stream>>>(a, runs, partial);
   }
   if (wants_sums(a))
-    combine_partials<W>(partial, a.B * runs.per_row, (a.KS + 1) * a.C,
+    combine_partials<W>(partial, partial_rows, (a.KS + 1) * a.C,
                         Place<W>{static_cast<W*>(a.dweight), static_cast<W*>(a.dbias), a.C, a.KS},
                         stream);
 }

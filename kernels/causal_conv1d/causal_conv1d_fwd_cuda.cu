@@ -6,49 +6,59 @@ namespace {
 
 using Args = xlstm_causal_conv1d_fwd_args;
 
-constexpr int kAhead = 4;  // steps read before they are needed
-
-template <class T, class W>
-__global__ void __launch_bounds__(kThreads, 4) forward_taps(Args a, Runs runs) {
-  constexpr int V = kPack<T>;
-  const int64_t thread = int64_t{blockIdx.x} * kThreads + threadIdx.x, across = a.C / V;
-  const int64_t task = thread / across, c = thread % across * V;
-  if (task >= a.B * runs.per_row) return;
-  const int64_t b = task / runs.per_row, t0 = task % runs.per_row * runs.steps;
-  const int64_t t1 = t0 + runs.steps < a.T ? t0 + runs.steps : a.T;
-  const T* x = static_cast<const T*>(a.x) + b * a.x_stride_b + c;
-  T* y = static_cast<T*>(a.y) + b * a.y_stride_b + c;
-
-  Raw<T, V> next[kAhead];
+// A warp walks over a run of steps, two channels a lane. Each step's registers are filled again,
+// for the step kAhead later, as soon as they are read.
+template <class T, class W, bool kSilu>
+__global__ void __launch_bounds__(kThreads, 8) forward_taps(Args a, Runs runs) {
+  constexpr int V = kChannels, kAhead = 32 / static_cast<int>(sizeof(T));
+  const Span span(runs, a.T, a.C);
+  if (span.n == 0) return;
+  const T* x = static_cast<const T*>(a.x) + span.b * a.x_stride_b + span.t0 * a.x_stride_t + span.c;
+  T* y = static_cast<T*>(a.y) + span.b * a.y_stride_b + span.t0 * a.y_stride_t + span.c;
+  Pair<T> raw[kAhead];
 #pragma unroll
-  for (int k = 0; k < kAhead; ++k)
-    if (t0 + k < t1) next[k] = load_raw<V>(x + (t0 + k) * a.x_stride_t);
-  float w[kTaps][V], bias[V];
-  load_weights<V, W>(a.weight, a.bias, c, w, bias);
-  History<V> history;
-  history.template load<T>(a, b, t0, c);
+  for (int k = 0; k < kAhead; ++k, x += a.x_stride_t)
+    if (k < span.n) raw[k] = load_pair(x);
+  bool start = starts_near(a.reset, a.T, span.b, span.t0, kAhead);
+  float w[kTaps][V], bias[V], history[kTaps - 1][V];
+  load_weights<V, W>(a.weight, a.bias, span.c, w, bias);
+  load_history<T>(a, span.b, span.t0, span.c, history);
 
-  for (int64_t t = t0; t < t1; t += kAhead) {
-    Raw<T, V> now[kAhead];
+  // `plain`: all these steps and the next kAhead are of the run, and no document starts nearby.
+  const auto walk = [&](int t, uint32_t near, auto plain) {
+    constexpr bool kPlain = decltype(plain)::value;
 #pragma unroll
     for (int k = 0; k < kAhead; ++k) {
-      now[k] = next[k];
-      if (t + kAhead + k < t1) next[k] = load_raw<V>(x + (t + kAhead + k) * a.x_stride_t);
-    }
+      if (!kPlain && t + k >= span.n) return;
+      float now[V], out[V];
+      unpack(raw[k], now);
+      if (kPlain || t + kAhead + k < span.n) raw[k] = load_pair(x);
+      x += a.x_stride_t;
+      if (!kPlain) {
 #pragma unroll
-    for (int k = 0; k < kAhead; ++k) {
-      if (t + k >= t1) break;
-      history.begin_step(starts(a.reset, a.T, b, t + k));
-      float in[V], out[V];
+        for (int d = 1; d < kTaps; ++d)
 #pragma unroll
-      for (int i = 0; i < V; ++i) in[i] = now[k][i];
+          for (int i = 0; i < V; ++i)
+            history[d - 1][i] = sees(near, k, d) ? history[d - 1][i] : 0.0f;
+      }
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        const float pre = pre_activation<V>(in, history, w, bias, i);
-        out[i] = a.silu ? pre * sigmoid_fast(pre) : pre;
+        const float pre = pre_activation<V>(now, history, w, bias, i);
+        out[i] = kSilu ? pre * sigmoid_fast(pre) : pre;
       }
-      store_values<V>(y + (t + k) * a.y_stride_t, out);
-      history.push(in);
+      if (span.inside) store_pair(y, out);
+      y += a.y_stride_t;
+      shift_in(history, now);
+    }
+  };
+#pragma unroll 1
+  for (int t = 0; t < span.n; t += kAhead) {
+    const uint32_t near = __ballot_sync(0xffffffffu, start);
+    start = starts_near(a.reset, a.T, span.b, span.t0 + t + kAhead, kAhead);
+    if (near == 0 && t + 2 * kAhead <= span.n) {
+      walk(t, near, std::true_type{});
+    } else {
+      walk(t, near, std::false_type{});
     }
   }
 }
@@ -79,22 +89,20 @@ __global__ void final_state(Args a) {
 }
 
 template <class T, class W>
-bool is_fast(const Args& a) {
-  constexpr int V = kPack<T>;
-  const int64_t tasks = a.B * a.T * ceil_div(a.C, V * kThreads);
-  return a.KS == kTaps && a.C % V == 0 && tasks < (int64_t{1} << 31) &&
-         is_packed<T>(a.x, a.x_stride_b) && is_packed<T>(a.x, a.x_stride_t) &&
-         is_packed<T>(a.y, a.y_stride_b) && is_packed<T>(a.y, a.y_stride_t) &&
-         is_packed<T>(a.state_init) && is_packed<W>(a.weight);
+bool is_fast(const Args& a, const Runs& runs) {
+  return a.KS == kTaps && a.C % kChannels == 0 && runs.blocks(a.C) * kWarps < (int64_t{1} << 31) &&
+         is_paired<T>(a.x, a.x_stride_b, a.x_stride_t) &&
+         is_paired<T>(a.y, a.y_stride_b, a.y_stride_t) && is_paired<T>(a.state_init) &&
+         is_packed<W>(a.weight);
 }
 
 template <class T, class W>
 void forward(const Args& a, cudaStream_t stream) {
   if (a.B * a.T * a.C > 0) {
-    if (is_fast<T, W>(a)) {
-      const Runs runs(a.B, a.T, a.C, 64);
-      const int64_t blocks = ceil_div(a.B * runs.per_row * (a.C / kPack<T>), kThreads);
-      forward_taps<T, W><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(a, runs);
+    const Runs runs(a.B, a.T, a.C);
+    if (is_fast<T, W>(a, runs)) {
+      const auto kernel = a.silu ? forward_taps<T, W, true> : forward_taps<T, W, false>;
+      kernel<<<static_cast<unsigned>(runs.blocks(a.C)), kThreads, 0, stream>>>(a, runs);
     } else {
       forward_plain<T, W><<<grid_for(a.B * a.T * a.C, 256), 256, 0, stream>>>(a);
     }
