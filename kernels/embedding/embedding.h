@@ -14,11 +14,11 @@
  * Work: forward reads and writes D elements a token. Backward sorts the positions by token with one
  * counting sort (workspace: n_vocab + 1 + n_tokens int64), then each table row has one writer, so
  * threads change no bit.
- * CUDA: forward, a warp copies a row. Backward: a stable radix sort of the positions by token (9
- * bits a pass, ranks by counting, so every run gives the same order), then blocks of threads sum
- * windows of 64 sorted positions; a token that crosses windows leaves one partial row a window,
- * which the last launch adds in order. Workspace: 16 bytes a token, one a table row, and two rows
- * of D floats a window.
+ * CUDA: forward, a warp copies a row, eight accesses of 16 bytes a lane at once. Backward: a stable
+ * radix sort of the positions by token (9 bits a pass, ranks by counting, so every run gives the
+ * same order), then blocks of threads sum windows of 64 sorted positions; a token that crosses
+ * windows leaves one partial row a window, which the last launch adds in order. Workspace: 16 bytes
+ * a token, one a table row, and two rows of D floats a window.
  */
 #ifndef XLSTM_KERNELS_EMBEDDING_EMBEDDING_H_
 #define XLSTM_KERNELS_EMBEDDING_EMBEDDING_H_

@@ -14,27 +14,46 @@ constexpr int kWindow = 64;  // sorted positions summed by one block
 constexpr int kAtOnce = 4;   // rows of dy on their way at once
 constexpr int64_t kLimit = int64_t{1} << 31;
 
-// A warp copies a row, V elements a lane.
+// A warp copies a row, V elements a lane and kPieces of those at once; the token of its next row is
+// read meanwhile.
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kThreads) gather(Forward a) {
-  constexpr int kWarps = kThreads / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int64_t t = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32; t < a.n_tokens;
-       t += static_cast<int64_t>(gridDim.x) * kWarps) {
-    const int64_t token = a.tokens[t];
-    const bool known = token >= 0 && token < a.n_vocab;
-    const W* from = static_cast<const W*>(a.weight) + (known ? token : 0) * a.weight_stride_row;
+__global__ void __launch_bounds__(kThreads, 8) gather(Forward a) {
+  constexpr int kWarps = kThreads / 32, kPieces = 8, kStep = 32 * V;
+  // A plain copy moves whole words.
+  using Words = std::conditional_t<std::is_same_v<T, W> && V == kPack<W>, uint4, Raw<W, V>>;
+  const int64_t first = static_cast<int64_t>(threadIdx.x % 32) * V;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarps;
+  int64_t t = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  int64_t next = t < a.n_tokens ? a.tokens[t] : 0;
+  for (; t < a.n_tokens; t += stride) {
+    const int64_t token = next;
+    if (t + stride < a.n_tokens) next = a.tokens[t + stride];
     T* to = static_cast<T*>(a.y) + t * a.y_stride_row;
-#pragma unroll 4
-    for (int64_t i = lane * V; i < a.D; i += 32 * V) {
+    if (token < 0 || token >= a.n_vocab) {
       float values[V];
-      if (known) {
-        load_values<V>(from + i, values);
-      } else {
 #pragma unroll
-        for (int j = 0; j < V; ++j) values[j] = NAN;
+      for (int j = 0; j < V; ++j) values[j] = NAN;
+      for (int64_t i = first; i < a.D; i += kStep) store_values<V>(to + i, values);
+      continue;
+    }
+    const W* from = static_cast<const W*>(a.weight) + token * a.weight_stride_row;
+    for (int64_t i = first; i < a.D; i += kPieces * kStep) {
+      Words raw[kPieces];
+#pragma unroll
+      for (int k = 0; k < kPieces; ++k)
+        if (i + k * kStep < a.D) raw[k] = *reinterpret_cast<const Words*>(from + i + k * kStep);
+#pragma unroll
+      for (int k = 0; k < kPieces; ++k) {
+        if (i + k * kStep >= a.D) break;
+        if constexpr (std::is_same_v<T, W>) {
+          *reinterpret_cast<Words*>(to + i + k * kStep) = raw[k];
+        } else {
+          float values[V];
+#pragma unroll
+          for (int j = 0; j < V; ++j) values[j] = raw[k][j];
+          store_values<V>(to + i + k * kStep, values);
+        }
       }
-      store_values<V>(to + i, values);
     }
   }
 }
@@ -186,10 +205,10 @@ void backward(const Backward& a, char* memory, cudaStream_t stream) {
 
 template <class T, class W>
 void forward(const Forward& a, cudaStream_t stream) {
-  const unsigned grid = grid_for(a.n_tokens, kThreads / 32, 1 << 20);
-  if (a.D % kPack<T> == 0 && is_packed<W>(a.weight, a.weight_stride_row) &&
+  const unsigned grid = grid_for(a.n_tokens, kThreads / 32);
+  if (a.D % kPack<W> == 0 && is_packed<W>(a.weight, a.weight_stride_row) &&
       is_packed<T>(a.y, a.y_stride_row)) {
-    gather<T, W, kPack<T>><<<grid, kThreads, 0, stream>>>(a);
+    gather<T, W, kPack<W>><<<grid, kThreads, 0, stream>>>(a);
   } else {
     gather<T, W, 1><<<grid, kThreads, 0, stream>>>(a);
   }

@@ -13,12 +13,12 @@
  * Forward: 2 N H O I FLOP, reads x and writes y once. On the CPU blocks with I == O of 2, 4 or 8
  * run over channels in registers (bound by memory); others are matrix products per head and block
  * of rows. dW and dbias are summed over fixed blocks of rows, block after block.
- * CUDA: with I == O of 2, 4 or 8 and aligned rows a thread owns 16 bytes of channels, their blocks
- * of W and the sums of dW over a run of rows, all in registers. Other blocks are products by tiles
- * of 64 x 64, a block of threads each: on tensor cores for bfloat16 and float16 (a float32 W is
- * rounded to the activations' type as it is read), by float32 FMA for float32. Partial sums of dW
- * and dbias lie in the workspace ([blocks][H O (I + 1)] floats, at most 512 blocks) and are added
- * by a second launch.
+ * CUDA: with I == O of 2, 4 or 8 and aligned rows a thread owns 16 bytes of channels (8
+ * in the backward pass), their blocks of W and the sums of dW over a run of rows, all in registers.
+ * Other blocks are products by tiles of 64 x 64, a block of threads each: on tensor cores for
+ * bfloat16 and float16 (a float32 W is rounded to the activations' type as it is read), by float32
+ * FMA for float32. Partial sums of dW and dbias lie in the workspace ([blocks][H O (I + 1)] floats,
+ * at most 512 blocks) and are added by a second launch.
  */
 #ifndef XLSTM_KERNELS_HEADWISE_LINEAR_HEADWISE_LINEAR_H_
 #define XLSTM_KERNELS_HEADWISE_LINEAR_HEADWISE_LINEAR_H_

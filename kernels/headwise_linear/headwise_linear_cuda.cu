@@ -38,14 +38,13 @@ int64_t many_runs(int64_t C, int64_t least) {
 }
 
 // At most about 2^18 or 1024 C / 8: a number of 32 bits.
-template <class T, int G>
-int64_t small_threads(const RowRuns& runs, int64_t C) {
-  return runs.count * (C / kSmallChannels<T, G>);
+int64_t small_threads(const RowRuns& runs, int64_t C, int channels) {
+  return runs.count * (C / channels);
 }
 
 // Runs of rows over which dW and dbias are summed; a function of the shape alone.
 RowRuns sum_runs(const Backward& a) {
-  if (is_small(a.I, a.O)) return RowRuns(a.N, many_runs(a.H * a.I, 512), 16);
+  if (is_small(a.I, a.O)) return RowRuns(a.N, many_runs(a.H * a.I, 320), 16);
   const int64_t tiles = a.H * ceil_div(a.O, kTile) * ceil_div(a.I, kTile);
   const int64_t most = tiles > 0 && tiles < 512 ? 512 / tiles : 1;
   RowRuns runs(a.N, most, 256);
@@ -72,7 +71,7 @@ void forward(const Forward& a, cudaStream_t stream) {
       fits_threads<T>(C, a.I, {a.x, a.y}, {a.x_stride_n, a.y_stride_n}) && is_packed<W>(a.W)) {
     with_block_size(a.I, [&](auto G) {
       const RowRuns runs(a.N, many_runs(C, 1024), 4);
-      const int64_t n = small_threads<T, G.value>(runs, C);
+      const int64_t n = small_threads(runs, C, kSmallChannels<T, G.value>);
       map_rows<T, W, G.value>
           <<<static_cast<unsigned>(ceil_div(n, kSmallThreads)), kSmallThreads, 0, stream>>>(
               a, runs, static_cast<uint32_t>(n));
@@ -167,7 +166,7 @@ void backward(const Backward& a, float* partial, cudaStream_t stream) {
                          a.dW == nullptr ? 0 : a.x_stride_n}) &&
         is_packed<W>(a.W)) {
       with_block_size(a.I, [&](auto G) {
-        const int64_t n = small_threads<T, G.value>(runs, C);
+        const int64_t n = small_threads(runs, C, kBackChannels<T, G.value>);
         map_back<T, W, G.value>
             <<<static_cast<unsigned>(ceil_div(n, kSmallThreads)), kSmallThreads, 0, stream>>>(
                 a, runs, static_cast<uint32_t>(n), wants_sums(a) ? partial : nullptr);
