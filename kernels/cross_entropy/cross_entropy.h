@@ -21,9 +21,10 @@
  * exponentials are taken in double over pieces, losses in double in order of rows.
  * Work: forward 1 exp (and 1 tanh with a cap) per logit; backward the same and one write.
  * CUDA: a block of threads has a row (a warp one of up to 2048 logits), reads it once by 16 bytes
- * and keeps a running maximum and sum in each thread; a second launch of one block adds the rows'
- * losses (workspace: one float a row). All results lie on the device. Targets are not looked at
- * beforehand: one out of range makes the loss, and the row's gradient, NaN.
+ * and keeps a running maximum and sum in each thread; with a soft cap of 1 to 40 the sum is that of
+ * exp(z - cap), and tanh a polynomial wherever |x| <= cap (slower beyond); a second launch of one
+ * block adds the rows' losses (workspace: one float a row). All results lie on the device. Targets
+ * are not looked at beforehand: one out of range makes the loss, and the row's gradient, NaN.
  */
 #ifndef XLSTM_KERNELS_CROSS_ENTROPY_CROSS_ENTROPY_H_
 #define XLSTM_KERNELS_CROSS_ENTROPY_CROSS_ENTROPY_H_

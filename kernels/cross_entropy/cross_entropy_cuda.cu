@@ -23,6 +23,13 @@ struct SoftCap {
   __device__ float operator()(float x) const { return cap > 0 ? cap * tanh_of(x) : x; }
 };
 
+// 2^x; 0 instead of a denormal number.
+__device__ inline float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // exp(z - max); the maximum of a row that has nothing finite so far is -inf.
 __device__ inline float shift_of(float max) {
   return max == -INFINITY ? 0.0f : max;
@@ -47,6 +54,57 @@ struct Running {
   }
 };
 
+// The same of capped logits, for caps within these bounds: all lie in [-cap, cap], so that the
+// sum of exp(z - cap) neither overflows nor loses what counts, and the maximum is that of x,
+// capped. |x| <= cap: z = x p((x / cap)^2), p of degree 6 interpolating tanh(u) / u at Chebyshev's
+// points (relative error 1e-7); multiplications, of which a card does eight for one exponential.
+constexpr double kLeastCap = 1, kMostCap = 40;
+struct CapTerms {  // made by the host once a launch
+  static constexpr int kTerms = 7;
+  float cap, minus_cap_log2, p[kTerms];
+  explicit CapTerms(double value) : cap(static_cast<float>(value)) {
+    constexpr double kLog2e = 1.4426950408889634;
+    constexpr double kTanh[kTerms] = {0.99999994,  -0.33332828,   0.13325076,  -0.053451646,
+                                      0.020279707, -0.0061943247, 0.0010380251};
+    minus_cap_log2 = static_cast<float>(-value * kLog2e);
+    double scale = kLog2e;
+    for (int k = 0; k < kTerms; ++k, scale /= value * value)
+      p[k] = static_cast<float>(kTanh[k] * scale);
+  }
+};
+struct CappedRunning {
+  float max = -INFINITY, sum = 0;
+  template <int V>
+  __device__ void add(const float (&x)[V], const SoftCap& soft_cap, const CapTerms& terms) {
+    float most = x[0], largest = fabsf(x[0]);
+#pragma unroll
+    for (int i = 1; i < V; ++i) most = fmaxf(most, x[i]), largest = fmaxf(largest, fabsf(x[i]));
+    max = fmaxf(max, most);
+    float part = 0;
+    if (largest <= terms.cap) {
+#pragma unroll
+      for (int i = 0; i < V; ++i) {
+        const float t = x[i] * x[i];
+        float q = terms.p[CapTerms::kTerms - 1];
+#pragma unroll
+        for (int k = CapTerms::kTerms - 2; k >= 0; --k) q = q * t + terms.p[k];
+        part += exp2_fast(x[i] * q + terms.minus_cap_log2);
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < V; ++i) part += __expf(soft_cap(x[i]) - terms.cap);
+    }
+    sum += part;
+  }
+  __device__ Running capped(const SoftCap& soft_cap) const {
+    Running all;
+    if (max == -INFINITY && sum == 0) return all;  // nothing was added
+    all.max = soft_cap(max);
+    all.sum = sum * __expf(soft_cap.cap - all.max);
+    return all;
+  }
+};
+
 template <bool kBlock>
 __device__ inline Running combined(Running mine, float (*scratch)[32]) {
   Running all;
@@ -56,9 +114,11 @@ __device__ inline Running combined(Running mine, float (*scratch)[32]) {
   return all;
 }
 
-// A row for every block, or for every warp. V logits are read at once.
-template <class T, bool kBlock, int V>
-__global__ void __launch_bounds__(kThreads) forward_rows(Forward a, float* row_loss) {
+// A row for every block, or for every warp. V logits are read at once. kCapped: a cap within the
+// bounds of CappedRunning.
+template <class T, bool kCapped, bool kBlock, int V>
+__global__ void __launch_bounds__(kThreads, 4)
+    forward_rows(Forward a, CapTerms terms, float* row_loss) {
   __shared__ float scratch[2][32];
   constexpr int kTeam = kBlock ? kThreads : 32, kTeams = kThreads / kTeam;
   const int lane = static_cast<int>(threadIdx.x) % kTeam;
@@ -74,7 +134,7 @@ __global__ void __launch_bounds__(kThreads) forward_rows(Forward a, float* row_l
       continue;
     }
     const T* x = static_cast<const T*>(a.logits) + row * a.logits_stride_row;
-    Running mine;
+    std::conditional_t<kCapped, CappedRunning, Running> mine;
     for (int64_t first = lane; first < packs; first += kAtOnce * kTeam) {
       Raw<T, V> raw[kAtOnce];
 #pragma unroll
@@ -85,11 +145,19 @@ __global__ void __launch_bounds__(kThreads) forward_rows(Forward a, float* row_l
         if (first + k * kTeam >= packs) break;
         float z[V];
 #pragma unroll
-        for (int i = 0; i < V; ++i) z[i] = cap(raw[k][i]);
-        mine.add(z);
+        for (int i = 0; i < V; ++i) z[i] = kCapped ? raw[k][i] : cap(raw[k][i]);
+        if constexpr (kCapped)
+          mine.add(z, cap, terms);
+        else
+          mine.add(z);
       }
     }
-    const Running all = combined<kBlock>(mine, scratch);
+    Running part;
+    if constexpr (kCapped)
+      part = mine.capped(cap);
+    else
+      part = mine;
+    const Running all = combined<kBlock>(part, scratch);
     if (lane == 0) {
       *row_max = all.max;
       *row_sum = all.sum;
@@ -195,8 +263,12 @@ template <class T>
 void forward(const Forward& a, float* row_loss, cudaStream_t stream) {
   if (a.rows > 0) {
     with_shape<T>(a.n_vocab, is_packed<T>(a.logits, a.logits_stride_row), [&](auto block, auto V) {
-      forward_rows<T, decltype(block)::value, decltype(V)::value>
-          <<<grid_of(a.rows, block), kThreads, 0, stream>>>(a, row_loss);
+      const bool capped = a.soft_cap >= kLeastCap && a.soft_cap <= kMostCap;
+      const auto kernel = capped
+                              ? forward_rows<T, true, decltype(block)::value, decltype(V)::value>
+                              : forward_rows<T, false, decltype(block)::value, decltype(V)::value>;
+      kernel<<<grid_of(a.rows, block), kThreads, 0, stream>>>(
+          a, CapTerms(capped ? a.soft_cap : kLeastCap), row_loss);
     });
   }
   mean_loss<<<1, 1024, 0, stream>>>(a, row_loss);
