@@ -11,8 +11,8 @@
  * at 0 is 0. NaN propagates.
  *
  * CUDA: float32, bfloat16, float16, computed in float32 (16-bit results with the fast e^x). One
- * launch; a thread takes 16 bytes of every array, or one element where a row stride, a pointer or
- * cols is not a multiple of that.
+ * launch; a thread takes two or four times 16 bytes of every array, or elements where a row stride,
+ * a pointer or cols is not a multiple of that.
  *
  * Memory: every array once. No workspace. Status: NULL_POINTER, BAD_SIZE, BAD_STRIDE (a row stride
  * shorter than a row), BAD_DTYPE, BAD_VALUE (unknown activation).

@@ -78,37 +78,38 @@ __device__ void with_activation(xlstm_activation activation, const F& f) {
   }
 }
 
-// in: x, up; out: y.
-template <class T>
+// in: x, and up of a gate; out: y.
+template <class T, bool kGated>
 struct ActivationFwd {
-  static constexpr int kIn = 2, kOut = 1;
+  static constexpr int kIn = kGated ? 2 : 1, kOut = 1;
   xlstm_activation activation;
-  bool is_gated;
 
   template <int N>
-  __device__ void operator()(const float (&in)[2][N], float (&out)[1][N]) const {
+  __device__ void operator()(const float (&in)[kIn][N], float (&out)[1][N]) const {
     with_activation<T>(activation, [&](auto act) {
 #pragma unroll
-      for (int j = 0; j < N; ++j) out[0][j] = act.at(in[0][j]).value * (is_gated ? in[1][j] : 1.0f);
+      for (int j = 0; j < N; ++j) {
+        const float value = act.at(in[0][j]).value;
+        out[0][j] = kGated ? value * in[kIn - 1][j] : value;
+      }
     });
   }
 };
 
-// in: x, dy, up; out: dx, dup.
-template <class T>
+// in: x, dy, and up of a gate; out: dx, and dup of a gate.
+template <class T, bool kGated>
 struct ActivationBwd {
-  static constexpr int kIn = 3, kOut = 2;
+  static constexpr int kIn = kGated ? 3 : 2, kOut = kGated ? 2 : 1;
   xlstm_activation activation;
-  bool is_gated;
 
   template <int N>
-  __device__ void operator()(const float (&in)[3][N], float (&out)[2][N]) const {
+  __device__ void operator()(const float (&in)[kIn][N], float (&out)[kOut][N]) const {
     with_activation<T>(activation, [&](auto act) {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const ValueAndSlope v = act.at(in[0][j]);
-        out[0][j] = in[1][j] * (is_gated ? in[2][j] : 1.0f) * v.slope;
-        out[1][j] = in[1][j] * v.value;
+        out[0][j] = (kGated ? in[1][j] * in[kIn - 1][j] : in[1][j]) * v.slope;
+        if constexpr (kGated) out[1][j] = in[1][j] * v.value;
       }
     });
   }
@@ -129,28 +130,27 @@ NdLoop<N> loop_of(int64_t rows, int64_t cols, const int64_t (&row_strides)[N]) {
 
 template <class T>
 xlstm_status fwd(const xlstm_activation_fwd_args& g, const xlstm_exec& exec) {
-  const bool is_gated = g.up != nullptr;
-  const NdLoop<3> loop =
-      loop_of(g.rows, g.cols,
-              {g.x_row_stride, is_gated ? g.up_row_stride : g.x_row_stride, g.y_row_stride});
-  return map<T>(
-      loop, {{static_cast<const T*>(g.x), static_cast<const T*>(g.up)}, {static_cast<T*>(g.y)}, {}},
-      ActivationFwd<T>{g.activation, is_gated}, exec);
+  const T *x = static_cast<const T*>(g.x), *up = static_cast<const T*>(g.up);
+  T* y = static_cast<T*>(g.y);
+  if (up == nullptr)
+    return map<T>(loop_of<2>(g.rows, g.cols, {g.x_row_stride, g.y_row_stride}), {{x}, {y}, {}},
+                  ActivationFwd<T, false>{g.activation}, exec);
+  return map<T>(loop_of<3>(g.rows, g.cols, {g.x_row_stride, g.up_row_stride, g.y_row_stride}),
+                {{x, up}, {y}, {}}, ActivationFwd<T, true>{g.activation}, exec);
 }
 
 template <class T>
 xlstm_status bwd(const xlstm_activation_bwd_args& g, const xlstm_exec& exec) {
-  const bool is_gated = g.up != nullptr;
-  const NdLoop<5> loop =
-      loop_of(g.rows, g.cols,
-              {g.x_row_stride, g.dy_row_stride, is_gated ? g.up_row_stride : g.x_row_stride,
-               g.dx_row_stride, is_gated ? g.dup_row_stride : g.x_row_stride});
-  return map<T>(
-      loop,
-      {{static_cast<const T*>(g.x), static_cast<const T*>(g.dy), static_cast<const T*>(g.up)},
-       {static_cast<T*>(g.dx), static_cast<T*>(g.dup)},
-       {}},
-      ActivationBwd<T>{g.activation, is_gated}, exec);
+  const T *x = static_cast<const T*>(g.x), *dy = static_cast<const T*>(g.dy),
+          *up = static_cast<const T*>(g.up);
+  T *dx = static_cast<T*>(g.dx), *dup = static_cast<T*>(g.dup);
+  if (up == nullptr)
+    return map<T>(loop_of<3>(g.rows, g.cols, {g.x_row_stride, g.dy_row_stride, g.dx_row_stride}),
+                  {{x, dy}, {dx}, {}}, ActivationBwd<T, false>{g.activation}, exec);
+  return map<T>(loop_of<5>(g.rows, g.cols,
+                           {g.x_row_stride, g.dy_row_stride, g.up_row_stride, g.dx_row_stride,
+                            g.dup_row_stride}),
+                {{x, dy, up}, {dx, dup}, {}}, ActivationBwd<T, true>{g.activation}, exec);
 }
 
 }  // namespace

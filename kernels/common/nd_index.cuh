@@ -6,13 +6,26 @@
 
 namespace xlstm::kernels {
 
-// The kernel parameter for a loop over N arrays. Below 2^31 elements a division by a size is a
-// multiplication by a rounded-up reciprocal (Granlund and Montgomery 1994).
+// Division of numbers below 2^31 by one of them: a multiplication by a rounded-up reciprocal
+// (Granlund and Montgomery 1994).
+struct Divisor {
+  uint32_t reciprocal, shift;
+
+  explicit Divisor(int64_t size = 1) : shift(0) {
+    const uint64_t d = static_cast<uint64_t>(size);
+    while ((uint64_t{1} << shift) < d) ++shift;
+    reciprocal =
+        static_cast<uint32_t>(((uint64_t{1} << 32) * ((uint64_t{1} << shift) - d)) / d + 1);
+  }
+  __device__ uint32_t quotient(uint32_t n) const { return (__umulhi(n, reciprocal) + n) >> shift; }
+};
+
+// The kernel parameter for a loop over N arrays.
 template <int N>
 struct NdIndex {
   int n_dims;
-  bool is_small;
-  uint32_t reciprocals[kMaxDims], shifts[kMaxDims];
+  bool is_small;  // fewer than 2^31 elements
+  Divisor divisors[kMaxDims];
   int64_t sizes[kMaxDims];
   int64_t strides[N][kMaxDims];
 
@@ -22,16 +35,7 @@ struct NdIndex {
       const bool used = d < n_dims;
       sizes[d] = used ? loop.sizes[d] : 1;
       for (int a = 0; a < N; ++a) strides[a][d] = used ? loop.strides[a][d] : 0;
-      uint32_t shift = 0;
-      while (is_small && (int64_t{1} << shift) < sizes[d]) ++shift;
-      shifts[d] = shift;
-      reciprocals[d] =
-          is_small
-              ? static_cast<uint32_t>(((uint64_t{1} << 32) *
-                                       ((uint64_t{1} << shift) - static_cast<uint64_t>(sizes[d]))) /
-                                          static_cast<uint64_t>(sizes[d]) +
-                                      1)
-              : 0;
+      divisors[d] = Divisor(is_small ? sizes[d] : 1);
     }
   }
 
@@ -42,8 +46,7 @@ struct NdIndex {
     for (int d = n_dims - 1; d > 0; --d) {
       int64_t quotient;
       if (is_small) {
-        const uint32_t n = static_cast<uint32_t>(i);
-        quotient = (__umulhi(n, reciprocals[d]) + n) >> shifts[d];
+        quotient = divisors[d].quotient(static_cast<uint32_t>(i));
       } else {
         quotient = i / sizes[d];
       }

@@ -1,17 +1,53 @@
 // Runs of neighbouring elements in registers, and sums of partial results in a fixed order.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/common/cuda.cuh"
 
 namespace xlstm::kernels {
+
+// What a run is held as: words of two 16-bit elements, for an element alone takes a register too.
+template <class T, int N>
+constexpr bool kInWords = sizeof(T) == 2 && N % 2 == 0;
+template <class T, int N>
+using Held = std::conditional_t<kInWords<T, N>, uint32_t, T>;
+
+__device__ inline float2 pair_of(uint32_t word, bf16) {
+  return make_float2(__uint_as_float(word << 16), __uint_as_float(word & 0xffff0000u));
+}
+__device__ inline float2 pair_of(uint32_t word, f16) {
+  return __half22float2(*reinterpret_cast<const __half2*>(&word));
+}
+// Rounded to nearest by one instruction.
+__device__ inline uint32_t word_of(float low, float high, bf16) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+__device__ inline uint32_t word_of(float low, float high, f16) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
 
 // N neighbouring elements as memory holds them, in accesses of at most 16 bytes. Converted only
 // when used, so that several can be on their way at once and cost few registers.
 template <class T, int N>
 struct Raw {
-  static constexpr int kPart = N * sizeof(T) > 16 ? 16 / static_cast<int>(sizeof(T)) : N;
-  Pack<T, kPart> part[N / kPart];
-  __device__ float operator[](int i) const { return to_float(part[i / kPart].v[i % kPart]); }
+  using H = Held<T, N>;
+  static constexpr int kHeld = N * static_cast<int>(sizeof(T)) / static_cast<int>(sizeof(H));
+  static constexpr int kPart = kHeld * sizeof(H) > 16 ? 16 / static_cast<int>(sizeof(H)) : kHeld;
+  Pack<H, kPart> part[kHeld / kPart];
+
+  __device__ H& held(int i) { return part[i / kPart].v[i % kPart]; }
+  __device__ const H& held(int i) const { return part[i / kPart].v[i % kPart]; }
+  __device__ float operator[](int i) const {
+    if constexpr (kInWords<T, N>) {
+      const float2 pair = pair_of(held(i / 2), T{});
+      return i % 2 == 0 ? pair.x : pair.y;
+    } else {
+      return to_float(held(i));
+    }
+  }
 };
 
 template <int N, class T>
@@ -19,10 +55,24 @@ __device__ inline Raw<T, N> load_raw(const T* p) {
   using R = Raw<T, N>;
   R raw;
 #pragma unroll
-  for (int i = 0; i < N / R::kPart; ++i)
-    raw.part[i] = reinterpret_cast<const Pack<T, R::kPart>*>(p)[i];
+  for (int i = 0; i < R::kHeld / R::kPart; ++i)
+    raw.part[i] = reinterpret_cast<const Pack<typename R::H, R::kPart>*>(p)[i];
   return raw;
 }
+template <int N, class T>
+__device__ inline Raw<T, N> repeated(T x) {
+  Raw<T, N> raw;
+#pragma unroll
+  for (int i = 0; i < Raw<T, N>::kHeld; ++i) {
+    if constexpr (kInWords<T, N>) {
+      raw.held(i) = word_of(to_float(x), to_float(x), T{});
+    } else {
+      raw.held(i) = x;
+    }
+  }
+  return raw;
+}
+
 template <int N, class T>
 __device__ inline void load_values(const T* p, float (&x)[N]) {
   const Raw<T, N> raw = load_raw<N>(p);
@@ -32,13 +82,18 @@ __device__ inline void load_values(const T* p, float (&x)[N]) {
 template <int N, class T>
 __device__ inline void store_values(T* p, const float (&x)[N]) {
   using R = Raw<T, N>;
+  R raw;
 #pragma unroll
-  for (int i = 0; i < N / R::kPart; ++i) {
-    Pack<T, R::kPart> part;
-#pragma unroll
-    for (int j = 0; j < R::kPart; ++j) part.v[j] = from_float<T>(x[i * R::kPart + j]);
-    reinterpret_cast<Pack<T, R::kPart>*>(p)[i] = part;
+  for (int i = 0; i < R::kHeld; ++i) {
+    if constexpr (kInWords<T, N>) {
+      raw.held(i) = word_of(x[2 * i], x[2 * i + 1], T{});
+    } else {
+      raw.held(i) = from_float<T>(x[i]);
+    }
   }
+#pragma unroll
+  for (int i = 0; i < R::kHeld / R::kPart; ++i)
+    reinterpret_cast<Pack<typename R::H, R::kPart>*>(p)[i] = raw.part[i];
 }
 
 // *place(i) = sum over blocks of partial[block][i], i < n, for the i whose place is not null.

@@ -9,7 +9,8 @@
  * Layout: x and y dense, n elements, float32 or float64 (CUDA: float32, bfloat16, float16); y may
  * be x. Limits: 0 <= p < 1.
  * A dropped element is 0 whatever x holds. Work: one Philox block per 4 elements.
- * CUDA: one launch; a thread takes 16 bytes, so whole Philox blocks, and keeps what the CPU keeps.
+ * CUDA: one launch; a thread takes twice 16 bytes, so whole Philox blocks, and keeps what the CPU
+ * keeps.
  */
 #ifndef XLSTM_KERNELS_DROPOUT_DROPOUT_H_
 #define XLSTM_KERNELS_DROPOUT_DROPOUT_H_

@@ -6,10 +6,11 @@
  * input is dense too. All arrays share one element type; the CPU computes in float32 and float64.
  * float32 functions are accurate to about 2 units in the last place. NaN propagates.
  *
- * CUDA: float32, bfloat16, float16, computed in float32 (e^x and sigmoid with 16-bit results by the
- * fast e^x). One launch; dimensions that all arrays walk alike are merged. A thread takes 16 bytes
- * of every array where the last merged dimension is dense (or repeats) and aligned in all of them,
- * else one element. The gradients of both arguments of a binary function come from one pass.
+ * CUDA: float32, bfloat16, float16, computed in float32 (e^x, sigmoid and tanh with 16-bit results
+ * by the fast e^x). One launch; dimensions that all arrays walk alike are merged. A thread takes
+ * two or four times 16 bytes of every array where the last merged dimension is dense (or repeats)
+ * and aligned in all of them, else one element. The gradients of both arguments of a binary
+ * function come from one pass.
  *
  * Work per element: one function; memory: each array once. No workspace.
  * Status: NULL_POINTER, BAD_SIZE (n_dims, negative sizes), BAD_DTYPE, BAD_VALUE (unknown op,

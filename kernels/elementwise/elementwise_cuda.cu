@@ -39,13 +39,13 @@ struct UnaryFwd {
       case XLSTM_UNARY_ABS:
         XLSTM_EACH(y[j] = fabsf(x[j]))
       case XLSTM_UNARY_TANH:
-        XLSTM_EACH(y[j] = tanhf(x[j]))
+        XLSTM_EACH(y[j] = Math<T>::tanh(x[j]))
       case XLSTM_UNARY_SIGMOID:
         XLSTM_EACH(y[j] = Math<T>::sigmoid(x[j]))
       case XLSTM_UNARY_LOG_SIGMOID:
         XLSTM_EACH(y[j] = log_sigmoid(x[j]))
       case XLSTM_UNARY_SOFTCAP:
-        XLSTM_EACH(y[j] = p * tanhf(x[j] * inverse_p))
+        XLSTM_EACH(y[j] = p * Math<T>::tanh(x[j] * inverse_p))
     }
   }
 };
@@ -115,7 +115,8 @@ struct BinaryFwd {
   }
 };
 
-// in: dy, a, b; out: da, db. What is null or not needed for the wanted outputs goes unused.
+// in: dy, a, b; out: da, db. Without MUL and DIV for one output, which are binary functions of dy
+// and one argument; an output that is not wanted is null.
 struct BinaryBwd {
   static constexpr int kIn = 3, kOut = 2;
   xlstm_binary_op op;
@@ -188,18 +189,18 @@ xlstm_status binary_fwd(const xlstm_binary_fwd_args& g, const xlstm_exec& exec) 
 template <class T>
 xlstm_status binary_bwd(const xlstm_binary_bwd_args& g, const xlstm_exec& exec) {
   if (g.da == nullptr && g.db == nullptr) return XLSTM_OK;
-  const bool maximum = g.op == XLSTM_BINARY_MAXIMUM;
-  const bool reads_a = maximum || g.db != nullptr;
-  const bool reads_b = g.op != XLSTM_BINARY_MUL || g.da != nullptr;
-  // The strides of what is not read must not matter.
-  const int64_t* a_strides = reads_a ? g.a_strides : g.dy_strides;
-  const int64_t* b_strides = reads_b ? g.b_strides : g.dy_strides;
-  const T *a = reads_a ? static_cast<const T*>(g.a) : nullptr,
-          *b = reads_b ? static_cast<const T*>(g.b) : nullptr;
-  return map<T>(
-      loop_of<3, 2>(g.n_dims, g.sizes, {g.dy_strides, a_strides, b_strides}),
-      {{static_cast<const T*>(g.dy), a, b}, {static_cast<T*>(g.da), static_cast<T*>(g.db)}, {}},
-      BinaryBwd{g.op}, exec);
+  const T *dy = static_cast<const T*>(g.dy), *a = static_cast<const T*>(g.a),
+          *b = static_cast<const T*>(g.b);
+  T *da = static_cast<T*>(g.da), *db = static_cast<T*>(g.db);
+  // One gradient that needs one argument: dy * b or dy / b, or dy * a.
+  if (db == nullptr && g.op != XLSTM_BINARY_MAXIMUM)
+    return map<T>(loop_of<2, 1>(g.n_dims, g.sizes, {g.dy_strides, g.b_strides}),
+                  {{dy, b}, {da}, {}}, BinaryFwd{g.op}, exec);
+  if (da == nullptr && g.op == XLSTM_BINARY_MUL)
+    return map<T>(loop_of<2, 1>(g.n_dims, g.sizes, {g.dy_strides, g.a_strides}),
+                  {{dy, a}, {db}, {}}, BinaryFwd{g.op}, exec);
+  return map<T>(loop_of<3, 2>(g.n_dims, g.sizes, {g.dy_strides, g.a_strides, g.b_strides}),
+                {{dy, a, b}, {da, db}, {}}, BinaryBwd{g.op}, exec);
 }
 
 }  // namespace

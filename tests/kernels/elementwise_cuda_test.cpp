@@ -322,8 +322,12 @@ TEST_CASE("time of elementwise functions on CUDA", "[.bench]") {
     add.y = z;
     add.a_strides[0] = add.b_strides[0] = cols;
     add.a_strides[1] = add.b_strides[1] = 1;
-    tell((std::string("add ") + name_of(dtype)).c_str(),
-         median_ms([&] { xlstm_binary_fwd_cuda(&add, {}); }), 3 * n * size_of(dtype));
+    for (const auto op : {XLSTM_BINARY_ADD, XLSTM_BINARY_MUL}) {
+      add.op = op;
+      tell((std::string(op == XLSTM_BINARY_ADD ? "add " : "mul ") + name_of(dtype)).c_str(),
+           median_ms([&] { xlstm_binary_fwd_cuda(&add, {}); }), 3 * n * size_of(dtype));
+    }
+    add.op = XLSTM_BINARY_ADD;
     add.b_strides[0] = 0;
     tell((std::string("add a row ") + name_of(dtype)).c_str(),
          median_ms([&] { xlstm_binary_fwd_cuda(&add, {}); }), 2 * n * size_of(dtype));
