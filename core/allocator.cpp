@@ -1,5 +1,7 @@
 #include "core/allocator.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -10,6 +12,7 @@
 
 #include "core/cuda/runtime.h"
 #include "core/error.h"
+#include "core/memory_report.h"
 
 namespace xlstm {
 namespace {
@@ -26,33 +29,34 @@ int64_t size_class(int64_t bytes) {
 
 class Pool {
  public:
-  explicit Pool(Device device) : device_(device) {}
+  explicit Pool(Device device) : device_(device), limit_(memory_limit_of_environment()) {}
 
-  void* allocate(int64_t bytes) {
+  void* allocate(int64_t bytes, MemoryBlock& block) {
     const int64_t size = size_class(bytes);
     std::lock_guard lock(mutex_);
-    void* block = take(size);
-    if (block == nullptr) {
-      block = ask_system(size);
-      if (block == nullptr) {
+    const bool must_fail = failing_request_ > 0 && --failing_request_ == 0;
+    void* memory = must_fail ? nullptr : take(size);
+    if (memory == nullptr) {
+      if (!must_fail) memory = ask_system(size);
+      if (memory == nullptr) {
         release();
-        block = ask_system(size);
+        if (!must_fail) memory = ask_system(size);
+        if (memory == nullptr) throw_out_of_memory(size);
+        ++stats_.n_retries;
       }
-      if (block == nullptr)
-        throw_error<OutOfMemory>("out of memory on ", to_string(device_), ": tried ", size,
-                                 " bytes, in use ", stats_.in_use_bytes, ", most ever in use ",
-                                 stats_.peak_bytes, " (use a smaller batch or context)");
       ++stats_.n_system_allocations;
     }
     ++stats_.n_allocations;
     stats_.in_use_bytes += size;
     stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.in_use_bytes);
-    return block;
+    link(block, size);
+    return memory;
   }
 
-  void free(void* pointer, int64_t bytes) noexcept {
-    const int64_t size = size_class(bytes);
+  void free(void* pointer, MemoryBlock& block) noexcept {
     std::lock_guard lock(mutex_);
+    const int64_t size = block.size;
+    unlink(block);
     stats_.in_use_bytes -= size;
     try {
       free_[size].push_back(pointer);
@@ -73,9 +77,13 @@ class Pool {
   std::mutex mutex_;
   MemoryStats stats_;
   int64_t n_holds_ = 0;
+  int64_t failing_request_ = 0;  // counts down to it; 0: none
+
+  void set_limit(int64_t bytes) { limit_ = bytes; }
 
  private:
   void* ask_system(int64_t size) {
+    if (limit_ > 0 && size > limit_ - stats_.in_use_bytes - stats_.cached_bytes) return nullptr;
     if (device_ == kCpu) return std::aligned_alloc(kAlignment, static_cast<size_t>(size));
     return cuda::allocate(size, device_);
   }
@@ -93,8 +101,49 @@ class Pool {
     return block;
   }
 
+  void link(MemoryBlock& block, int64_t size) {
+    block.owner = MemoryOwner::current();
+    block.size = size;
+    block.next = newest_;
+    if (newest_ != nullptr) newest_->previous = &block;
+    newest_ = &block;
+    in_use_by(block) += size;
+  }
+  void unlink(MemoryBlock& block) noexcept {
+    in_use_by(block) -= block.size;
+    (block.previous != nullptr ? block.previous->next : newest_) = block.next;
+    if (block.next != nullptr) block.next->previous = block.previous;
+    block = {};
+  }
+  int64_t& in_use_by(const MemoryBlock& block) {
+    return stats_.in_use_by[static_cast<size_t>(block.owner.category)];
+  }
+
+  // Of the system; less where a limit is set.
+  cuda::DeviceMemory system_memory() const {
+    if (limit_ > 0)
+      return {std::max<int64_t>(0, limit_ - stats_.in_use_bytes - stats_.cached_bytes), limit_};
+    if (device_ != kCpu) return cuda::memory_of(device_);
+    const int64_t page = sysconf(_SC_PAGESIZE);
+    return {page * sysconf(_SC_AVPHYS_PAGES), page * sysconf(_SC_PHYS_PAGES)};
+  }
+
+  [[noreturn]] void throw_out_of_memory(int64_t tried) const {
+    const auto [free, total] = system_memory();
+    const MemoryReport report{.tried = tried,
+                              .free = free,
+                              .total = total,
+                              .in_use = stats_.in_use_bytes,
+                              .cached = stats_.cached_bytes,
+                              .asking = MemoryOwner::current(),
+                              .in_use_by = stats_.in_use_by};
+    throw OutOfMemory(memory_report_text(report, device_, newest_), report);
+  }
+
   Device device_;
+  int64_t limit_ = 0;  // 0: none
   std::map<int64_t, std::vector<void*>> free_;
+  MemoryBlock* newest_ = nullptr;
 };
 
 // Never destroyed: tensors with static lifetime may outlive any order of destruction.
@@ -115,13 +164,25 @@ Pool& pool(Device device) {
 
 }  // namespace
 
-void* allocate(int64_t bytes, Device device) {
+void* allocate(int64_t bytes, Device device, MemoryBlock& block) {
   Pool& from = pool(device);
-  return bytes == 0 ? nullptr : from.allocate(bytes);
+  return bytes == 0 ? nullptr : from.allocate(bytes, block);
 }
 
-void deallocate(void* pointer, int64_t bytes, Device device) noexcept {
-  if (pointer != nullptr) pool(device).free(pointer, bytes);
+void deallocate(void* pointer, MemoryBlock& block, Device device) noexcept {
+  if (pointer != nullptr) pool(device).free(pointer, block);
+}
+
+void set_memory_limit(int64_t bytes, Device device) {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  p.set_limit(bytes);
+}
+
+void fail_allocation(int64_t n, Device device) {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  p.failing_request_ = n;
 }
 
 void hold_cached_memory(Device device) {

@@ -8,10 +8,19 @@
 
 namespace xlstm {
 
-// At least `bytes` long, 64-byte aligned (256 on CUDA); OutOfMemory, with what is held, if there is
-// none. bytes == 0 gives null.
-void* allocate(int64_t bytes, Device device);
-void deallocate(void* pointer, int64_t bytes, Device device) noexcept;
+// At least `bytes` long, 64-byte aligned (256 on CUDA). bytes == 0 gives null. `block` must stay
+// where it is until it is given to `deallocate`, and then names the owner in reports. If there is
+// no memory even after all cached blocks were given back: OutOfMemory, with what is held and by
+// whom.
+void* allocate(int64_t bytes, Device device, MemoryBlock& block);
+void deallocate(void* pointer, MemoryBlock& block, Device device) noexcept;
+
+// At most so many bytes are taken from the system, cached ones included; 0: no limit. At the start
+// that is XLSTM_MEMORY_LIMIT, a number of bytes with K, M or G behind it if wanted, for each device
+// (ConfigError at the first allocation if it makes no sense).
+void set_memory_limit(int64_t bytes, Device device = kCpu);
+// For tests: the n-th request from now on (n >= 1) fails as if nothing were left; 0: none.
+void fail_allocation(int64_t n, Device device = kCpu);
 
 // While held (calls count), free blocks of the device are not given back to the system: a CUDA
 // graph still knows their addresses.

@@ -69,6 +69,8 @@ class Sweep {
       node.backward = nullptr;
       const std::vector<Edge> inputs = std::move(node.inputs);
       node.inputs.clear();
+      const auto in_module = MemoryScope::module(node.module);
+      const auto in_op = MemoryScope::op(node.name, true);
       const Tensors grads = backward(waiting.grads);
       require<AutogradError>(grads.size() == inputs.size(), node.name,
                              ": backward returned the wrong number of gradients, got ",
@@ -139,6 +141,7 @@ void record(const char* name, const Tensors& inputs, const Tensors& outputs,
             BackwardFunction backward) {
   auto node = std::make_shared<Node>();
   node->name = name;
+  node->module = MemoryOwner::current().module;
   node->sequence = next_sequence.fetch_add(1);
   node->backward = std::move(backward);
   for (const Tensor& input : inputs) node->inputs.push_back(edge_to(input));

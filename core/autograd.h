@@ -30,7 +30,8 @@ struct Edge {
 
 struct Node {
   const char* name = "";
-  uint64_t sequence = 0;  // order of recording
+  const char* module = nullptr;  // in which it was recorded (MemoryOwner)
+  uint64_t sequence = 0;         // order of recording
   std::vector<Edge> inputs;
   std::vector<Shape> output_shapes;
   BackwardFunction backward;

@@ -2,10 +2,12 @@
 // hint. The commands turn each class into a documented exit code (docs/errors.md).
 #pragma once
 
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 
+#include "core/memory_owner.h"
 #include "kernels/common/types.h"
 
 namespace xlstm {
@@ -27,10 +29,21 @@ XLSTM_DEFINE_ERROR(CommError);       // communication between ranks failed
 XLSTM_DEFINE_ERROR(FormatError);     // a file that is damaged or not what it claims to be
 XLSTM_DEFINE_ERROR(FileError);       // a file that is missing, unreadable, or could not be written
 XLSTM_DEFINE_ERROR(ConfigError);     // a configuration or argument that makes no sense
-XLSTM_DEFINE_ERROR(OutOfMemory);     // an allocation failed
 XLSTM_DEFINE_ERROR(AutogradError);   // misuse of the tape
 XLSTM_DEFINE_ERROR(NonFiniteError);  // NaN or infinity stopped the run
 #undef XLSTM_DEFINE_ERROR
+
+// An allocation failed, or is known to fail.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+  OutOfMemory(const std::string& text, const MemoryReport& report) : Error(text), report_(report) {}
+  // In numbers, if a caching allocator found it.
+  const std::optional<MemoryReport>& report() const { return report_; }
+
+ private:
+  std::optional<MemoryReport> report_;
+};
 
 namespace detail {
 template <class... Parts>

@@ -25,6 +25,9 @@ void* allocate(int64_t, Device) {
   absent();
 }
 void free(void*, Device) noexcept {}
+DeviceMemory memory_of(Device) {
+  absent();
+}
 void make_current(Device) {
   absent();
 }

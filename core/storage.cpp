@@ -7,11 +7,11 @@ namespace xlstm {
 
 Storage::Storage(int64_t n_bytes, Device where) : bytes(n_bytes), device(where) {
   require<ShapeError>(n_bytes >= 0, "storage: size must not be negative, got ", n_bytes);
-  data = allocate(n_bytes, where);
+  data = allocate(n_bytes, where, block);
 }
 
 Storage::~Storage() {
-  deallocate(data, bytes, device);
+  deallocate(data, block, device);
 }
 
 }  // namespace xlstm

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/device.h"
+#include "core/memory_owner.h"
 
 namespace xlstm {
 
@@ -14,6 +15,7 @@ struct Storage {
   int64_t bytes = 0;
   Device device;
   uint64_t version = 0;
+  MemoryBlock block;  // the pool's
 
   Storage(int64_t bytes, Device device);
   ~Storage();
@@ -27,6 +29,8 @@ struct MemoryStats {
   int64_t cached_bytes = 0;          // free, kept for reuse
   int64_t n_allocations = 0;         // requests served
   int64_t n_system_allocations = 0;  // of which asked of the system
+  int64_t n_retries = 0;             // of which served only after giving back cached blocks
+  BytesByCategory in_use_by{};       // in_use_bytes, by who asked for them
 };
 
 MemoryStats memory_stats(Device device = kCpu);

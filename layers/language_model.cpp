@@ -23,6 +23,7 @@ HiddenOutput LanguageModel::forward_hidden(const Tensor& tokens, const ModelStat
   Tensor x = dropout(embedding_->forward(tokens, compute_dtype()), embedding_dropout_, context);
   out.state.blocks.reserve(blocks_.size());
   for (size_t b = 0; b < blocks_.size(); ++b) {
+    const auto scope = MemoryScope::module(blocks_[b]->owner_name());
     auto result = blocks_[b]->forward(
         x, state.blocks.empty() ? blocks_[b]->start_state() : state.blocks[b], reset, context);
     x = std::move(result.y);

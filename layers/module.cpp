@@ -34,6 +34,7 @@ Tensor ParameterFactory::create(const Shape& shape, const init::Initializer& ini
     Tensor one = Tensor::zeros({1}, dtype_);
     return one.strided_view(shape, Shape(shape.size(), 0)).set_requires_grad(true);
   }
+  const MemoryScope scope(MemoryCategory::weights);
   Tensor parameter = Tensor::empty(shape, dtype_);
   initializer(parameter, generator_);
   return parameter.set_requires_grad(true);
@@ -44,6 +45,7 @@ void Module::register_parameter(std::string name, const Tensor& parameter) {
 }
 
 void Module::register_module(std::string name, Module& module) {
+  module.owner_name_ = interned(name);
   members_.push_back({std::move(name), Tensor{}, &module});
 }
 
@@ -58,6 +60,7 @@ void Module::collect_constants(Tensors& out) const {
 }
 
 void Module::to(Device device) {
+  const MemoryScope scope(MemoryCategory::weights);
   Tensors all = parameters();
   collect_constants(all);
   for (Tensor& tensor : all) {
@@ -68,6 +71,7 @@ void Module::to(Device device) {
 }
 
 void Module::to(Device device, DType dtype) {
+  const MemoryScope scope(MemoryCategory::weights);
   require<ConfigError>(is_floating(dtype), "module: element type, got ", name_of(dtype),
                        ", expected a floating one");
   Tensors all = parameters();
@@ -157,8 +161,12 @@ ParameterArena::ParameterArena(const Module& module, const ArenaOptions& options
     const int64_t end = checked_add(parameter.numel(), kFlatAlignment - 1, "parameter arena");
     n = checked_add(n, end / kFlatAlignment * kFlatAlignment, "parameter arena");
   }
+  const MemoryScope scope(MemoryCategory::weights);
   weights_ = Tensor::zeros({n}, dtype, device);
-  gradients_ = Tensor::zeros({n}, dtype, device);
+  {
+    const MemoryScope inner(MemoryCategory::gradients);
+    gradients_ = Tensor::zeros({n}, dtype, device);
+  }
   const bool with_copies = options.copy_dtype != dtype && options.copy_dtype != DType::f32;
   if (with_copies) copies_ = Tensor::zeros({n}, options.copy_dtype, device);
   for (Entry& entry : entries_) {

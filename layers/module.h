@@ -65,6 +65,9 @@ class Module {
   // The same to another floating type: for inference in bfloat16 or float16 on CUDA.
   void to(Device device, DType dtype);
 
+  // Its name in the module that registered it, for reports; null if none did.
+  const char* owner_name() const { return owner_name_; }
+
  protected:
   // Names may contain dots. Submodules must live as long as this module, at one address.
   void register_parameter(std::string name, const Tensor& parameter);
@@ -80,6 +83,7 @@ class Module {
   };
   void collect(const std::string& prefix, NamedTensors& out) const;
   void collect_constants(Tensors& out) const;
+  const char* owner_name_ = nullptr;
   std::vector<Member> members_;
   Tensors constants_;
 };

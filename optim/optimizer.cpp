@@ -55,6 +55,7 @@ bool lies_behind(const Tensor& first, const Tensor& next, int64_t distance) {
 }  // namespace
 
 void Optimizer::make_slots() {
+  const MemoryScope scope(MemoryCategory::optimizer);
   struct Range {
     int64_t begin = 0, end = 0;
     Tensors flat;  // one a slot
@@ -117,10 +118,12 @@ Tensors Optimizer::flat_gradients() const {
 }
 
 void Optimizer::step_on_device(const ops::UpdateScalars& scalars) {
+  const auto scope = MemoryScope::op("optimizer step");
   for (const Piece& piece : pieces()) update(piece, {1, 0, 1, scalars});
 }
 
 void Optimizer::step(double lr, double grad_scale) {
+  const auto scope = MemoryScope::op("optimizer step");
   require_range(finite_not_negative(lr), "the learning rate", lr, "finite and not negative");
   require_range(std::isfinite(grad_scale), "the gradient scale", grad_scale, "finite");
   ++step_count_;

@@ -10,10 +10,12 @@
 namespace xlstm::cuda {
 
 inline void check(cudaError_t status, const char* what) {
+  require<OutOfMemory>(status != cudaErrorMemoryAllocation, "out of memory on the device: ", what);
   require<CudaError>(status == cudaSuccess, what, ": ", cudaGetErrorName(status), ", ",
                      cudaGetErrorString(status));
 }
 inline void check(cublasStatus_t status, const char* what) {
+  require<OutOfMemory>(status != CUBLAS_STATUS_ALLOC_FAILED, "out of memory in cuBLASLt: ", what);
   require<CudaError>(status == CUBLAS_STATUS_SUCCESS, what, ": cuBLASLt status ",
                      cublasLtGetStatusString(status));
 }

@@ -19,24 +19,29 @@ Graph::Graph(Device device, const std::function<void()>& work) : device_(device)
   // Relaxed: the pool may still ask the driver for memory, which is no part of the graph.
   check(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed), "graph capture");
   cudaGraph_t graph = nullptr;
+  // From the first launch on: blocks that the work has used and returned are the graph's already.
+  hold_cached_memory(device_);
   try {
     work();
   } catch (...) {
+    unhold_cached_memory(device_);
     static_cast<void>(cudaStreamEndCapture(s, &graph));
     if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
     static_cast<void>(cudaGetLastError());
     throw;
   }
-  check(cudaStreamEndCapture(s, &graph), "graph capture (did the work wait for the device?)");
+  const cudaError_t captured = cudaStreamEndCapture(s, &graph);
   size_t n = 0;
   cudaGraphExec_t executable = nullptr;
-  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &n);
+  cudaError_t status = captured;
+  if (status == cudaSuccess) status = cudaGraphGetNodes(graph, nullptr, &n);
   if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
-  static_cast<void>(cudaGraphDestroy(graph));
+  if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+  if (status != cudaSuccess) unhold_cached_memory(device_);
+  check(captured, "graph capture (did the work wait for the device?)");
   check(status, "graph instantiation");
   n_nodes_ = static_cast<int64_t>(n);
   executable_ = executable;
-  hold_cached_memory(device_);
 }
 
 Graph::~Graph() {

@@ -6,6 +6,7 @@
 
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
+#include "core/storage.h"
 
 namespace xlstm::cuda {
 namespace {
@@ -130,8 +131,13 @@ void* workspace(Device device) {
   std::lock_guard lock(mutex);
   void*& buffer = (*buffers)[device.index];
   if (buffer == nullptr) buffer = allocate(kWorkspaceBytes, device);
+  if (buffer == nullptr) {
+    release_cached_memory(device);
+    buffer = allocate(kWorkspaceBytes, device);
+  }
   require<OutOfMemory>(buffer != nullptr, "out of memory on ", to_string(device),
-                       ": no workspace for matrix products");
+                       " in matmul: tried ", bytes_text(kWorkspaceBytes),
+                       " of workspace for matrix products");
   return buffer;
 }
 

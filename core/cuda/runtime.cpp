@@ -67,6 +67,13 @@ void free(void* pointer, Device) noexcept {
   static_cast<void>(cudaFree(pointer));
 }
 
+DeviceMemory memory_of(Device device) {
+  const DeviceGuard guard(device);
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return {static_cast<int64_t>(free), static_cast<int64_t>(total)};
+}
+
 void make_current(Device device) {
   check(cudaSetDevice(device.index), "cudaSetDevice");
 }

@@ -15,6 +15,11 @@ namespace xlstm::cuda {
 // Device memory; null if there is none left. Other failures: CudaError.
 void* allocate(int64_t bytes, Device device);
 void free(void* pointer, Device device) noexcept;
+// What the whole device has, for all processes.
+struct DeviceMemory {
+  int64_t free = 0, total = 0;
+};
+DeviceMemory memory_of(Device device);
 
 // Makes it the device on which this thread launches.
 void make_current(Device device);

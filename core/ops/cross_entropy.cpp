@@ -80,6 +80,7 @@ void cross_entropy_backward(const Tensor& logits, const CrossEntropyRows& rows,
 
 CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, double soft_cap,
                                  int64_t ignore_index) {
+  const auto scope = MemoryScope::op("cross_entropy");
   require<ShapeError>(logits.defined() && logits.dim() >= 1 && targets.defined(),
                       "cross_entropy: logits [..., n_vocab] and targets [...] are required");
   require_computes(logits, "cross_entropy", "logits");

@@ -49,6 +49,7 @@ Tensor unary_gradient(const char* name, xlstm_unary_op op, double parameter, con
 }
 
 Tensor unary(const char* name, xlstm_unary_op op, const Tensor& x, double parameter = 0) {
+  const auto scope = MemoryScope::op(name);
   require_real(x, name);
   const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   xlstm_unary_fwd_args args{};
@@ -107,6 +108,7 @@ struct BinaryGradient {
 };
 
 Tensor binary(const char* name, xlstm_binary_op op, const Tensor& a, const Tensor& b) {
+  const auto scope = MemoryScope::op(name);
   require_real(a, name);
   require<ShapeError>(a.dtype() == b.dtype(), name, ": element types differ, got ",
                       name_of(a.dtype()), " and ", name_of(b.dtype()), " (cast one of them)");

@@ -42,6 +42,7 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
 }
 
 Tensor embedding(const Tensor& tokens, const Tensor& weight, DType dtype) {
+  const auto scope = MemoryScope::op("embedding");
   require<ShapeError>(tokens.defined() && tokens.dtype() == DType::i64,
                       "embedding: tokens must be int64, got ",
                       tokens.defined() ? name_of(tokens.dtype()) : "no tensor");

@@ -98,6 +98,7 @@ void forward(const Sizes& s, const Tensor& x, const Tensor& weight, const Tensor
 }  // namespace
 
 Tensor headwise_linears(const std::vector<HeadwiseMap>& maps) {
+  const auto scope = MemoryScope::op(kOp);
   require<ShapeError>(!maps.empty(), kOp, ": nothing to map");
   std::vector<Sizes> sizes;
   int64_t width = 0;

@@ -27,6 +27,12 @@ struct Kernel {
 // Where a call on `device` runs: its stream and its cuBLASLt handle.
 xlstm_exec exec_on(Device device);
 
+// Memory that a kernel works in.
+inline Tensor scratch(int64_t bytes, Device device) {
+  const MemoryScope scope(MemoryCategory::workspace);
+  return Tensor::empty({bytes}, DType::u8, device);
+}
+
 // Runs the kernel of the device, with scratch memory.
 template <class Args>
 xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device device) {
@@ -36,7 +42,7 @@ xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device devi
   if (variants_are_noted())
     note_variant(on_cpu || kernel.cuda_variant == nullptr ? "portable"
                                                           : kernel.cuda_variant(&args));
-  const Tensor workspace = Tensor::empty({query == nullptr ? 0 : query(&args)}, DType::u8, device);
+  const Tensor workspace = scratch(query == nullptr ? 0 : query(&args), device);
   exec.workspace = workspace.raw();
   exec.workspace_bytes = workspace.numel();
   return (on_cpu ? kernel.cpu : kernel.cuda)(&args, exec);

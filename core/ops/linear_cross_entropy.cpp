@@ -111,6 +111,7 @@ Pass run(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
 
 Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
                             const LinearCrossEntropyOptions& options) {
+  const auto scope = MemoryScope::op(kName);
   check(hidden, weight, targets, options);
   if (force_reference()) return linear_cross_entropy_composed(hidden, weight, targets, options);
   const Tensors inputs{hidden, weight};

@@ -86,7 +86,7 @@ void multiply(const Tensor& a, const Tensor& b, T beta, const Tensor& y) {
     return;
   }
   const Tensor workspace =
-      Tensor::empty({kernels::gemm_workspace_bytes(M, N, K, size_of(y.dtype()))}, DType::u8);
+      scratch(kernels::gemm_workspace_bytes(M, N, K, size_of(y.dtype())), kCpu);
   for (int64_t i = 0; i < n; ++i) {
     const auto at = static_cast<size_t>(i);
     kernels::gemm_parallel(la.trans, lb.trans, M, N, K, T(1), pa + at_a[at], la.ld, pb + at_b[at],
@@ -210,6 +210,7 @@ void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 // x W^T (+ bias), the product in x's type and the result in `dtype`.
 Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DType dtype) {
+  const auto scope = MemoryScope::op("linear");
   check_linear(x, weight, bias);
   const Tensor W = in_type(weight, x.dtype());
   Shape shape = x.shape();
@@ -251,6 +252,7 @@ Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DTyp
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  const auto scope = MemoryScope::op("matmul");
   require_pair(a, b, "matmul");
   require<ShapeError>(a.dim() >= 2 && b.dim() >= 2 && a.size(-1) == b.size(-2),
                       "matmul: shapes do not fit, got ", to_string(a.shape()), " and ",

@@ -243,6 +243,7 @@ void record_mlstm(const Tensors& inputs, const xlstm_mlstm_config& config, const
 MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
                   const Tensor& f, const MlstmState& initial, const Tensor& reset,
                   const MlstmOptions& options) {
+  const auto scope = MemoryScope::op("mlstm");
   const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
   if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
   const xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
@@ -257,6 +258,7 @@ MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
 
 Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
                   const Tensor& f, MlstmState& state, const MlstmOptions& options) {
+  const auto scope = MemoryScope::op("mlstm_step");
   const char* op = "mlstm_step";
   check_options(op, options);
   check_required(op, q, k, v, i, f);

@@ -103,6 +103,7 @@ Tensor joined(const Tensors& pieces, const std::vector<int64_t>& sizes, const Sh
 }  // namespace
 
 Tensor reshape(const Tensor& x, const Shape& shape) {
+  const auto scope = MemoryScope::op("reshape");
   const Shape to = completed(shape, x.numel(), x);
   if (to == x.shape()) return x;
   return viewed("reshape", x, reshaped(x, to),
@@ -207,11 +208,13 @@ Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim) {
 }
 
 Tensor contiguous(const Tensor& x) {
+  const auto scope = MemoryScope::op("contiguous");
   if (x.is_contiguous()) return x;
   return viewed("contiguous", x, x.clone(), [](const Tensor& g) { return g; });
 }
 
 Tensor concat(const Tensors& xs, int64_t dim) {
+  const auto scope = MemoryScope::op("concat");
   require<ShapeError>(!xs.empty(), "concat: nothing to join");
   const int64_t d = normalize_dim(dim, xs[0].dim(), "concat");
   Shape shape = xs[0].shape();
@@ -258,6 +261,7 @@ Tensor stack(const Tensors& xs, int64_t dim) {
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
+  const auto scope = MemoryScope::op("cast");
   if (x.dtype() == dtype) return x;
   const Tensor known = x.low_precision();
   Tensor y;

@@ -64,4 +64,36 @@ void require_model_fits(const RunConfig& config, ModelUse use, int64_t limit) {
                        format_count(static_cast<double>(limit)), "B", kHint);
 }
 
+std::string memory_advice(const RunConfig& config, ModelUse use, Device device,
+                          const MemoryReport& report) {
+  const MemoryCategory asking = report.asking.category;
+  if (asking == MemoryCategory::weights || asking == MemoryCategory::gradients ||
+      asking == MemoryCategory::optimizer)
+    return "Try fewer blocks or a smaller model.embedding_dim.";
+  // What grows with the batch, as far as the step has come: its end may need more.
+  const int64_t grows = report.of(MemoryCategory::activations) +
+                        report.of(MemoryCategory::workspace) + report.of(MemoryCategory::other);
+  const double room =
+      static_cast<double>(grows + report.cached + std::max<int64_t>(0, report.free));
+  const double share = std::min(1.0, room / static_cast<double>(grows + report.tried));
+  const int64_t batch = config.data.batch_size;
+  std::string advice;
+  if (batch > 1) {
+    const int64_t fits =
+        std::clamp<int64_t>(static_cast<int64_t>(share * static_cast<double>(batch)), 1, batch - 1);
+    advice = detail::concat("Try data.batch_size at most ", fits, " (now ", batch);
+    if (use == ModelUse::training)
+      advice += detail::concat("; more trainer.accumulate_grad_batches than ",
+                               config.trainer.accumulate_grad_batches, " make up for it");
+    advice += ")";
+  } else {
+    advice = detail::concat("Try a smaller data.max_length (now ", config.data.max_length, ")");
+  }
+  if (use == ModelUse::training && !config.trainer.activation_checkpointing)
+    advice += ", or trainer.activation_checkpointing true";
+  if (device != kCpu && config.trainer.precision == "32-true")
+    advice += ", or trainer.precision bf16-mixed";
+  return advice + ".";
+}
+
 }  // namespace xlstm::train

@@ -1,8 +1,12 @@
-// Refuses models that this machine cannot hold, before anything is allocated or computed.
+// Refuses models that this machine cannot hold, before anything is allocated or computed; and says
+// what to change when memory ran out all the same.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
+#include "core/device.h"
+#include "core/error.h"
 #include "tools/train/config.h"
 
 namespace xlstm::train {
@@ -18,5 +22,22 @@ enum class ModelUse { training, inference };
 // counted. A vocabulary that is not known yet (0) counts as nothing.
 void require_model_fits(const RunConfig& config, ModelUse use,
                         int64_t limit = usable_memory_bytes());
+
+// "Try data.batch_size at most 12 (now 16; ...", by what took the memory and what the
+// configuration does not do yet.
+std::string memory_advice(const RunConfig& config, ModelUse use, Device device,
+                          const MemoryReport& report);
+
+// Calls `work`; an OutOfMemory of the caching allocator goes on with advice at its end.
+template <class F>
+decltype(auto) with_memory_advice(const RunConfig& config, ModelUse use, Device device, F&& work) {
+  try {
+    return work();
+  } catch (const OutOfMemory& error) {
+    if (!error.report()) throw;
+    const std::string advice = memory_advice(config, use, device, *error.report());
+    throw OutOfMemory(detail::concat(error.what(), " ", advice), *error.report());
+  }
+}
 
 }  // namespace xlstm::train

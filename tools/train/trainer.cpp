@@ -62,7 +62,8 @@ void use_threads(int64_t n_threads) {
 }
 
 Trainer::Trainer(const RunConfig& config, const TrainerServices& services)
-    : state_(std::make_unique<State>(config, services)) {}
+    : state_(with_memory_advice(config, ModelUse::training, kCpu,
+                                [&] { return std::make_unique<State>(config, services); })) {}
 Trainer::~Trainer() = default;
 
 const RunConfig& Trainer::config() const {
@@ -88,13 +89,15 @@ const std::string& Trainer::run_folder() const {
 }
 
 StepReport Trainer::step() {
-  state_->engine->enqueue();
+  state_->enqueue();
   return state_->engine->finished(true).back();
 }
 
 Evaluation Trainer::validate() {
-  return evaluate(*state_->model,
-                  state_->data.validation(state_->config.trainer.limit_val_batches));
+  return with_memory_advice(state_->config, ModelUse::inference, state_->placement.device, [&] {
+    return evaluate(*state_->model,
+                    state_->data.validation(state_->config.trainer.limit_val_batches));
+  });
 }
 
 }  // namespace xlstm::train

@@ -82,7 +82,7 @@ class FitLoop {
     SignalGuard signals;
     FitReport report;
     while (s_.progress.step < last_step) {
-      s_.engine->enqueue();
+      s_.enqueue();
       take_reports(false, start, last_step);
       const StopRequest request = signals.poll();
       const TrainerConfig& t = s_.config.trainer;
@@ -261,8 +261,8 @@ class FitLoop {
     out_ << "trained " << report.steps << " steps, "
          << format_count(static_cast<double>(s_.progress.tokens_seen)) << " tokens in "
          << format_duration(s_.progress.seconds) << "; peak memory of tensors "
-         << format_count(static_cast<double>(memory_stats().peak_bytes)) << "B, of the process "
-         << format_count(static_cast<double>(peak_process_bytes())) << "B\n"
+         << format_count(static_cast<double>(memory_stats(s_.placement.device).peak_bytes))
+         << "B, of the process " << format_count(static_cast<double>(peak_process_bytes())) << "B\n"
          << std::flush;
   }
 

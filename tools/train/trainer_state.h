@@ -103,6 +103,11 @@ struct Trainer::State {
     return t.max_epochs >= 0 ? std::min(t.max_steps, by_epochs) : t.max_steps;
   }
 
+  // Begins the next step of the engine.
+  void enqueue() {
+    with_memory_advice(config, ModelUse::training, placement.device, [&] { engine->enqueue(); });
+  }
+
   // Makes the folder of a new run unless there is one already.
   void open_run_folder();
 
