@@ -26,6 +26,7 @@ TEST_CASE("whichever allocation of a step fails, everything is freed and trainin
     run.config.data.batch_size = 4;
     run.config.trainer.accumulate_grad_batches = 1;
     run.config.trainer.num_threads = 1;
+    run.config.data.prefetch = 0;  // all allocations in one thread, in one order
     Trainer trainer(run.config, run.services());
     const MemoryStats before = memory_stats();
     int64_t n = 1;

@@ -85,6 +85,10 @@ std::vector<KeyRule> run_rules() {
       {"data.document_reset",
        "Start every document inside a sequence from an empty state, so that it sees nothing of the "
        "one before."},
+      {"data.prefetch",
+       "Steps whose batches a thread prepares ahead, on a GPU in pinned memory; 0: no thread. The "
+       "order of samples does not depend on it.",
+       0, 64},
       {"data.cache_dir",
        "Folder for token files and trained tokenizers; empty: `<default_root_dir>/cache`."},
 

@@ -1,6 +1,6 @@
-// Steps on a CUDA device. The host fills pinned memory with the tokens of a step, launches it and
-// goes on to the next; it reads how a step went while the following one runs. After two steps one
-// by one the whole step is recorded as a graph and replayed.
+// Steps on a CUDA device. A thread fills pinned memory with the tokens of the next steps; the host
+// launches a step and goes on to the next, and reads how one went while the following one runs.
+// After two steps one by one the whole step is recorded as a graph and replayed.
 //
 // Everything that changes from step to step lies in one block of device memory, `inputs_`: tokens,
 // document starts, the counter of random numbers, learning rates. What goes from step to step on
@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/ops/elementwise.h"
 #include "optim/device_update.h"
+#include "tools/train/step_prefetch.h"
 #include "tools/train/trainer_state.h"
 
 namespace xlstm::train {
@@ -20,7 +21,8 @@ namespace {
 
 using optim::DeviceUpdate;
 
-constexpr int64_t kEagerSteps = 2;  // before the graph: they find every block of memory it needs
+constexpr int64_t kStepsOnTheWay = 2;  // one runs while the next is launched
+constexpr int64_t kEagerSteps = 2;     // before the graph: they find every block of memory it needs
 
 // The places inside the block of inputs, in bytes.
 struct InputLayout {
@@ -46,13 +48,13 @@ Tensor view_of(const Tensor& bytes, int64_t offset, const Shape& shape, DType dt
   return Tensor(std::move(impl));
 }
 
-// A step on its way: its inputs and its outcome in pinned memory.
+// A step on its way: its outcome, and the place of its inputs, in pinned memory.
 struct Slot {
-  cuda::PinnedMemory inputs, outcome;
+  StepPrefetch::Lease inputs;
+  cuda::PinnedMemory outcome;
   cuda::Event done;
   int64_t step = 0;  // 0: free
-  Slot(int64_t bytes, Device device)
-      : inputs(bytes), outcome(sizeof(DeviceUpdate::Outcome)), done(device) {}
+  explicit Slot(Device device) : outcome(sizeof(DeviceUpdate::Outcome)), done(device) {}
 };
 
 class DeviceEngine : public StepEngine {
@@ -65,8 +67,12 @@ class DeviceEngine : public StepEngine {
         inputs_(Tensor::zeros({layout_.bytes()}, DType::u8, device_)),
         update_(*state.optimizer, {.max_norm = state.config.trainer.gradient_clip_val,
                                    .n_accumulated = layout_.n_micro,
-                                   .loss_scale = {.dynamic = state.placement.scale_loss}}) {
-    for (auto& slot : slots_) slot = std::make_unique<Slot>(layout_.bytes(), device_);
+                                   .loss_scale = {.dynamic = state.placement.scale_loss}}),
+        prefetch_(state.config.data.prefetch, kStepsOnTheWay,
+                  [this](int64_t step, size_t place) { fill(step, *staging_[place]); }) {
+    for (auto& slot : slots_) slot = std::make_unique<Slot>(device_);
+    for (size_t i = 0; i < prefetch_.n_places(); ++i)
+      staging_.push_back(std::make_unique<cuda::PinnedMemory>(layout_.bytes()));
     restored();
   }
   // The device still reads and writes what is about to be freed.
@@ -84,10 +90,12 @@ class DeviceEngine : public StepEngine {
   }
 
   void enqueue() override {
-    Slot& slot = *slots_[static_cast<size_t>(s_.progress.step % 2)];
+    Slot& slot = *slots_[static_cast<size_t>(s_.progress.step % kStepsOnTheWay)];
     if (slot.step != 0) collect(slot);
-    fill(slot);
-    cuda::copy_to_device(inputs_.raw(), slot.inputs.data(), layout_.bytes(), device_);
+    slot.inputs = prefetch_.take(s_.progress.step);
+    const cuda::PinnedMemory& inputs = *staging_[slot.inputs.place()];
+    fill_state(inputs);
+    cuda::copy_to_device(inputs_.raw(), inputs.data(), layout_.bytes(), device_);
     run();
     cuda::copy_to_host(slot.outcome.data(), update_.state().raw(), slot.outcome.bytes(), device_);
     slot.done.record();
@@ -117,6 +125,7 @@ class DeviceEngine : public StepEngine {
                         .lr = static_cast<double>(outcome.lr),
                         .skipped = outcome.skip != 0});
     slot.step = 0;
+    slot.inputs = {};
     s_.optimizer->set_step_count(outcome.step);
     s_.progress.loss_scale = static_cast<double>(outcome.loss_scale);
     s_.progress.n_good = outcome.n_good;
@@ -124,11 +133,12 @@ class DeviceEngine : public StepEngine {
                    outcome.n_skipped, outcome.n_in_a_row);
   }
 
-  void fill(Slot& slot) {
-    auto* bytes = static_cast<unsigned char*>(slot.inputs.data());
+  // What follows from the step's number alone: by the thread, ahead of the step.
+  void fill(int64_t step, const cuda::PinnedMemory& inputs) const {
+    auto* bytes = static_cast<unsigned char*>(inputs.data());
     const int64_t B = layout_.B, T = layout_.T;
     for (int64_t micro = 0; micro < layout_.n_micro; ++micro) {
-      const Batch batch = s_.data.batch(s_.progress.step, micro);
+      const Batch batch = s_.data.batch(step, micro);
       const int64_t* tokens = batch.tokens.data<int64_t>();
       for (int64_t b = 0; b < B; ++b) {
         const auto put = [&](int64_t place, const int64_t* from) {
@@ -140,6 +150,11 @@ class DeviceEngine : public StepEngine {
       if (layout_.has_reset)
         std::memcpy(bytes + layout_.reset(micro), batch.reset.raw(), static_cast<size_t>(B * T));
     }
+  }
+
+  // What follows from the steps before.
+  void fill_state(const cuda::PinnedMemory& inputs) const {
+    auto* bytes = static_cast<unsigned char*>(inputs.data());
     std::memcpy(bytes + layout_.counter(), &s_.progress.generator.offset, 8);
     DeviceUpdate::Rates rates{};
     rates.base = s_.optimizer->step_count();
@@ -188,7 +203,9 @@ class DeviceEngine : public StepEngine {
   InputLayout layout_;
   Tensor inputs_;
   DeviceUpdate update_;
-  std::unique_ptr<Slot> slots_[2];
+  std::vector<std::unique_ptr<cuda::PinnedMemory>> staging_;  // by place of the prefetch
+  StepPrefetch prefetch_;  // its thread writes to what stands above
+  std::unique_ptr<Slot> slots_[kStepsOnTheWay];
   std::unique_ptr<cuda::Graph> graph_;
   std::vector<StepReport> reports_;
   int64_t newest_ = 0, n_run_ = 0;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "core/autograd.h"
+#include "tools/train/step_prefetch.h"
 #include "tools/train/trainer_state.h"
 
 namespace xlstm::train {
@@ -9,7 +10,12 @@ namespace {
 
 class HostEngine : public StepEngine {
  public:
-  explicit HostEngine(Trainer::State& state) : s_(state) {}
+  explicit HostEngine(Trainer::State& state)
+      : s_(state), prefetch_(state.config.data.prefetch, 1, [this](int64_t step, size_t place) {
+          fill(step, batches_[place]);
+        }) {
+    batches_.resize(prefetch_.n_places());
+  }
 
   void enqueue() override {
     const int64_t n_micro = s_.config.trainer.accumulate_grad_batches;
@@ -17,11 +23,12 @@ class HostEngine : public StepEngine {
         .training = true,
         .generator = &s_.progress.generator,
         .activation_checkpointing = s_.config.trainer.activation_checkpointing};
+    const std::vector<Batch> batches =
+        std::move(batches_[prefetch_.take(s_.progress.step).place()]);
     s_.arena->zero_grad();
     double loss_sum = 0;
     for (int64_t micro = 0; micro < n_micro; ++micro) {
-      const Batch batch = s_.data.batch(s_.progress.step, micro);
-      const BatchLoss loss = batch_loss(*s_.model, batch, context);
+      const BatchLoss loss = batch_loss(*s_.model, batches[static_cast<size_t>(micro)], context);
       autograd::backward(loss.loss);
       loss_sum += loss.loss.item();
       s_.progress.tokens_seen += loss.n_tokens;
@@ -43,8 +50,17 @@ class HostEngine : public StepEngine {
   std::vector<StepReport> finished(bool) override { return std::exchange(reports_, {}); }
 
  private:
+  void fill(int64_t step, std::vector<Batch>& place) const {
+    std::vector<Batch> batches;
+    for (int64_t micro = 0; micro < s_.config.trainer.accumulate_grad_batches; ++micro)
+      batches.push_back(s_.data.batch(step, micro));
+    place = std::move(batches);
+  }
+
   Trainer::State& s_;
   std::vector<StepReport> reports_;
+  std::vector<std::vector<Batch>> batches_;  // by place
+  StepPrefetch prefetch_;                    // last: its thread writes to the others
 };
 
 }  // namespace

@@ -30,6 +30,7 @@ bool may_change(const std::string& key) {
                                           "trainer.accelerator",
                                           "trainer.cuda_graph",
                                           "data.cache_dir",
+                                          "data.prefetch",
                                           "data.root",
                                           "data.tokenizer",
                                           "lr_scheduler",
