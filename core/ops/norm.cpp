@@ -66,6 +66,7 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
   args.width = rows.size(1) / saved.config.groups;
   args.subtract_mean = saved.config.subtract_mean;
   args.one_plus = saved.config.scale == NormScale::one_plus;
+  args.eps = saved.config.eps;
   args.x = rows.raw();
   args.x_stride_row = rows.stride(0);
   args.weight = weight.raw();

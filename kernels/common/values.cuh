@@ -48,6 +48,12 @@ struct Raw {
       return to_float(held(i));
     }
   }
+  // Has elements converted again where they are used again: kept, they would fill the registers.
+  __device__ void forget_floats() {
+    if constexpr (kInWords<T, N>)
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) asm volatile("" : "+r"(held(i)));
+  }
 };
 
 template <int N, class T>

@@ -21,12 +21,13 @@
  * Work: forward 8 D rows operations, reads D, writes D a row; backward 12, reads 2 D, writes D.
  * Order: rows are cut into a number of blocks that depends on `rows` alone; the blocks' sums of
  * dweight and dbias are added in order, so threads change no bit.
- * CUDA: part of a warp owns a run of a row, a block one that is wider than 1024 elements (256 in
- * the backward pass); x stays in registers between the statistics and the result. Backward: a
- * block walks over its rows with the sums of its columns in registers, the next row on its way; a
- * second launch adds the blocks' sums (workspace: one or two rows of D floats for each of at most
- * 1056 blocks). Runs that are too wide for registers or not aligned to 16 bytes are read again
- * from memory, element by element. float32 squares overflow beyond |x| = 1e18.
+ * CUDA: a warp or a part of it owns runs of up to 512 packs of 16 bytes, several if they are short,
+ * a block longer ones; x stays in registers as memory holds it. Backward: a team of threads walks
+ * over its rows, two at a time, with the sums of its columns in registers and the next four rows on
+ * their way to shared memory; a second launch adds the blocks' sums (workspace: one or two rows of
+ * D floats for each of at most 924 blocks). Runs that are too wide for this or not aligned to 16
+ * bytes are read again from memory, element by element. float32 squares overflow beyond |x| = 1e18.
+ * dx of runs of at most four elements is computed in double, for it is what cancellation leaves.
  */
 #ifndef XLSTM_KERNELS_NORM_NORM_H_
 #define XLSTM_KERNELS_NORM_NORM_H_
@@ -57,6 +58,7 @@ typedef struct xlstm_norm_bwd_args {
   xlstm_dtype dtype, weight_dtype;
   int64_t rows, groups, width;
   int32_t subtract_mean, one_plus;
+  double eps; /* of the forward pass */
   const void* x;
   int64_t x_stride_row;
   const void* weight;

@@ -6,15 +6,45 @@ namespace {
 
 using Args = xlstm_norm_bwd_args;
 
-// Rows are cut into blocks, a function of their number alone.
-struct RowBlocks {
-  int64_t count, rows_each;
-  explicit RowBlocks(int64_t rows) {
-    constexpr int64_t kShortest = 8, kMost = 1056;
-    const int64_t wanted = ceil_div(rows, kShortest);
-    rows_each = ceil_div(rows, wanted < 1 ? 1 : wanted > kMost ? kMost : wanted);
-    if (rows_each < 1) rows_each = 1;
-    count = ceil_div(rows, rows_each);
+constexpr int kThreads = 256;
+
+// How a kernel holds rows: a thread has `packs` packs of each of `rows` rows at once, and as many
+// of the rounds to come on their way to shared memory. A block has at most `threads` threads, and
+// `blocks` of them share an SM.
+struct Shape {
+  int packs, rows, threads, blocks;
+};
+constexpr Shape kShort{1, 2, kThreads, 3}, kLong{2, 2, kThreads, 2},
+    kLongest{2, 1, 2 * kThreads, 1};
+constexpr int kStages = 3;
+
+// How rows and groups are shared out, a function of the sizes alone. A block has teams of `lanes`
+// threads, a part of a warp or whole warps: team k has group k % groups and the k / groups-th part
+// of the rows of a round. Blocks own neighbouring rows, as many as fill 132 SMs at once.
+struct Plan {
+  Shape shape;
+  int lanes, groups, teams_of_rows;
+  int64_t rows_each, count, height;
+
+  int threads() const { return lanes * groups * teams_of_rows; }
+
+  Plan(const Args& a, int64_t elements_per_pack) {
+    constexpr int64_t kSms = 132;
+    const int64_t packs = ceil_div(a.width, elements_per_pack);
+    shape = packs <= kThreads ? kShort : packs <= 2 * kThreads ? kLong : kLongest;
+    const int64_t slots = ceil_div(packs, shape.packs);
+    lanes = slots <= 32 ? lanes_for(slots) : threads_for(slots, shape.threads);
+    const int teams = lanes < kThreads ? kThreads / lanes : 1;
+    groups = 1;
+    while (groups * 2 <= teams && groups < a.groups) groups *= 2;
+    teams_of_rows = teams / groups;
+    height = a.groups > 0 ? ceil_div(a.groups, groups) : 1;
+    const int64_t at_once = kSms * (shape.blocks * shape.threads / threads());
+    const int64_t most = at_once > height ? at_once / height : 1;
+    const int64_t round = shape.rows * teams_of_rows;
+    rows_each = ceil_div(ceil_div(a.rows, most), round) * round;
+    if (rows_each < round) rows_each = round;
+    count = ceil_div(a.rows, rows_each);
   }
 };
 
@@ -23,12 +53,6 @@ inline int n_sums(const Args& a) {
   return (a.dweight != nullptr) + (a.dbias != nullptr);
 }
 
-// How a block's teams share groups and rows: team k has group k % groups, and every
-// (teams / groups)-th row.
-struct Teams {
-  int lanes, groups;
-};
-
 __device__ inline float mean_of(const Args& a, int64_t at) {
   return a.subtract_mean ? static_cast<const float*>(a.mean)[at] : 0.0f;
 }
@@ -36,149 +60,215 @@ __device__ inline float rstd_of(const Args& a, int64_t at) {
   return static_cast<const float*>(a.rstd)[at];
 }
 
-// What a team reads of a row, before it is needed.
-template <class T, int kHeld>
-struct Row {
-  Raw<T, kPack<T>> x[kHeld], dy[kHeld];
-  float mean, rstd;
-};
-
-template <class T, int kHeld>
-__device__ inline void read(const Args& a, int64_t row, int64_t group, int lanes, int lane,
-                            int packs, Row<T, kHeld>& to) {
-  constexpr int N = kPack<T>;
-  const T* x = static_cast<const T*>(a.x) + row * a.x_stride_row + group * a.width;
-  const T* dy = static_cast<const T*>(a.dy) + row * a.dy_stride_row + group * a.width;
+// Sums of K values (a power of two) over teams of whole warps, in every thread: K values cost
+// hardly more than one, for every exchange leaves a lane with half as many. All threads of the
+// block take part; `scratch` holds K floats for each of 16 warps, free again after the next
+// barrier.
+template <int K>
+__device__ inline void wide_team_sums(float (&x)[K], int lanes, float* scratch) {
+  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
 #pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    const int pack = i * lanes + lane;
-    if (pack >= packs) continue;
-    to.x[i] = load_raw<N>(x + pack * N);
-    to.dy[i] = load_raw<N>(dy + pack * N);
+  for (int n = K / 2, mask = 16; n > 0; n /= 2, mask /= 2) {
+    const bool upper = (lane & mask) != 0;
+#pragma unroll
+    for (int k = 0; k < n; ++k) {
+      const float given = upper ? x[k] : x[k + n], kept = upper ? x[k + n] : x[k];
+      x[k] = kept + __shfl_xor_sync(0xffffffffu, given, mask);
+    }
   }
-  to.mean = mean_of(a, row * a.groups + group);
-  to.rstd = rstd_of(a, row * a.groups + group);
+  // kShare lanes have the same value now, the lane / kShare-th.
+  constexpr int kShare = 32 / K;
+  float sum = x[0];
+#pragma unroll
+  for (int mask = kShare / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
+  if (lanes > 32) {
+    if (lane % kShare == 0) scratch[warp * K + lane / kShare] = sum;
+    __syncthreads();
+    const int team_warps = lanes / 32, first = warp / team_warps * team_warps;
+    sum = 0.0f;
+    for (int w = lane % kShare; w < team_warps; w += kShare)
+      sum += scratch[(first + w) * K + lane / kShare];
+#pragma unroll
+    for (int mask = kShare / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
+  }
+#pragma unroll
+  for (int k = 0; k < K; ++k) x[k] = __shfl_sync(0xffffffffu, sum, k * kShare);
 }
 
 // Sums of a block's teams that share a group, written by the first of them.
 template <int kHeld, int N>
-__device__ inline void write_sums(const float (&sum)[kHeld][N], const Args& a, Teams teams,
-                                  int64_t group, bool valid_group, int lane, int packs,
-                                  float* shared, float* out) {
-  const int n_rows = static_cast<int>(blockDim.x) / (teams.lanes * teams.groups);
-  const int team = static_cast<int>(threadIdx.x) / teams.lanes;
+__device__ inline void write_sums(const float (&sum)[kHeld][N], const Args& a, const Plan& plan,
+                                  int64_t group, int lane, int packs, float* shared, float* out) {
+  const int team = static_cast<int>(threadIdx.x) / plan.lanes;
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     float total[N];
 #pragma unroll
     for (int j = 0; j < N; ++j) total[j] = sum[i][j];
-    if (n_rows > 1) {
+    if (plan.teams_of_rows > 1) {
       __syncthreads();
 #pragma unroll
       for (int j = 0; j < N; ++j) shared[j * blockDim.x + threadIdx.x] = sum[i][j];
       __syncthreads();
-      if (team < teams.groups) {
-        for (int k = 1; k < n_rows; ++k)
+      if (team < plan.groups) {
+        for (int k = 1; k < plan.teams_of_rows; ++k)
 #pragma unroll
           for (int j = 0; j < N; ++j)
-            total[j] += shared[j * blockDim.x + threadIdx.x + k * teams.groups * teams.lanes];
+            total[j] += shared[j * blockDim.x + threadIdx.x + k * plan.groups * plan.lanes];
       }
     }
-    const int pack = i * teams.lanes + lane;
-    if (team < teams.groups && valid_group && pack < packs)
+    const int pack = i * plan.lanes + lane;
+    if (team < plan.groups && group < a.groups && pack < packs)
       store_values<N>(out + group * a.width + pack * N, total);
   }
 }
 
-// A block owns a block of rows and some groups. dx may be written over x or dy: only rows that are
-// still to come have been read by then, by the same thread.
-template <class T, class W, bool kBlock, int kHeld>
-__global__ void __launch_bounds__(kBlock ? 512 : kWarpTeamThreads,
-                                  kHeld == 1 ? (kBlock ? 2 : 8) : 1)
-    backward_held(Args a, Teams teams, RowBlocks blocks, float* partial) {
-  constexpr int N = kPack<T>;
-  __shared__ float scratch[2][64];
-  __shared__ float shared[kBlock ? 1 : N * kWarpTeamThreads];
-  const int lane = static_cast<int>(threadIdx.x) % teams.lanes;
-  const int team = static_cast<int>(threadIdx.x) / teams.lanes;
-  const int packs = static_cast<int>(a.width / N);
-  const int step = static_cast<int>(blockDim.x) / (teams.lanes * teams.groups);
-  const int64_t group = static_cast<int64_t>(blockIdx.y) * teams.groups + team % teams.groups;
-  const bool valid_group = group < a.groups;
-  const int64_t begin = blockIdx.x * blocks.rows_each;
-  const int64_t end = begin + blocks.rows_each < a.rows ? begin + blocks.rows_each : a.rows;
+__device__ inline void copy_async(void* shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+               "l"(global)
+               : "memory");
+}
 
-  float scale[kHeld][N], dweight[kHeld][N] = {}, dbias[kHeld][N] = {};
+// A block owns a block of rows and some groups. What a thread reads of the rounds to come is on its
+// way to places of shared memory that no other thread touches. dx may be written over x or dy:
+// rounds are of different rows, and a thread writes only where it alone has read.
+template <class T, class W, int kHeld, int R, int kMostThreads, int kBlocks>
+__global__ void __launch_bounds__(kMostThreads, kBlocks)
+    backward_held(const Args a, const Plan plan, float* partial) {
+  constexpr int N = kPack<T>;
+  extern __shared__ uint4 places[];  // [stages][R][kHeld][x, dy][threads]
+  __shared__ float scratch[2][16 * 2 * R];
+  const int lane = static_cast<int>(threadIdx.x) % plan.lanes;
+  const int team = static_cast<int>(threadIdx.x) / plan.lanes;
+  const int packs = static_cast<int>(a.width / N);
+  const int64_t group = static_cast<int64_t>(blockIdx.y) * plan.groups + team % plan.groups;
+  const bool valid = group < a.groups;
+  const int64_t begin = blockIdx.x * plan.rows_each;
+  const int64_t end = begin + plan.rows_each < a.rows ? begin + plan.rows_each : a.rows;
+  const int step = R * plan.teams_of_rows, mine = team / plan.groups * R;
+  const float inverse_n = 1.0f / static_cast<float>(a.width);
+  const int64_t column = group * a.width + lane * N;
+  const auto has_pack = [&](int i) { return valid && i * plan.lanes + lane < packs; };
+  const auto place = [&](int stage, int r, int i, int array) {
+    return places + (((stage * R + r) * kHeld + i) * 2 + array) * kMostThreads + threadIdx.x;
+  };
+  // Every thread commits as many copies, if empty ones, so that they can be counted.
+  const auto send_for = [&](int stage, int64_t round) {
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      const int64_t row = round + mine + r;
+      if (row >= end) continue;
+      const T* x = static_cast<const T*>(a.x) + row * a.x_stride_row + column;
+      const T* dy = static_cast<const T*>(a.dy) + row * a.dy_stride_row + column;
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) {
+        if (!has_pack(i)) continue;
+        copy_async(place(stage, r, i, 0), x + i * plan.lanes * N);
+        copy_async(place(stage, r, i, 1), dy + i * plan.lanes * N);
+      }
+    }
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  };
+  const auto statistics = [&](int64_t round, float(&mean)[R], float(&rstd)[R]) {
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      const int64_t row = round + mine + r, at = row * a.groups + group;
+      mean[r] = valid && row < end ? mean_of(a, at) : 0.0f;
+      rstd[r] = valid && row < end ? rstd_of(a, at) : 0.0f;
+    }
+  };
+
+  float scale[kHeld][N] = {}, dweight[kHeld][N] = {}, dbias[kHeld][N] = {};
+  float next_mean[R], next_rstd[R];
+#pragma unroll
+  for (int s = 0; s < kStages - 1; ++s) send_for(s, begin + s * step);
+  statistics(begin, next_mean, next_rstd);
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
-    const int pack = i * teams.lanes + lane;
-    if (!valid_group || pack >= packs) continue;
-    load_values<N>(static_cast<const W*>(a.weight) + group * a.width + pack * N, scale[i]);
+    if (!has_pack(i)) continue;
+    load_values<N>(static_cast<const W*>(a.weight) + column + i * plan.lanes * N, scale[i]);
 #pragma unroll
     for (int j = 0; j < N; ++j) scale[i][j] += a.one_plus ? 1.0f : 0.0f;
   }
 
-  Row<T, kHeld> next;
-  int64_t row = begin + team / teams.groups;
-  if (valid_group && row < end) read<T, kHeld>(a, row, group, teams.lanes, lane, packs, next);
+  int stage = 0, parity = 0;
   // As many rounds for every team of the block, for the barriers.
-  for (int64_t round = begin; round < end; round += step, row += step) {
-    const bool valid = valid_group && row < end;
-    const Row<T, kHeld> now = next;
-    if (valid_group && row + step < end)
-      read<T, kHeld>(a, row + step, group, teams.lanes, lane, packs, next);
-    float2 sums = make_float2(0.0f, 0.0f);
+  for (int64_t round = begin; round < end; round += step, parity ^= 1) {
+    float mean[R], rstd[R];
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      if (!valid || i * teams.lanes + lane >= packs) continue;
+    for (int r = 0; r < R; ++r) mean[r] = next_mean[r], rstd[r] = next_rstd[r];
+    statistics(round + step, next_mean, next_rstd);
+    send_for(stage == 0 ? kStages - 1 : stage - 1, round + (kStages - 1) * step);
+    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 1) : "memory");
+    float sums[2 * R] = {};
 #pragma unroll
-      for (int j = 0; j < N; ++j) {
-        const float dy = now.dy[i][j], xhat = (now.x[i][j] - now.mean) * now.rstd;
-        dweight[i][j] += dy * xhat;
-        dbias[i][j] += dy;
-        sums.x += dy * scale[i][j];
-        sums.y += dy * scale[i][j] * xhat;
+    for (int r = 0; r < R; ++r)
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) {
+        if (!has_pack(i) || round + mine + r >= end) continue;
+        const Raw<T, N> x = load_raw<N>(reinterpret_cast<const T*>(place(stage, r, i, 0)));
+        const Raw<T, N> dy = load_raw<N>(reinterpret_cast<const T*>(place(stage, r, i, 1)));
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const float d = dy[j], xhat = (x[j] - mean[r]) * rstd[r];
+          const float g = d * scale[i][j];
+          dweight[i][j] += d * xhat;
+          dbias[i][j] += d;
+          sums[2 * r] += g;
+          sums[2 * r + 1] += g * xhat;
+        }
+      }
+    if (a.dx != nullptr) {
+      // The scratch alternates, so one barrier a round is enough.
+      if (plan.lanes >= 32) {
+        wide_team_sums(sums, plan.lanes, scratch[parity]);
+      } else {
+        team_sums<false>(sums, plan.lanes, nullptr);
+      }
+#pragma unroll
+      for (int r = 0; r < R; ++r) {
+        const int64_t row = round + mine + r;
+        T* to = static_cast<T*>(a.dx) + row * a.dx_stride_row + column;
+        // dx = rstd (g - shift - xhat slope)
+        const float shift = a.subtract_mean ? sums[2 * r] * inverse_n * rstd[r] : 0.0f;
+        const float slope = sums[2 * r + 1] * inverse_n * rstd[r] * rstd[r];
+#pragma unroll
+        for (int i = 0; i < kHeld; ++i) {
+          if (!has_pack(i) || row >= end) continue;
+          const Raw<T, N> x = load_raw<N>(reinterpret_cast<const T*>(place(stage, r, i, 0)));
+          const Raw<T, N> dy = load_raw<N>(reinterpret_cast<const T*>(place(stage, r, i, 1)));
+          float dx[N];
+#pragma unroll
+          for (int j = 0; j < N; ++j)
+            dx[j] = rstd[r] * (dy[j] * scale[i][j]) - ((x[j] - mean[r]) * slope + shift);
+          store_values<N>(to + i * plan.lanes * N, dx);
+        }
       }
     }
-    if (a.dx == nullptr) continue;
-    // The scratch alternates, so one barrier a round is enough.
-    sums = team_sum<kBlock>(sums, teams.lanes, scratch[(round - begin) / step % 2]);
-    if (!valid) continue;
-    const float n = static_cast<float>(a.width);
-    const float shift = a.subtract_mean ? sums.x / n : 0.0f, slope = sums.y / n;
-    T* dx_run = static_cast<T*>(a.dx) + row * a.dx_stride_row + group * a.width;
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      const int pack = i * teams.lanes + lane;
-      if (pack >= packs) continue;
-      float dx[N];
-#pragma unroll
-      for (int j = 0; j < N; ++j) {
-        const float xhat = (now.x[i][j] - now.mean) * now.rstd;
-        dx[j] = now.rstd * (now.dy[i][j] * scale[i][j] - shift - xhat * slope);
-      }
-      store_values<N>(dx_run + pack * N, dx);
-    }
+    stage = stage == kStages - 1 ? 0 : stage + 1;
   }
+  asm volatile("cp.async.wait_all;" ::: "memory");
 
   const int64_t D = a.groups * a.width;
+  float* shared = reinterpret_cast<float*>(places);  // after a barrier
   float* out = partial + blockIdx.x * D * ((a.dweight != nullptr) + (a.dbias != nullptr));
   if (a.dweight != nullptr) {
-    write_sums(dweight, a, teams, group, valid_group, lane, packs, shared, out);
+    write_sums(dweight, a, plan, group, lane, packs, shared, out);
     out += D;
   }
-  if (a.dbias != nullptr) write_sums(dbias, a, teams, group, valid_group, lane, packs, shared, out);
+  if (a.dbias != nullptr) write_sums(dbias, a, plan, group, lane, packs, shared, out);
 }
 
 // Any width and alignment, before dx is written: a thread owns a column of a block of rows.
 template <class T>
-__global__ void __launch_bounds__(256) column_sums(Args a, RowBlocks blocks, float* partial) {
+__global__ void __launch_bounds__(256) column_sums(const Args a, const Plan plan, float* partial) {
   const int64_t D = a.groups * a.width;
   const int64_t column = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;
   if (column >= D) return;
   const int64_t group = column / a.width;
-  const int64_t begin = blockIdx.x * blocks.rows_each;
-  const int64_t end = begin + blocks.rows_each < a.rows ? begin + blocks.rows_each : a.rows;
+  const int64_t begin = blockIdx.x * plan.rows_each;
+  const int64_t end = begin + plan.rows_each < a.rows ? begin + plan.rows_each : a.rows;
   float dweight = 0, dbias = 0;
 #pragma unroll 4
   for (int64_t row = begin; row < end; ++row) {
@@ -198,30 +288,30 @@ __global__ void __launch_bounds__(256) column_sums(Args a, RowBlocks blocks, flo
 
 // dx, any width and alignment: elements are read again from memory.
 template <class T, class W, bool kBlock>
-__global__ void __launch_bounds__(512) dx_again(Args a, int team) {
+__global__ void __launch_bounds__(512) dx_again(const Args a, const Runs runs, int team) {
   __shared__ float scratch[64];
   const int teams = static_cast<int>(blockDim.x) / team;
   const int lane = static_cast<int>(threadIdx.x) % team;
-  const int64_t n_runs = a.rows * a.groups;
   const float one = a.one_plus ? 1.0f : 0.0f;
-  for (int64_t first = static_cast<int64_t>(blockIdx.x) * teams; first < n_runs;
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * teams; first < runs.count;
        first += static_cast<int64_t>(gridDim.x) * teams) {
     const int64_t index = first + threadIdx.x / team;
-    const bool valid = index < n_runs;
-    const int64_t row = index / a.groups, group = index % a.groups, width = valid ? a.width : 0;
+    const bool valid = index < runs.count;
+    const int64_t row = runs.row_of(index), group = index - row * a.groups;
+    const int64_t width = valid ? a.width : 0;
     const T* x = static_cast<const T*>(a.x) + row * a.x_stride_row + group * a.width;
     const T* dy = static_cast<const T*>(a.dy) + row * a.dy_stride_row + group * a.width;
     const W* weight = static_cast<const W*>(a.weight) + group * a.width;
     const float mean = valid ? mean_of(a, index) : 0.0f, rstd = valid ? rstd_of(a, index) : 0.0f;
-    float2 sums = make_float2(0.0f, 0.0f);
+    float sums[2] = {};
     for (int64_t i = lane; i < width; i += team) {
       const float g = to_float(dy[i]) * (one + to_float(weight[i]));
-      sums.x += g;
-      sums.y += g * ((to_float(x[i]) - mean) * rstd);
+      sums[0] += g;
+      sums[1] += g * ((to_float(x[i]) - mean) * rstd);
     }
-    sums = team_sum<kBlock>(sums, team, scratch);
+    team_sums<kBlock>(sums, team, scratch);
     const float n = static_cast<float>(a.width);
-    const float shift = a.subtract_mean ? sums.x / n : 0.0f, slope = sums.y / n;
+    const float shift = a.subtract_mean ? sums[0] / n : 0.0f, slope = sums[1] / n;
     T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + group * a.width;
     for (int64_t i = lane; i < width; i += team) {
       const float g = to_float(dy[i]) * (one + to_float(weight[i]));
@@ -229,6 +319,42 @@ __global__ void __launch_bounds__(512) dx_again(Args a, int team) {
     }
     if constexpr (kBlock) __syncthreads();  // the scratch is used again
   }
+}
+
+// dx of runs of at most kNarrow elements, of a thread each. With one or two elements nearly all of
+// it cancels: what remains is eps * rstd^2 of the terms, which a rounded rstd no longer holds. So
+// the statistics are taken again, and all is in double.
+constexpr int kNarrow = 4;
+template <class T, class W>
+__global__ void __launch_bounds__(kThreads) dx_narrow(const Args a, const Runs runs) {
+  const int64_t run = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (run >= runs.count) return;
+  const int width = static_cast<int>(a.width);
+  const int64_t row = runs.row_of(run), begin = (run - row * a.groups) * width;
+  const double n = width, one = a.one_plus ? 1.0 : 0.0;
+  double x[kNarrow] = {}, g[kNarrow] = {}, mean = 0, variance = 0, shift = 0, slope = 0;
+#pragma unroll
+  for (int i = 0; i < kNarrow; ++i) {
+    if (i >= width) continue;
+    x[i] = to_float(static_cast<const T*>(a.x)[row * a.x_stride_row + begin + i]);
+    g[i] = to_float(static_cast<const T*>(a.dy)[row * a.dy_stride_row + begin + i]) *
+           (one + to_float(static_cast<const W*>(a.weight)[begin + i]));
+    if (a.subtract_mean) mean += x[i] / n, shift += g[i] / n;
+  }
+#pragma unroll
+  for (int i = 0; i < kNarrow; ++i) {
+    if (i >= width) continue;
+    x[i] -= mean;
+    variance += x[i] * x[i] / n;
+    slope += g[i] * x[i] / n;
+  }
+  const double rstd = 1.0 / sqrt(variance + a.eps);
+  T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + begin;
+#pragma unroll
+  for (int i = 0; i < kNarrow; ++i)
+    if (i < width)
+      dx[i] =
+          from_float<T>(static_cast<float>(rstd * (g[i] - shift - x[i] * (rstd * rstd * slope))));
 }
 
 template <class T>
@@ -239,45 +365,44 @@ bool is_aligned(const Args& a) {
 }
 
 template <class T, class W>
-void backward_any(const Args& a, const RowBlocks& blocks, float* partial, cudaStream_t stream) {
+void backward_any(const Args& a, const Plan& plan, float* partial, cudaStream_t stream) {
   const int64_t D = a.groups * a.width;
   if (n_sums(a) > 0) {
-    const dim3 grid(static_cast<unsigned>(blocks.count), static_cast<unsigned>(ceil_div(D, 256)));
-    column_sums<T><<<grid, 256, 0, stream>>>(a, blocks, partial);
+    const dim3 grid(static_cast<unsigned>(plan.count), static_cast<unsigned>(ceil_div(D, 256)));
+    column_sums<T><<<grid, 256, 0, stream>>>(a, plan, partial);
   }
   if (a.dx == nullptr) return;
   constexpr int64_t kMostBlocks = 1 << 20;
-  const int64_t runs = a.rows * a.groups;
-  if (a.width <= 1024) {
+  const Runs runs(a.rows, a.groups);
+  if (a.width <= kNarrow) {
+    dx_narrow<T, W><<<grid_for(runs.count, kThreads, 0x7fffffff), kThreads, 0, stream>>>(a, runs);
+  } else if (a.width <= 1024) {
     dx_again<T, W, false>
-        <<<grid_for(runs, kWarpTeamThreads / 32, kMostBlocks), kWarpTeamThreads, 0, stream>>>(a,
-                                                                                              32);
+        <<<grid_for(runs.count, kWarpTeamThreads / 32, kMostBlocks), kWarpTeamThreads, 0, stream>>>(
+            a, runs, 32);
   } else {
     const int threads = threads_for(a.width, 512);
-    dx_again<T, W, true><<<grid_for(runs, 1, kMostBlocks), threads, 0, stream>>>(a, threads);
+    dx_again<T, W, true>
+        <<<grid_for(runs.count, 1, kMostBlocks), threads, 0, stream>>>(a, runs, threads);
   }
 }
 
 template <class T, class W>
-void backward_aligned(const Args& a, const RowBlocks& blocks, float* partial, cudaStream_t stream) {
-  const int64_t packs = a.width / kPack<T>;
-  const auto launch = [&](auto kernel, int threads, Teams teams) {
-    const dim3 grid(static_cast<unsigned>(blocks.count),
-                    static_cast<unsigned>(ceil_div(a.groups, teams.groups)));
-    kernel<<<grid, threads, 0, stream>>>(a, teams, blocks, partial);
+void backward_aligned(const Args& a, const Plan& plan, float* partial, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(plan.count), static_cast<unsigned>(plan.height));
+  const auto launch = [&](auto kernel) {
+    const Shape& s = plan.shape;
+    const int bytes = kStages * s.rows * s.packs * 2 * 16 * s.threads;
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    kernel<<<grid, plan.threads(), bytes, stream>>>(a, plan, partial);
   };
-  if (packs <= 32) {
-    const int lanes = lanes_for(packs), most = kWarpTeamThreads / lanes;
-    int groups = 1;
-    while (groups < most && groups < a.groups) groups *= 2;
-    return launch(backward_held<T, W, false, 1>, kWarpTeamThreads, Teams{lanes, groups});
+  if (plan.shape.packs == 1) {
+    launch(backward_held<T, W, kShort.packs, kShort.rows, kShort.threads, kShort.blocks>);
+  } else if (plan.shape.rows == 2) {
+    launch(backward_held<T, W, kLong.packs, kLong.rows, kLong.threads, kLong.blocks>);
+  } else {
+    launch(backward_held<T, W, kLongest.packs, kLongest.rows, kLongest.threads, kLongest.blocks>);
   }
-  if (packs <= 512) {
-    const int threads = threads_for(packs, 512);
-    return launch(backward_held<T, W, true, 1>, threads, Teams{threads, 1});
-  }
-  const int threads = threads_for(ceil_div(packs, 2), 512);
-  launch(backward_held<T, W, true, 2>, threads, Teams{threads, 1});
 }
 
 // Where the sum of a column goes: [n_sums][D].
@@ -293,18 +418,18 @@ struct Place {
 
 template <class T, class W>
 void backward(const Args& a, float* partial, cudaStream_t stream) {
-  const RowBlocks blocks(a.rows);
+  const Plan plan(a, kPack<T>);
   const int64_t D = a.groups * a.width;
   // A grid is at most 65535 high.
-  const bool fits = a.width / kPack<T> <= 1024 && a.groups < 65536;
+  const bool fits = a.width > kNarrow && a.width / kPack<T> <= 1024 && plan.height < 65536;
   if (a.rows == 0) {
     // Only zeros to write.
   } else if (is_aligned<T>(a) && fits) {
-    backward_aligned<T, W>(a, blocks, partial, stream);
+    backward_aligned<T, W>(a, plan, partial, stream);
   } else {
-    backward_any<T, W>(a, blocks, partial, stream);
+    backward_any<T, W>(a, plan, partial, stream);
   }
-  combine_partials<W>(partial, blocks.count, n_sums(a) * D,
+  combine_partials<W>(partial, plan.count, n_sums(a) * D,
                       Place<W>{static_cast<W*>(a.dweight), static_cast<W*>(a.dbias), D}, stream);
 }
 
@@ -314,8 +439,9 @@ void backward(const Args& a, float* partial, cudaStream_t stream) {
 using namespace xlstm::kernels;
 
 int64_t xlstm_norm_bwd_workspace_cuda(const xlstm_norm_bwd_args* args) {
-  return Cuda::workspace(args, xlstm_norm_bwd_check, [&](auto) {
-    return RowBlocks(args->rows).count * n_sums(*args) * args->groups * args->width *
+  return Cuda::workspace(args, xlstm_norm_bwd_check, [&](auto element) {
+    using T = typename decltype(element)::type;
+    return Plan(*args, kPack<T>).count * n_sums(*args) * args->groups * args->width *
            int64_t{sizeof(float)};
   });
 }

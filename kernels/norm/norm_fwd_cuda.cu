@@ -6,133 +6,156 @@ namespace {
 
 using Args = xlstm_norm_fwd_args;
 
-// Which run a team has in a round of its block.
-struct Run {
-  int64_t row, group;
-  bool valid;
-  __device__ Run(const Args& a, int64_t index)
-      : row(index / a.groups), group(index % a.groups), valid(index < a.rows * a.groups) {}
-};
-
 // From the sums over the run of d and d^2, where d = x - first: the mean beyond `first`, and rstd.
-__device__ inline float2 statistics(const Args& a, float2 sums) {
-  const float n = static_cast<float>(a.width);
-  const float shift = a.subtract_mean ? sums.x / n : 0.0f;
-  const float variance = fmaxf(sums.y / n - shift * shift, 0.0f);
+__device__ inline float2 statistics(const Args& a, float inverse_n, float sum, float squares) {
+  const float shift = a.subtract_mean ? sum * inverse_n : 0.0f;
+  const float variance = fmaxf(squares * inverse_n - shift * shift, 0.0f);
   // fmaxf would hide a NaN.
-  const float kept = sums.y == sums.y ? variance : sums.y;
-  return make_float2(shift, 1.0f / sqrtf(kept + static_cast<float>(a.eps)));
+  const float kept = squares == squares ? variance : squares;
+  return make_float2(shift, rsqrtf(kept + static_cast<float>(a.eps)));
 }
 
-__device__ inline void save(const Args& a, const Run& run, float mean, float rstd) {
-  const int64_t at = run.row * a.groups + run.group;
-  if (a.subtract_mean && a.mean != nullptr) static_cast<float*>(a.mean)[at] = mean;
-  if (a.rstd != nullptr) static_cast<float*>(a.rstd)[at] = rstd;
+__device__ inline void save(const Args& a, int64_t run, float mean, float rstd) {
+  if (a.subtract_mean && a.mean != nullptr) static_cast<float*>(a.mean)[run] = mean;
+  if (a.rstd != nullptr) static_cast<float*>(a.rstd)[run] = rstd;
 }
 
-// The run is in registers, kHeld packs a thread. The mean is taken twice: the second time of
-// x - mean, which repairs the rounding of a mean that is large beside the spread.
-template <class T, class W, bool kBlock, int kHeld>
-__global__ void __launch_bounds__(512) forward_held(Args a, int team) {
+// y of a pack, from its x - first.
+template <class T, class W>
+__device__ inline void write_pack(const Args& a, int64_t column, const Raw<T, kPack<T>>& x,
+                                  float mean, float2 found, T* y_pack) {
   constexpr int N = kPack<T>;
-  __shared__ float scratch[2][64];
+  const float one = a.one_plus ? 1.0f : 0.0f;
+  const Raw<W, N> scale = load_raw<N>(static_cast<const W*>(a.weight) + column);
+  float y[N];
+#pragma unroll
+  for (int j = 0; j < N; ++j)
+    y[j] = ((x[j] - mean) * found.y - found.x * found.y) * (one + scale[j]);
+  if (a.bias != nullptr) {
+    const Raw<W, N> bias = load_raw<N>(static_cast<const W*>(a.bias) + column);
+#pragma unroll
+    for (int j = 0; j < N; ++j) y[j] += bias[j];
+  }
+  store_values<N>(y_pack, y);
+}
+
+// Blocks that share an SM at least: 64 KiB or more on their way.
+constexpr int blocks_for(bool block, int held, int runs) {
+  return block ? 1 : runs > 1 ? 6 : held <= 8 ? 8 : 5;
+}
+
+// A team has kRuns runs in registers at once, kHeld packs of each a thread; kFull: just as many as
+// the run has. The mean is taken twice: the second time of x - mean, which repairs the rounding of
+// a mean that is large beside the spread. Every thread writes only where it has read, so y may be
+// x.
+template <class T, class W, bool kBlock, bool kFull, int kHeld, int kRuns>
+__global__ void __launch_bounds__(kBlock ? 512 : kWarpTeamThreads, blocks_for(kBlock, kHeld, kRuns))
+    forward_held(const Args a, const Runs runs, int team) {
+  static_assert(!kBlock || kRuns == 1, "the scratch is for one run");
+  constexpr int N = kPack<T>;
+  __shared__ float scratch[kBlock ? 3 * 32 : 1];
   const int teams = static_cast<int>(blockDim.x) / team;
   const int lane = static_cast<int>(threadIdx.x) % team;
   const int packs = static_cast<int>(a.width / N);
-  const int64_t n_runs = a.rows * a.groups;
-  const float one = a.one_plus ? 1.0f : 0.0f;
-  for (int64_t first = static_cast<int64_t>(blockIdx.x) * teams; first < n_runs;
-       first += static_cast<int64_t>(gridDim.x) * teams) {
-    const Run run(a, first + threadIdx.x / team);
-    const T* x_run = static_cast<const T*>(a.x) + run.row * a.x_stride_row + run.group * a.width;
-    float x[kHeld][N];
+  const float inverse_n = 1.0f / static_cast<float>(a.width);
+  const int64_t mine =
+      static_cast<int64_t>(blockIdx.x) * (teams * kRuns) + static_cast<int>(threadIdx.x) / team;
+  Raw<T, N> x[kRuns][kHeld];
+#pragma unroll
+  for (int r = 0; r < kRuns; ++r) {
+    // Past the last run it is read again, without a branch.
+    const int64_t run = mine + r * teams < runs.count ? mine + r * teams : runs.count - 1;
+    const int64_t row = runs.row_of(run);
+    const T* from = static_cast<const T*>(a.x) + row * a.x_stride_row +
+                    (run - row * a.groups) * a.width + lane * N;
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
-      const int pack = i * team + lane;
-      if (run.valid && pack < packs) {
-        load_values<N>(x_run + pack * N, x[i]);
+      if (kFull || i * team + lane < packs) {
+        x[r][i] = load_raw<N>(from + i * team * N);
       } else {
-#pragma unroll
-        for (int j = 0; j < N; ++j) x[i][j] = 0.0f;
+        x[r][i] = Raw<T, N>{};
       }
     }
-    float mean = 0;
-    if (a.subtract_mean) {
-      float sum = 0;
+  }
+  float mean[kRuns] = {};
+  if (a.subtract_mean) {
+#pragma unroll
+    for (int r = 0; r < kRuns; ++r)
 #pragma unroll
       for (int i = 0; i < kHeld; ++i)
 #pragma unroll
-        for (int j = 0; j < N; ++j) sum += x[i][j];
-      mean = team_sum<kBlock>(make_float2(sum, 0.0f), team, scratch[0]).x /
-             static_cast<float>(a.width);
-    }
-    float2 sums = make_float2(0.0f, 0.0f);
+        for (int j = 0; j < N; ++j) mean[r] += x[r][i][j];
+    team_sums<kBlock>(mean, team, scratch);
+#pragma unroll
+    for (int r = 0; r < kRuns; ++r) mean[r] *= inverse_n;
+  }
+  float sums[2 * kRuns] = {};
+#pragma unroll
+  for (int r = 0; r < kRuns; ++r)
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
-      if (i * team + lane < packs) {
+      if (!kFull && i * team + lane >= packs) continue;
+      x[r][i].forget_floats();
 #pragma unroll
-        for (int j = 0; j < N; ++j) {
-          x[i][j] -= mean;
-          sums.x += x[i][j];
-          sums.y += x[i][j] * x[i][j];
-        }
+      for (int j = 0; j < N; ++j) {
+        const float d = x[r][i][j] - mean[r];
+        sums[2 * r] += d;
+        sums[2 * r + 1] += d * d;
       }
     }
-    const float2 found = statistics(a, team_sum<kBlock>(sums, team, scratch[1]));
-    const float shift = found.x, rstd = found.y;
-    if (run.valid && lane == 0) save(a, run, mean + shift, rstd);
-    T* y_run = static_cast<T*>(a.y) + run.row * a.y_stride_row + run.group * a.width;
+  team_sums<kBlock>(sums, team, scratch + (kBlock ? 32 : 0));
+#pragma unroll
+  for (int r = 0; r < kRuns; ++r) {
+    const int64_t run = mine + r * teams;
+    if (run >= runs.count) return;
+    const int64_t row = runs.row_of(run), begin = (run - row * a.groups) * a.width + lane * N;
+    const float2 found = statistics(a, inverse_n, sums[2 * r], sums[2 * r + 1]);
+    if (lane == 0) save(a, run, mean[r] + found.x, found.y);
+    T* to = static_cast<T*>(a.y) + row * a.y_stride_row + begin;
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
-      const int pack = i * team + lane;
-      if (!run.valid || pack >= packs) continue;
-      const int64_t at = run.group * a.width + pack * N;
-      float scale[N], bias[N] = {}, y[N];
-      load_values<N>(static_cast<const W*>(a.weight) + at, scale);
-      if (a.bias != nullptr) load_values<N>(static_cast<const W*>(a.bias) + at, bias);
-#pragma unroll
-      for (int j = 0; j < N; ++j) y[j] = (x[i][j] - shift) * rstd * (one + scale[j]) + bias[j];
-      store_values<N>(y_run + pack * N, y);
+      if (!kFull && i * team + lane >= packs) continue;
+      x[r][i].forget_floats();
+      write_pack<T, W>(a, begin + i * team * N, x[r][i], mean[r], found, to + i * team * N);
     }
-    if constexpr (kBlock) __syncthreads();  // the scratch is used again
   }
 }
 
 // Any width and alignment: elements are read again from memory. Every thread writes only what it
 // alone reads after the last barrier, so y may be x.
 template <class T, class W, bool kBlock>
-__global__ void __launch_bounds__(512) forward_again(Args a, int team) {
-  __shared__ float scratch[2][64];
+__global__ void __launch_bounds__(512) forward_again(const Args a, const Runs runs, int team) {
+  __shared__ float scratch[3 * 32];
   const int teams = static_cast<int>(blockDim.x) / team;
   const int lane = static_cast<int>(threadIdx.x) % team;
-  const int64_t n_runs = a.rows * a.groups;
   const float one = a.one_plus ? 1.0f : 0.0f;
-  for (int64_t first = static_cast<int64_t>(blockIdx.x) * teams; first < n_runs;
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * teams; first < runs.count;
        first += static_cast<int64_t>(gridDim.x) * teams) {
-    const Run run(a, first + threadIdx.x / team);
-    const int64_t width = run.valid ? a.width : 0;
-    const T* x = static_cast<const T*>(a.x) + run.row * a.x_stride_row + run.group * a.width;
-    float mean = 0;
+    const int64_t run = first + threadIdx.x / team, row = runs.row_of(run);
+    const int64_t begin = (run - row * a.groups) * a.width;
+    const int64_t width = run < runs.count ? a.width : 0;
+    const T* x = static_cast<const T*>(a.x) + row * a.x_stride_row + begin;
+    float mean[1] = {};
     if (a.subtract_mean) {
-      float sum = 0;
-      for (int64_t i = lane; i < width; i += team) sum += to_float(x[i]);
-      mean = team_sum<kBlock>(make_float2(sum, 0.0f), team, scratch[0]).x /
-             static_cast<float>(a.width);
+      for (int64_t i = lane; i < width; i += team) mean[0] += to_float(x[i]);
+      team_sums<kBlock>(mean, team, scratch);
+      mean[0] /= static_cast<float>(a.width);
     }
-    float2 sums = make_float2(0.0f, 0.0f);
+    float sums[2] = {};
     for (int64_t i = lane; i < width; i += team) {
-      const float d = to_float(x[i]) - mean;
-      sums.x += d;
-      sums.y += d * d;
+      const float d = to_float(x[i]) - mean[0];
+      sums[0] += d;
+      sums[1] += d * d;
     }
-    const float2 found = statistics(a, team_sum<kBlock>(sums, team, scratch[1]));
-    if (run.valid && lane == 0) save(a, run, mean + found.x, found.y);
-    T* y = static_cast<T*>(a.y) + run.row * a.y_stride_row + run.group * a.width;
-    const W* weight = static_cast<const W*>(a.weight) + run.group * a.width;
+    team_sums<kBlock>(sums, team, scratch + 32);
+    const float2 found = statistics(a, 1.0f / static_cast<float>(a.width), sums[0], sums[1]);
+    if (width > 0 && lane == 0) save(a, run, mean[0] + found.x, found.y);
+    T* y = static_cast<T*>(a.y) + row * a.y_stride_row + begin;
+    const W* weight = static_cast<const W*>(a.weight) + begin;
     const W* bias = static_cast<const W*>(a.bias);
     for (int64_t i = lane; i < width; i += team) {
-      const float xhat = (to_float(x[i]) - mean - found.x) * found.y;
-      const float b = bias == nullptr ? 0.0f : to_float(bias[run.group * a.width + i]);
+      const float xhat = (to_float(x[i]) - mean[0] - found.x) * found.y;
+      const float b = bias == nullptr ? 0.0f : to_float(bias[begin + i]);
       y[i] = from_float<T>(xhat * (one + to_float(weight[i])) + b);
     }
     if constexpr (kBlock) __syncthreads();
@@ -147,30 +170,33 @@ bool is_aligned(const Args& a) {
 
 template <class T, class W>
 void forward(const Args& a, cudaStream_t stream) {
-  constexpr int64_t kMostBlocks = 1 << 20;
-  const int64_t runs = a.rows * a.groups;
-  const bool in_warp = a.width <= 1024;
+  const Runs runs(a.rows, a.groups);
   const int64_t packs = a.width / kPack<T>;
-  const auto launch = [&](auto kernel, int threads, int team) {
-    kernel<<<grid_for(runs, threads / team, kMostBlocks), threads, 0, stream>>>(a, team);
+  const auto launch = [&](auto kernel, int threads, int team, int runs_each) {
+    const int64_t per_block = threads / team * runs_each, most = 0x7fffffff;
+    kernel<<<grid_for(runs.count, per_block, most), threads, 0, stream>>>(a, runs, team);
   };
   if (!is_aligned<T>(a) || packs > 2048) {
-    if (in_warp) return launch(forward_again<T, W, false>, kWarpTeamThreads, 32);
+    if (a.width <= 1024) return launch(forward_again<T, W, false>, kWarpTeamThreads, 32, 1);
     const int threads = threads_for(a.width, 512);
-    return launch(forward_again<T, W, true>, threads, threads);
+    return launch(forward_again<T, W, true>, threads, threads, 1);
   }
-  if (in_warp) {
-    const int team = lanes_for(packs);
-    if (packs <= 32) return launch(forward_held<T, W, false, 1>, kWarpTeamThreads, team);
-    if (packs <= 128) return launch(forward_held<T, W, false, 4>, kWarpTeamThreads, team);
-    return launch(forward_held<T, W, false, 8>, kWarpTeamThreads, team);
+  if (packs > 512) {
+    const int threads = threads_for(ceil_div(packs, 4), 512);
+    return launch(forward_held<T, W, true, false, 4, 1>, threads, threads, 1);
   }
-  if (packs <= 1024) {
-    const int threads = threads_for(ceil_div(packs, 2), 512);
-    return launch(forward_held<T, W, true, 2>, threads, threads);
-  }
-  const int threads = threads_for(ceil_div(packs, 4), 512);
-  launch(forward_held<T, W, true, 4>, threads, threads);
+  const int team = lanes_for(packs);
+  const auto in_warps = [&](auto kernel, int runs_each) {
+    launch(kernel, kWarpTeamThreads, team, runs_each);
+  };
+  if (packs == team) return in_warps(forward_held<T, W, false, true, 1, 4>, 4);
+  if (packs == 2 * team) return in_warps(forward_held<T, W, false, true, 2, 4>, 4);
+  if (packs == 3 * team) return in_warps(forward_held<T, W, false, true, 3, 2>, 2);
+  if (packs == 4 * team) return in_warps(forward_held<T, W, false, true, 4, 2>, 2);
+  if (packs == 8 * team) return in_warps(forward_held<T, W, false, true, 8, 1>, 1);
+  if (packs == 16 * team) return in_warps(forward_held<T, W, false, true, 16, 1>, 1);
+  if (packs <= 128) return in_warps(forward_held<T, W, false, false, 4, 2>, 2);
+  in_warps(forward_held<T, W, false, false, 16, 1>, 1);
 }
 
 }  // namespace
