@@ -25,7 +25,7 @@
  * a block longer ones; x stays in registers as memory holds it. Backward: a team of threads walks
  * over its rows, two at a time, with the sums of its columns in registers and the next four rows on
  * their way to shared memory; a second launch adds the blocks' sums (workspace: one or two rows of
- * D floats for each of at most 924 blocks). Runs that are too wide for this or not aligned to 16
+ * D floats for each of at most 528 blocks). Runs that are too wide for this or not aligned to 16
  * bytes are read again from memory, element by element. float32 squares overflow beyond |x| = 1e18.
  * dx of runs of at most four elements is computed in double, for it is what cancellation leaves.
  */
