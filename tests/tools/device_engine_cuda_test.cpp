@@ -1,0 +1,162 @@
+// Training on a GPU: with and without a graph, against the CPU, after a resume, short of memory.
+#include "core/allocator.h"
+#include "tests/cuda_device.h"
+#include "tests/tools/tiny_run.h"
+
+namespace xlstm::train {
+namespace {
+
+using test::has_cuda_device;
+
+constexpr Device kCuda{DeviceType::cuda, 0};
+constexpr int64_t kSteps = 5;  // two one by one, then recorded
+
+std::vector<double> weights_of(const layers::LanguageModel& model) {
+  std::vector<double> all;
+  for (const Tensor& parameter : model.parameters())
+    for (const double x : parameter.to_vector<double>()) all.push_back(x);
+  return all;
+}
+
+struct Ending {
+  std::vector<double> losses, norms, weights;
+  bool operator==(const Ending&) const = default;
+};
+
+Ending steps(TinyRun& run) {
+  Trainer trainer(run.config, run.services());
+  Ending ending;
+  for (int64_t i = 0; i < kSteps; ++i) {
+    const StepReport report = trainer.step();
+    // A loss scale that is still too large may skip a step.
+    CHECK((!report.skipped || run.config.trainer.precision == "16-mixed"));
+    CHECK(report.step == i + 1);
+    ending.losses.push_back(report.loss);
+    ending.norms.push_back(report.grad_norm);
+  }
+  ending.weights = weights_of(trainer.model());
+  return ending;
+}
+
+void set_dropout(TinyRun& run, double p) {
+  std::get<layers::XlstmModelConfig>(run.config.model).dropout = p;
+}
+
+TEST_CASE("a graph, prefetch and recomputed blocks change no bit of training on a GPU") {
+  if (!has_cuda_device()) return;
+  for (const char* precision : {"32-true", "bf16-mixed", "16-mixed"}) {
+    for (const bool reset : {false, true}) {
+      CAPTURE(precision, reset);
+      Ending want;
+      for (const bool graph : {false, true}) {
+        for (const int64_t prefetch : {0, 3}) {
+          CAPTURE(graph, prefetch);
+          TinyRun run;  // with dropout
+          run.config.trainer.accelerator = "gpu";
+          run.config.trainer.precision = precision;
+          run.config.trainer.cuda_graph = graph;
+          run.config.trainer.activation_checkpointing = prefetch == 3;
+          run.config.data.document_reset = reset;
+          run.config.data.prefetch = prefetch;
+          const Ending got = steps(run);
+          if (want.losses.empty()) want = got;
+          CHECK(got.losses == want.losses);
+          CHECK(got.norms == want.norms);
+          CHECK(got.weights == want.weights);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("in float32 a GPU trains as the CPU does") {
+  if (!has_cuda_device()) return;
+  for (const bool reset : {false, true}) {
+    TinyRun cpu, gpu;
+    for (TinyRun* run : {&cpu, &gpu}) {
+      set_dropout(*run, 0);
+      run->config.data.document_reset = reset;
+    }
+    cpu.config.trainer.accelerator = "cpu";
+    gpu.config.trainer.accelerator = "gpu";
+    const Ending want = steps(cpu), got = steps(gpu);
+    for (size_t i = 0; i < want.losses.size(); ++i) {
+      CAPTURE(reset, i);
+      CHECK(std::abs(got.losses[i] - want.losses[i]) < 1e-4);
+      CHECK(got.norms[i] == Approx(want.norms[i]).epsilon(1e-3));
+    }
+  }
+}
+
+TEST_CASE("dropout draws the same numbers on a GPU as on the CPU") {
+  if (!has_cuda_device()) return;
+  TinyRun cpu, gpu;
+  cpu.config.trainer.accelerator = "cpu";
+  gpu.config.trainer.accelerator = "gpu";
+  const Ending want = steps(cpu), got = steps(gpu);
+  for (size_t i = 0; i < want.losses.size(); ++i)
+    CHECK(std::abs(got.losses[i] - want.losses[i]) < 1e-4);
+}
+
+TEST_CASE("a run on a GPU that was stopped and resumed equals one that was not, bit for bit") {
+  if (!has_cuda_device()) return;
+  for (const char* precision : {"32-true", "16-mixed"}) {
+    TinyRun whole, parts;
+    for (TinyRun* run : {&whole, &parts}) {
+      run->config.trainer.accelerator = "gpu";
+      run->config.trainer.precision = precision;
+    }
+    Trainer unbroken(whole.config, whole.services());
+    unbroken.fit();
+    parts.config.trainer.max_steps = 5;
+    {
+      Trainer first(parts.config, parts.services());
+      first.fit();
+    }
+    parts.config.trainer.max_steps = 12;
+    Trainer second(parts.config, parts.services());
+    second.resume("last");
+    second.fit();
+    CHECK(weights_of(second.model()) == weights_of(unbroken.model()));
+  }
+}
+
+TEST_CASE("whichever allocation of a step on a GPU fails, training can go on") {
+  if (!has_cuda_device()) return;
+  const MemoryStats start = memory_stats(kCuda);
+  for (const bool graph : {false, true}) {
+    CAPTURE(graph);
+    TinyRun run;
+    run.config.trainer.accelerator = "gpu";
+    run.config.trainer.cuda_graph = graph;
+    Trainer trainer(run.config, run.services());
+    trainer.step();
+    if (graph) trainer.step();  // the next is recorded, or fails on the way
+    const MemoryStats before = memory_stats(kCuda);
+    int64_t n = 1;
+    for (bool failed = true; failed; n += 7) {
+      fail_allocation(n, kCuda);
+      failed = false;
+      try {
+        trainer.step();
+      } catch (const OutOfMemory& error) {
+        failed = true;
+        CHECK_THAT(error.what(), Catch::Contains("out of memory on cuda:0"));
+        CHECK_THAT(error.what(), Catch::Contains("Try data.batch_size at most "));
+      }
+      CHECK(memory_stats(kCuda).in_use_bytes == before.in_use_bytes);
+      CHECK(memory_stats(kCuda).in_use_by == before.in_use_by);
+    }
+    fail_allocation(0, kCuda);
+    CHECK(n > 100);
+    CHECK(std::isfinite(trainer.step().loss));
+    run.config.data.batch_size = 1;
+    Trainer smaller(run.config, run.services());
+    CHECK(std::isfinite(smaller.step().loss));
+  }
+  CHECK(memory_stats(kCuda).in_use_bytes == start.in_use_bytes);
+  CHECK(memory_stats(kCuda).in_use_by == start.in_use_by);
+}
+
+}  // namespace
+}  // namespace xlstm::train
