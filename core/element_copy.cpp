@@ -1,7 +1,10 @@
 #include "core/element_copy.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "core/error.h"
 #include "kernels/common/nd_loop.h"
@@ -142,6 +145,18 @@ void copy_same_type(const NdLoop<2>& loop, const Elements& from, const Elements&
   }
 }
 
+// Towards zero; the nearest end if x is outside the range of an integer, 0 for NaN.
+template <class T>
+T truncated(double x) {
+  if constexpr (std::is_integral_v<T>) {
+    constexpr T kLeast = std::numeric_limits<T>::lowest(), kMost = std::numeric_limits<T>::max();
+    if (std::isnan(x)) return 0;
+    if (x <= static_cast<double>(kLeast)) return kLeast;
+    if (x >= static_cast<double>(kMost)) return kMost;
+  }
+  return static_cast<T>(x);
+}
+
 }  // namespace
 
 double load_element(const void* data, DType dtype, int64_t i) {
@@ -163,7 +178,7 @@ void store_element(void* data, DType dtype, int64_t i, double value) {
     static_cast<uint8_t*>(data)[i] = value != 0;
   } else {
     with_type(dtype, [&](auto zero) {
-      static_cast<decltype(zero)*>(data)[i] = static_cast<decltype(zero)>(value);
+      static_cast<decltype(zero)*>(data)[i] = truncated<decltype(zero)>(value);
     });
   }
 }

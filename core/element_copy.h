@@ -14,8 +14,10 @@ struct Elements {
 };
 
 // to[i] = from[i], converted, for every index of the shape. Equal types copy bit for bit; other
-// conversions go through double (floating values through float where that loses nothing). The
-// memory of both may overlap only if both are dense and of one type.
+// conversions go through double (floating values through float where that loses nothing): to an
+// integer towards zero, to the nearest end outside its range, NaN to 0; to a boolean 1 for all but
+// 0, NaN included. The same on CUDA. The memory of both may overlap only if both are dense and of
+// one type.
 void copy_elements(const Shape& shape, const Elements& from, const Elements& to);
 void fill_elements(const Shape& shape, const Elements& to, double value);
 

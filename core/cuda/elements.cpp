@@ -8,10 +8,10 @@
 namespace xlstm::cuda {
 namespace {
 
-static_assert(static_cast<int>(DType::u32) == XLSTM_ELEMENT_U32);
+static_assert(static_cast<int>(DType::boolean) == XLSTM_ELEMENT_BOOL);
 
 xlstm_element element_of(DType dtype) {
-  return dtype == DType::boolean ? XLSTM_ELEMENT_U8 : static_cast<xlstm_element>(dtype);
+  return static_cast<xlstm_element>(dtype);
 }
 
 }  // namespace

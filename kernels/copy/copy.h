@@ -3,15 +3,16 @@
  *   to[i] = convert(from[i]) for every index i of the shape
  *
  * Equal types copy bit for bit; conversions between floating types round to nearest even through
- * float32, those to and from integers go through double and truncate. A stride of 0 in `from`
- * repeats an element. Strides in elements; up to XLSTM_COPY_MAX_DIMS dimensions.
- * Aliasing: none. Bytes: each element read and written once. One launch. The CPU side is
- * core/element_copy.cpp; this entry point exists for CUDA alone.
- * The dimensions are put in the order of `to` and merged. Dense arrays, and equal types in dense
- * aligned rows, move in 16 bytes a thread and access; where `from` is dense along another dimension
- * than `to`, blocks carry tiles of 64 x 64 (8-byte types 32 x 32) through shared memory; all else
- * goes element by element, neighbouring threads taking neighbours in `to`. Vectorised conversions
- * are those of float32 to and from bfloat16 and float16; other pairs choose types per element.
+ * float32, those to and from integers go through double and truncate; to an integer, what lies
+ * outside its range becomes the nearest end and NaN 0; to a boolean, all but 0 becomes 1, NaN too.
+ * A stride of 0 in `from` repeats an element. Strides in elements; up to XLSTM_COPY_MAX_DIMS
+ * dimensions. Aliasing: none. Bytes: each element read and written once. One launch. The CPU side
+ * is core/element_copy.cpp; this entry point exists for CUDA alone. The dimensions are put in the
+ * order of `to` and merged. Dense arrays, and equal types in dense aligned rows, move in 16 bytes a
+ * thread and access; where `from` is dense along another dimension than `to`, blocks carry tiles of
+ * 64 x 64 (8-byte types 32 x 32) through shared memory; all else goes element by element,
+ * neighbouring threads taking neighbours in `to`. Vectorised conversions are those of float32 to
+ * and from bfloat16 and float16; other pairs choose types per element.
  */
 #ifndef XLSTM_KERNELS_COPY_COPY_H_
 #define XLSTM_KERNELS_COPY_COPY_H_
@@ -34,9 +35,10 @@ typedef enum xlstm_element {
   XLSTM_ELEMENT_I16 = 5,
   XLSTM_ELEMENT_I32 = 6,
   XLSTM_ELEMENT_I64 = 7,
-  XLSTM_ELEMENT_U8 = 8, /* and booleans */
+  XLSTM_ELEMENT_U8 = 8,
   XLSTM_ELEMENT_U16 = 9,
-  XLSTM_ELEMENT_U32 = 10
+  XLSTM_ELEMENT_U32 = 10,
+  XLSTM_ELEMENT_BOOL = 11 /* one byte, 0 or 1 */
 } xlstm_element;
 
 typedef struct xlstm_copy_args {

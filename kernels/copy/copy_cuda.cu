@@ -1,4 +1,5 @@
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "kernels/common/nd_index.cuh"
@@ -145,6 +146,7 @@ __device__ double load_any(const void* p, xlstm_element type, int64_t i) {
     case XLSTM_ELEMENT_I64:
       return static_cast<double>(static_cast<const int64_t*>(p)[i]);
     case XLSTM_ELEMENT_U8:
+    case XLSTM_ELEMENT_BOOL:
       return static_cast<const uint8_t*>(p)[i];
     case XLSTM_ELEMENT_U16:
       return static_cast<const uint16_t*>(p)[i];
@@ -152,6 +154,20 @@ __device__ double load_any(const void* p, xlstm_element type, int64_t i) {
       return static_cast<const uint32_t*>(p)[i];
   }
   return 0;
+}
+
+template <class T>
+constexpr T kLeast = std::numeric_limits<T>::lowest();
+template <class T>
+constexpr T kMost = std::numeric_limits<T>::max();
+
+// Towards zero; the nearest end if x is outside the range, 0 for NaN.
+template <class T>
+__device__ T truncated(double x) {
+  if (x != x) return 0;
+  if (x <= static_cast<double>(kLeast<T>)) return kLeast<T>;
+  if (x >= static_cast<double>(kMost<T>)) return kMost<T>;
+  return static_cast<T>(x);
 }
 
 __device__ void store_any(void* p, xlstm_element type, int64_t i, double x) {
@@ -169,25 +185,28 @@ __device__ void store_any(void* p, xlstm_element type, int64_t i, double x) {
       static_cast<f16*>(p)[i] = from_float<f16>(static_cast<float>(x));
       return;
     case XLSTM_ELEMENT_I8:
-      static_cast<int8_t*>(p)[i] = static_cast<int8_t>(x);
+      static_cast<int8_t*>(p)[i] = truncated<int8_t>(x);
       return;
     case XLSTM_ELEMENT_I16:
-      static_cast<int16_t*>(p)[i] = static_cast<int16_t>(x);
+      static_cast<int16_t*>(p)[i] = truncated<int16_t>(x);
       return;
     case XLSTM_ELEMENT_I32:
-      static_cast<int32_t*>(p)[i] = static_cast<int32_t>(x);
+      static_cast<int32_t*>(p)[i] = truncated<int32_t>(x);
       return;
     case XLSTM_ELEMENT_I64:
-      static_cast<int64_t*>(p)[i] = static_cast<int64_t>(x);
+      static_cast<int64_t*>(p)[i] = truncated<int64_t>(x);
       return;
     case XLSTM_ELEMENT_U8:
-      static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(x);
+      static_cast<uint8_t*>(p)[i] = truncated<uint8_t>(x);
       return;
     case XLSTM_ELEMENT_U16:
-      static_cast<uint16_t*>(p)[i] = static_cast<uint16_t>(x);
+      static_cast<uint16_t*>(p)[i] = truncated<uint16_t>(x);
       return;
     case XLSTM_ELEMENT_U32:
-      static_cast<uint32_t*>(p)[i] = static_cast<uint32_t>(x);
+      static_cast<uint32_t*>(p)[i] = truncated<uint32_t>(x);
+      return;
+    case XLSTM_ELEMENT_BOOL:
+      static_cast<uint8_t*>(p)[i] = x != 0;
       return;
   }
 }
@@ -222,6 +241,7 @@ int64_t size_of(xlstm_element type) {
       return 2;
     case XLSTM_ELEMENT_I8:
     case XLSTM_ELEMENT_U8:
+    case XLSTM_ELEMENT_BOOL:
       return 1;
   }
   return 0;
@@ -376,7 +396,7 @@ xlstm_status copy(const xlstm_copy_args& g, const xlstm_exec& exec) {
   const auto is = [&](xlstm_element from, xlstm_element to) {
     return g.from_type == from && g.to_type == to;
   };
-  if (g.from_type == g.to_type) {
+  if (g.from_type == g.to_type || is(XLSTM_ELEMENT_BOOL, XLSTM_ELEMENT_U8)) {
     copy_same_type(loop, size_of(g.from_type), g.from, g.to, exec);
   } else if (is(XLSTM_ELEMENT_F32, XLSTM_ELEMENT_BF16)) {
     copy_elements<Rounded<float, bf16>>(loop, g.from, g.to, exec);

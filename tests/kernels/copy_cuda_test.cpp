@@ -10,8 +10,8 @@ namespace {
 constexpr xlstm_element kTypes[] = {XLSTM_ELEMENT_F32, XLSTM_ELEMENT_F64, XLSTM_ELEMENT_BF16,
                                     XLSTM_ELEMENT_F16, XLSTM_ELEMENT_I8,  XLSTM_ELEMENT_I16,
                                     XLSTM_ELEMENT_I32, XLSTM_ELEMENT_I64, XLSTM_ELEMENT_U8,
-                                    XLSTM_ELEMENT_U16, XLSTM_ELEMENT_U32};
-constexpr int64_t kSizes[] = {4, 8, 2, 2, 1, 2, 4, 8, 1, 2, 4};
+                                    XLSTM_ELEMENT_U16, XLSTM_ELEMENT_U32, XLSTM_ELEMENT_BOOL};
+constexpr int64_t kSizes[] = {4, 8, 2, 2, 1, 2, 4, 8, 1, 2, 4, 1};
 
 int64_t size_of_element(xlstm_element type) {
   return kSizes[type];
@@ -53,6 +53,8 @@ void encode(double value, xlstm_element type, unsigned char* to) {
       return put(to, static_cast<uint16_t>(value));
     case XLSTM_ELEMENT_U32:
       return put(to, static_cast<uint32_t>(value));
+    case XLSTM_ELEMENT_BOOL:
+      return put(to, static_cast<uint8_t>(value != 0));
   }
 }
 double decode(const unsigned char* from, xlstm_element type) {
@@ -74,6 +76,7 @@ double decode(const unsigned char* from, xlstm_element type) {
     case XLSTM_ELEMENT_I64:
       return static_cast<double>(take<int64_t>(from));
     case XLSTM_ELEMENT_U8:
+    case XLSTM_ELEMENT_BOOL:
       return take<uint8_t>(from);
     case XLSTM_ELEMENT_U16:
       return take<uint16_t>(from);
@@ -205,7 +208,7 @@ TEST_CASE("copies on CUDA refuse what they should and do nothing for nothing") {
   CHECK(status([](auto& g) { g.from = nullptr; }) == XLSTM_NULL_POINTER);
   CHECK(status([](auto& g) { g.sizes[0] = -1; }) == XLSTM_BAD_SIZE);
   CHECK(status([](auto& g) { g.n_dims = 9; }) == XLSTM_BAD_SIZE);
-  CHECK(status([](auto& g) { g.to_type = static_cast<xlstm_element>(11); }) == XLSTM_BAD_DTYPE);
+  CHECK(status([](auto& g) { g.to_type = static_cast<xlstm_element>(12); }) == XLSTM_BAD_DTYPE);
   CHECK(status([](auto& g) { g.sizes[0] = 0; }) == XLSTM_OK);
   for (const uint32_t word : y.raw<uint32_t>()) CHECK(word == 0xffffffffu);  // nothing written
 }
