@@ -97,7 +97,7 @@ typedef struct xlstm_update_rates {
 typedef struct xlstm_update_state {
   int64_t step;         /* updates done, the one decided on included: 1 for the first */
   int64_t n_skipped;    /* in all */
-  int64_t n_in_a_row;   /* skipped, up to now */
+  int64_t n_in_a_row;   /* skipped up to now, less overflows that a smaller loss scale may end */
   int64_t n_good;       /* updates since the loss scale changed or one was skipped */
   double gradient_norm; /* of the averaged gradient, without the loss scale */
   float loss_scale;     /* for the next backward pass */
@@ -112,7 +112,7 @@ typedef struct xlstm_update_state {
  *   grad_scale = min(1, max_norm / norm) / (n S)  (max_norm 0: no limit);  lr = the table's
  * and afterwards, if growth_interval > 0: S = max(S backoff, min_scale) after a skip,
  * min(S growth, max_scale) after growth_interval good updates in a row. step counts the updates
- * that are not skipped. A step beyond the table takes its last rate. One thread, one launch. */
+ * that are not skipped. n_in_a_row leaves out skips with a finite loss at S > min_scale. A step beyond the table takes its last rate. One thread, one launch. */
 typedef struct xlstm_update_control_args {
   const double* sums; /* [n_sums] sums of squares */
   int64_t n_sums;

@@ -33,7 +33,9 @@ XLSTM_BOTH inline void decide_update(const xlstm_update_control_args& a) {
   s.lr = a.rates->rate[at];
   if (s.skip != 0) {
     ++s.n_skipped;
-    ++s.n_in_a_row;
+    // An overflow under a scale that can still fall is how the scale is found, no fault of the run.
+    if (a.growth_interval == 0 || scale <= a.min_scale || !is_finite(static_cast<double>(s.loss)))
+      ++s.n_in_a_row;
     s.n_good = 0;
   } else {
     ++s.step;

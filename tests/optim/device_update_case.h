@@ -150,7 +150,8 @@ inline Ending run_on_host(bool adamw) {
     DeviceUpdate::Outcome outcome{};
     outcome.step = optimizer->step_count();
     outcome.n_skipped = guard.n_skipped();
-    outcome.n_in_a_row = guard.n_in_a_row();
+    // The device blames gradients on its loss scale, which never gets down to 1 here.
+    outcome.n_in_a_row = std::isfinite(loss) ? 0 : guard.n_in_a_row();
     outcome.gradient_norm = result.gradient_norm;
     outcome.loss = static_cast<float>(loss);
     outcome.lr = static_cast<float>(rate_of(before));
