@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "core/cuda/runtime.h"
@@ -46,6 +47,7 @@ class Pool {
       }
       ++stats_.n_system_allocations;
     }
+    if (notes_) noted_.insert(memory);
     ++stats_.n_allocations;
     stats_.in_use_bytes += size;
     stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.in_use_bytes);
@@ -58,12 +60,8 @@ class Pool {
     const int64_t size = block.size;
     unlink(block);
     stats_.in_use_bytes -= size;
-    try {
-      free_[size].push_back(pointer);
-      stats_.cached_bytes += size;
-    } catch (...) {
-      give_back(pointer);
-    }
+    stats_.cached_bytes += size;
+    keep(pointer, size);
   }
 
   void release() {
@@ -72,6 +70,28 @@ class Pool {
       for (void* block : blocks) give_back(block);
     free_.clear();
     stats_.cached_bytes = 0;
+  }
+
+  void note() {
+    notes_ = true;
+    noted_.clear();
+  }
+
+  std::vector<FreeBlock> take_noted() {
+    notes_ = false;
+    std::vector<FreeBlock> taken;
+    for (auto& [size, blocks] : free_) {
+      const auto rest = std::stable_partition(blocks.begin(), blocks.end(),
+                                              [&](void* block) { return !noted_.contains(block); });
+      for (auto block = rest; block != blocks.end(); ++block) taken.push_back({*block, size});
+      blocks.erase(rest, blocks.end());
+    }
+    noted_.clear();
+    return taken;
+  }
+
+  void put_back(const std::vector<FreeBlock>& blocks) noexcept {
+    for (const FreeBlock& block : blocks) keep(block.memory, block.size);
   }
 
   std::mutex mutex_;
@@ -90,6 +110,16 @@ class Pool {
   void give_back(void* block) noexcept {
     if (device_ == kCpu) return std::free(block);
     cuda::free(block, device_);
+  }
+
+  // A block that counts as cached.
+  void keep(void* block, int64_t size) noexcept {
+    try {
+      free_[size].push_back(block);
+    } catch (...) {
+      stats_.cached_bytes -= size;
+      give_back(block);
+    }
   }
 
   void* take(int64_t size) {
@@ -144,6 +174,8 @@ class Pool {
   int64_t limit_ = 0;  // 0: none
   std::map<int64_t, std::vector<void*>> free_;
   MemoryBlock* newest_ = nullptr;
+  bool notes_ = false;
+  std::set<void*> noted_;  // handed out since note()
 };
 
 // Never destroyed: tensors with static lifetime may outlive any order of destruction.
@@ -195,6 +227,24 @@ void unhold_cached_memory(Device device) noexcept {
   Pool& p = pool(device);
   std::lock_guard lock(p.mutex_);
   --p.n_holds_;
+}
+
+void note_blocks(Device device) {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  p.note();
+}
+
+std::vector<FreeBlock> take_noted_blocks(Device device) {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  return p.take_noted();
+}
+
+void put_back_blocks(const std::vector<FreeBlock>& blocks, Device device) noexcept {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  p.put_back(blocks);
 }
 
 MemoryStats memory_stats(Device device) {

@@ -4,6 +4,8 @@
 // given out again while its last reader is still queued.
 #pragma once
 
+#include <vector>
+
 #include "core/storage.h"
 
 namespace xlstm {
@@ -26,5 +28,16 @@ void fail_allocation(int64_t n, Device device = kCpu);
 // graph still knows their addresses.
 void hold_cached_memory(Device device);
 void unhold_cached_memory(Device device) noexcept;
+
+// Blocks that a recorded graph keeps for itself: nobody else may be given memory into which every
+// replay writes. Between the two calls the pool notes which blocks it hands out; the second takes
+// those that are free again out of the pool. For the memory report they stay cached.
+struct FreeBlock {
+  void* memory = nullptr;
+  int64_t size = 0;
+};
+void note_blocks(Device device);
+std::vector<FreeBlock> take_noted_blocks(Device device);
+void put_back_blocks(const std::vector<FreeBlock>& blocks, Device device) noexcept;
 
 }  // namespace xlstm

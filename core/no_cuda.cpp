@@ -56,7 +56,7 @@ void multiply(const Product&, Device) {
   absent();
 }
 
-Graph::Graph(Device, const std::function<void()>&) {
+Graph::Graph(Device, const std::function<void()>&, Memory) {
   absent();
 }
 Graph::~Graph() = default;

@@ -8,6 +8,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/headwise_linear/headwise_linear.h"
+#include "kernels/linear/linear.h"
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
 #include "kernels/reduce/reduce.h"
@@ -42,6 +43,7 @@ XLSTM_ABSENT(embedding_bwd)
 XLSTM_ABSENT(embedding_fwd)
 XLSTM_ABSENT(headwise_linear_bwd)
 XLSTM_ABSENT(headwise_linear_fwd)
+XLSTM_ABSENT(linear_few)
 XLSTM_ABSENT(max_bwd)
 XLSTM_ABSENT(max_fwd)
 XLSTM_ABSENT(mlstm_bwd)

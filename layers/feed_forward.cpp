@@ -72,8 +72,8 @@ FeedForwardLarge::FeedForwardLarge(const FeedForwardLargeConfig& config,
 }
 
 Tensor FeedForwardLarge::forward(const Tensor& x) const {
-  return proj_down_->forward(
-      ops::gated(proj_up_gate_->forward(x), proj_up_->forward(x), ops::Activation::silu));
+  const Tensors up = ops::linears(x, {proj_up_gate_->part(), proj_up_->part()});
+  return proj_down_->forward(ops::gated(up[0], up[1], ops::Activation::silu));
 }
 
 }  // namespace xlstm::layers

@@ -52,11 +52,12 @@ ModelOutput LanguageModel::forward(const Tensor& tokens, const ModelState& state
   return {logits(hidden), std::move(next)};
 }
 
-ModelOutput LanguageModel::step(const Tensor& tokens, const ModelState& state) const {
+ModelOutput LanguageModel::step(const Tensor& tokens, const ModelState& state,
+                                const ForwardContext& context) const {
   require<ShapeError>(tokens.defined() && tokens.dim() == 1, "model: step tokens, got ",
                       tokens.defined() ? to_string(tokens.shape()) : "nothing",
                       ", expected int64 [B]");
-  ModelOutput out = forward(ops::unsqueeze(tokens, 1), state);
+  ModelOutput out = forward(ops::unsqueeze(tokens, 1), state, {}, context);
   out.logits = ops::squeeze(out.logits, 1);
   return out;
 }

@@ -31,7 +31,8 @@ class LanguageModel : public Module {
   ModelOutput forward(const Tensor& tokens, const ModelState& state = {}, const Tensor& reset = {},
                       const ForwardContext& context = {}) const;
   // One token per row, int64 [B].
-  ModelOutput step(const Tensor& tokens, const ModelState& state) const;
+  ModelOutput step(const Tensor& tokens, const ModelState& state,
+                   const ForwardContext& context = {}) const;
 
   // The two halves of forward, for losses, and for prefill, where only the last position needs
   // logits.

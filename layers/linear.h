@@ -1,6 +1,7 @@
 // y = x W^T + b over the last dimension.
 #pragma once
 
+#include "core/ops/matmul.h"
 #include "layers/module.h"
 
 namespace xlstm::layers {
@@ -18,6 +19,8 @@ class Linear : public Module {
   Linear(const LinearConfig& config, const init::Initializer& weight_init,
          ParameterFactory& factory, const init::Initializer& bias_init = init::constant(0));
   Tensor forward(const Tensor& x) const;  // [..., in] -> [..., out]; a sequence or a step
+  // As one of several maps of the same input (ops::linears).
+  ops::LinearPart part(bool wide = false) const { return {weight_, bias_, wide}; }
   const Tensor& weight() const { return weight_; }
   const Tensor& bias() const { return bias_; }  // undefined without one
 

@@ -38,6 +38,27 @@ Tensor join_heads(const Tensor& x) {
   return ops::reshape(x, {x.size(0), x.size(1), x.size(2) * x.size(3)});
 }
 
+// The cell over a sequence [B, T, H, ...], or one step of it in the memory of its state.
+ops::MlstmResult run_cell(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                          const Tensor& f, const ops::MlstmState& state, const Tensor& reset,
+                          const ForwardContext& context, const ops::MlstmOptions& options) {
+  if (!context.in_place_state || q.size(1) != 1 || reset.defined() || !state.C.defined())
+    return ops::mlstm(q, k, v, i, f, state, reset, options);
+  const auto now = [](const Tensor& x) { return ops::select(x, 1, 0); };
+  ops::MlstmState next = state;
+  const Tensor h = ops::mlstm_step(now(q), now(k), now(v), now(i), now(f), next, options);
+  return {ops::unsqueeze(h, 1), next};
+}
+
+// Input and forget gates [..., H] in one product over joined weights. For a step, joining costs
+// more than it saves.
+Tensors gates_of(const Tensor& x, const Linear& input_gate, const Linear& forget_gate) {
+  const Tensor W = ops::concat({input_gate.weight(), forget_gate.weight()}, 0);
+  const Tensor bias = ops::concat({input_gate.bias(), forget_gate.bias()}, 0);
+  const int64_t H = bias.size(0) / 2;
+  return ops::split(ops::linear_wide(x, W, bias), {H, H}, -1);
+}
+
 // A step is a sequence of length one.
 template <class Layer>
 Outcome<MlstmLayerState> step_of(const Layer& layer, const Tensor& x,
@@ -105,11 +126,10 @@ MlstmLayer::MlstmLayer(const BlockPlace& place, const MlstmConfig& config,
   register_module("proj_down", *proj_down_);
 }
 
-Tensor MlstmLayer::gates(const Tensor& qkv) const {
-  // Both gates share one product.
-  const Tensor W = ops::concat({input_gate_->weight(), forget_gate_->weight()}, 0);
-  const Tensor bias = ops::concat({input_gate_->bias(), forget_gate_->bias()}, 0);
-  return ops::linear_wide(qkv, W, bias);
+Tensors MlstmLayer::gates(const Tensor& qkv, const ForwardContext& context) const {
+  if (context.in_place_state)
+    return ops::linears(qkv, {input_gate_->part(true), forget_gate_->part(true)});
+  return gates_of(qkv, *input_gate_, *forget_gate_);
 }
 
 Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerState& state,
@@ -121,15 +141,15 @@ Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerSt
   // Side by side, as the gates read them.
   const Tensor qkv =
       ops::headwise_linears({q_proj_->of(conv.y), k_proj_->of(conv.y), v_proj_->of(inner)});
-  const Tensors i_f = ops::split(gates(qkv), {H_, H_}, 2);
+  const Tensors i_f = gates(qkv, context);
   const Tensors parts = ops::split(qkv, {E_, E_, E_}, 2);
-  const auto cell = ops::mlstm(by_head(parts[0], H_), by_head(parts[1], H_), by_head(parts[2], H_),
-                               i_f[0], i_f[1], state.cell, reset,
-                               {.form = form_for(x.size(1)),
-                                .chunk_size = config_.chunk_size,
-                                .eps = 1e-6,
-                                .start_m = kStartA,
-                                .stabilizer_gradient = config_.stabilizer_gradient});
+  const auto cell = run_cell(by_head(parts[0], H_), by_head(parts[1], H_), by_head(parts[2], H_),
+                             i_f[0], i_f[1], state.cell, reset, context,
+                             {.form = form_for(x.size(1)),
+                              .chunk_size = config_.chunk_size,
+                              .eps = 1e-6,
+                              .start_m = kStartA,
+                              .stabilizer_gradient = config_.stabilizer_gradient});
   const Tensor normed = outnorm_->forward(join_heads(cell.h));
   const Tensor skip = ops::cast(learnable_skip_, conv.y.dtype());
   const Tensor skipped = ops::add(normed, ops::mul(conv.y, skip));
@@ -217,23 +237,28 @@ MlstmLargeLayer::MlstmLargeLayer(const MlstmLargeConfig& config, ParameterFactor
   register_module("out_proj", *out_proj_);
 }
 
+Tensors MlstmLargeLayer::projections(const Tensor& x, const ForwardContext& context) const {
+  if (context.in_place_state)
+    return ops::linears(x, {q_->part(), k_->part(), v_->part(), output_gate_->part(),
+                            input_gate_->part(true), forget_gate_->part(true)});
+  Tensors all = ops::linears(x, {q_->part(), k_->part(), v_->part(), output_gate_->part()});
+  for (const Tensor& gate : gates_of(x, *input_gate_, *forget_gate_)) all.push_back(gate);
+  return all;
+}
+
 Outcome<MlstmLayerState> MlstmLargeLayer::forward(const Tensor& x, const MlstmLayerState& state,
                                                   const Tensor& reset,
-                                                  const ForwardContext&) const {
-  const Tensor q = q_->forward(x), k = k_->forward(x), v = v_->forward(x);
-  // Both gates in one product: their weights are small.
-  const Tensor W = ops::concat({input_gate_->weight(), forget_gate_->weight()}, 0);
-  const Tensor bias = ops::concat({input_gate_->bias(), forget_gate_->bias()}, 0);
-  const Tensors i_f = ops::split(ops::linear_wide(x, W, bias), {H_, H_}, 2);
-  const auto cell =
-      ops::mlstm(by_head(q, H_), by_head(k, H_), by_head(v, H_), i_f[0], i_f[1], state.cell, reset,
-                 {.form = form_for(x.size(1)),
-                  .chunk_size = config_.chunk_size,
-                  .soft_cap = config_.gate_soft_cap,
-                  .eps = config_.eps,
-                  .start_m = kStartB});
+                                                  const ForwardContext& context) const {
+  const Tensors in = projections(x, context);
+  const auto cell = run_cell(by_head(in[0], H_), by_head(in[1], H_), by_head(in[2], H_), in[4],
+                             in[5], state.cell, reset, context,
+                             {.form = form_for(x.size(1)),
+                              .chunk_size = config_.chunk_size,
+                              .soft_cap = config_.gate_soft_cap,
+                              .eps = config_.eps,
+                              .start_m = kStartB});
   const Tensor normed = multihead_norm_->forward(join_heads(cell.h));
-  const Tensor gated = ops::gated(output_gate_->forward(x), normed, ops::Activation::sigmoid);
+  const Tensor gated = ops::gated(in[3], normed, ops::Activation::sigmoid);
   return {out_proj_->forward(gated), {Tensor{}, cell.final_state}};
 }
 

@@ -41,8 +41,8 @@ class MlstmLayer : public Module {
   MlstmLayerState init_state(int64_t batch) const;
 
  private:
-  // Input and forget gate pre-activations side by side, [B, T, 2 H].
-  Tensor gates(const Tensor& qkv) const;  // [B, T, 3 E] -> [B, T, 2 H], input gates first
+  // Input and forget gate pre-activations [B, T, H] from q, k, v side by side, [B, T, 3 E].
+  Tensors gates(const Tensor& qkv, const ForwardContext& context) const;
 
   MlstmConfig config_;
   double dropout_;
@@ -84,6 +84,9 @@ class MlstmLargeLayer : public Module {
   MlstmLayerState init_state(int64_t batch) const;
 
  private:
+  // Queries, keys, values, output gates, input gates, forget gates from x.
+  Tensors projections(const Tensor& x, const ForwardContext& context) const;
+
   MlstmLargeConfig config_;
   int64_t H_;
   std::optional<Linear> q_, k_, v_, output_gate_, input_gate_, forget_gate_;

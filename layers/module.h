@@ -18,6 +18,9 @@ struct ForwardContext {
   bool training = false;                  // dropout acts only if true
   Generator* generator = nullptr;         // required if dropout acts
   bool activation_checkpointing = false;  // keep only block inputs, recompute blocks in backward
+  // A step of one token without a reset overwrites the mLSTM states it is given, which must be
+  // contiguous, and returns them: no second copy of what is largest. Without gradients.
+  bool in_place_state = false;
 };
 
 // Dropout at probability p if the context is training; else x. ConfigError without a generator.

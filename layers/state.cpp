@@ -24,7 +24,7 @@ Tensor rows_of(const Tensor& t, const Tensor& rows) {
   shape[0] = rows.size(0);
   int64_t row_size = 1;
   for (size_t d = 1; d < shape.size(); ++d) row_size *= shape[d];
-  if (row_size == 0) return Tensor::zeros(shape, t.dtype());
+  if (row_size == 0) return Tensor::zeros(shape, t.dtype(), t.device());
   return ops::reshape(ops::embedding(rows, ops::reshape(t, {batch, row_size})), shape);
 }
 
@@ -60,7 +60,7 @@ ModelState ModelState::concat_rows(const std::vector<ModelState>& states) {
     }
     size_t member = 0;
     for_each_tensor(out.blocks[b], [&](const char*, Tensor& t) {
-      if (t.defined()) t = ops::concat(columns[member], 0);
+      if (t.defined()) t = ops::contiguous(ops::concat(columns[member], 0));
       ++member;
     });
   }

@@ -63,9 +63,9 @@ void check(const Arguments& a) {
                        ", expected more than 0 and at most 60");
   require<ConfigError>(a.steps >= 1, "bench: --steps: got ", a.steps, ", expected at least 1");
   const GenerateShape& s = a.shape;
-  require<ConfigError>(s.batch >= 1 && s.prompt_tokens >= 1 && s.new_tokens >= 3,
+  require<ConfigError>(s.batch >= 1 && s.prompt_tokens >= 1 && s.new_tokens >= 4,
                        "bench: got batch ", s.batch, ", prompt_tokens ", s.prompt_tokens,
-                       ", new_tokens ", s.new_tokens, ", expected at least 1, 1 and 3");
+                       ", new_tokens ", s.new_tokens, ", expected at least 1, 1 and 4");
 }
 
 Report open_report(const Ceilings& ceilings, Device device) {

@@ -83,6 +83,7 @@ int run(const Arguments& arguments, const CLI::App& command) {
   options.top_k = arguments.top_k.value_or(options.top_k);
   options.temperature = arguments.temperature.value_or(options.temperature);
   if (arguments.seed) options.seed = static_cast<uint64_t>(*arguments.seed);
+  options.cuda_graph = saved.config.trainer.cuda_graph;
   std::vector<std::string> prompts = arguments.prompts;
   if (!arguments.prompt_file.empty())
     prompts.push_back(real_file_system().read_file(arguments.prompt_file));

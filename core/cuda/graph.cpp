@@ -1,6 +1,5 @@
 #include "core/cuda/graph.h"
 
-#include "core/allocator.h"
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
 
@@ -13,7 +12,7 @@ cudaStream_t stream_of(Device device) {
 
 }  // namespace
 
-Graph::Graph(Device device, const std::function<void()>& work) : device_(device) {
+Graph::Graph(Device device, const std::function<void()>& work, Memory memory) : device_(device) {
   make_current(device);
   const cudaStream_t s = stream_of(device);
   // Relaxed: the pool may still ask the driver for memory, which is no part of the graph.
@@ -21,10 +20,17 @@ Graph::Graph(Device device, const std::function<void()>& work) : device_(device)
   cudaGraph_t graph = nullptr;
   // From the first launch on: blocks that the work has used and returned are the graph's already.
   hold_cached_memory(device_);
+  if (memory == Memory::own) note_blocks(device_);
+  const auto let_go = [&] {
+    put_back_blocks(own_, device_);
+    unhold_cached_memory(device_);
+  };
   try {
     work();
+    if (memory == Memory::own) own_ = take_noted_blocks(device_);
   } catch (...) {
-    unhold_cached_memory(device_);
+    if (memory == Memory::own) own_ = take_noted_blocks(device_);
+    let_go();
     static_cast<void>(cudaStreamEndCapture(s, &graph));
     if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
     static_cast<void>(cudaGetLastError());
@@ -37,7 +43,7 @@ Graph::Graph(Device device, const std::function<void()>& work) : device_(device)
   if (status == cudaSuccess) status = cudaGraphGetNodes(graph, nullptr, &n);
   if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
   if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
-  if (status != cudaSuccess) unhold_cached_memory(device_);
+  if (status != cudaSuccess) let_go();
   check(captured, "graph capture (did the work wait for the device?)");
   check(status, "graph instantiation");
   n_nodes_ = static_cast<int64_t>(n);
@@ -48,6 +54,7 @@ Graph::~Graph() {
   // A replay may still be running.
   static_cast<void>(cudaStreamSynchronize(stream_of(device_)));
   static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_)));
+  put_back_blocks(own_, device_);
   unhold_cached_memory(device_);
 }
 

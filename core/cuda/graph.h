@@ -4,19 +4,24 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
-#include "core/device.h"
+#include "core/allocator.h"
 
 namespace xlstm::cuda {
 
 // A CUDA graph of what a function launches. Every replay runs the same kernels on the same
 // addresses, so what the work reads and writes must stay where it is; temporary blocks come from
-// the caching pool, which keeps them for the graph until it is gone.
+// the caching pool, which keeps them from the system until the graph is gone.
 class Graph {
  public:
+  // Who may use the temporary blocks between replays. Shared: anyone, for what is not needed after
+  // the next replay. Own: nobody.
+  enum class Memory { shared, own };
+
   // Runs `work` with its launches recorded and not executed. The function must not wait for the
   // device, nor copy between host and device. CudaError if it does.
-  Graph(Device device, const std::function<void()>& work);
+  Graph(Device device, const std::function<void()>& work, Memory memory = Memory::shared);
   ~Graph();
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
@@ -28,6 +33,7 @@ class Graph {
   Device device_;
   void* executable_ = nullptr;  // cudaGraphExec_t
   int64_t n_nodes_ = 0;
+  std::vector<FreeBlock> own_;
 };
 
 // Host memory that the device can reach while the host goes on. OutOfMemory.

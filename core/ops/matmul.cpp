@@ -5,6 +5,7 @@
 #include "core/autograd.h"
 #include "core/cuda/runtime.h"
 #include "core/ops/kernel_call.h"
+#include "core/ops/linear_few.h"
 #include "core/ops/matrix_product.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
@@ -212,6 +213,8 @@ void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DType dtype) {
   const auto scope = MemoryScope::op("linear");
   check_linear(x, weight, bias);
+  if (const std::vector<LinearPart> alone{{weight, bias, dtype != x.dtype()}}; takes_few(x, alone))
+    return linear_few(x, alone)[0];
   const Tensor W = in_type(weight, x.dtype());
   Shape shape = x.shape();
   shape.back() = weight.size(0);
@@ -280,6 +283,17 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 Tensor linear_wide(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return linear_to(x, weight, bias, wide_type(x.dtype()));
+}
+
+Tensors linears(const Tensor& x, const std::vector<LinearPart>& parts) {
+  const auto scope = MemoryScope::op("linear");
+  for (const LinearPart& part : parts) check_linear(x, part.weight, part.bias);
+  if (takes_few(x, parts)) return linear_few(x, parts);
+  Tensors results;
+  for (const LinearPart& part : parts)
+    results.push_back(
+        linear_to(x, part.weight, part.bias, part.wide ? wide_type(x.dtype()) : x.dtype()));
+  return results;
 }
 
 }  // namespace xlstm::ops

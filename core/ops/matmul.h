@@ -16,4 +16,12 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 // The same, with the result as the sums have it: float32 for a narrower x. For gates.
 Tensor linear_wide(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
+// One of several maps of the same x: `linear`, or `linear_wide` if wide.
+struct LinearPart {
+  Tensor weight, bias;
+  bool wide = false;
+};
+// All of them; in one launch where x has the few rows of a decoding step (kernels/linear/linear.h).
+Tensors linears(const Tensor& x, const std::vector<LinearPart>& parts);
+
 }  // namespace xlstm::ops

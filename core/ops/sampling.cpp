@@ -34,9 +34,11 @@ void check(const Tensor& logits, const SamplingOptions& options, int64_t positio
                       to_string(Shape{logits.size(0)}));
 }
 
-// Names the first row that cannot be sampled from.
-[[noreturn]] void report_bad_row(const Tensor& logits, int64_t n_valid) {
-  const std::vector<double> x = logits.to_vector<double>();
+}  // namespace
+
+void report_bad_rows(const Tensor& logits, const SamplingOptions& options) {
+  const int64_t n_valid = options.n_valid == 0 ? logits.size(1) : options.n_valid;
+  const std::vector<double> x = logits.to(kCpu).to_vector<double>();
   const int64_t n_vocab = logits.size(1);
   for (int64_t row = 0; row < logits.size(0); ++row) {
     bool has_choice = false;
@@ -53,10 +55,8 @@ void check(const Tensor& logits, const SamplingOptions& options, int64_t positio
   throw_error<NonFiniteError>("sample: the logits cannot be sampled from");
 }
 
-}  // namespace
-
 Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t position,
-              const Tensor& streams) {
+              const Tensor& streams, const uint64_t* position_base) {
   check(logits, options, position, streams);
   const Tensor rows = as_rows(logits);
   const Tensor names = dense(streams);
@@ -72,14 +72,14 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t posi
   args.top_k = options.top_k;
   args.seed = options.seed;
   args.position = static_cast<uint64_t>(position);
+  args.position_base = position_base;
   args.streams = names.defined() ? names.data<int64_t>() : nullptr;
   args.tokens = tokens.data<int64_t>();
   const xlstm_status status =
       status_of(Kernel{xlstm_sampling_cpu, xlstm_sampling_cuda, xlstm_sampling_workspace_cpu,
                        xlstm_sampling_workspace_cuda},
                 args, logits.device());
-  if (status == XLSTM_BAD_VALUE)
-    report_bad_row(logits, options.n_valid == 0 ? logits.size(1) : options.n_valid);
+  if (status == XLSTM_BAD_VALUE) report_bad_rows(logits, options);
   check_status(status, "sample");
   return tokens;
 }

@@ -15,10 +15,17 @@ struct SamplingOptions {
 // logits [B, n_vocab] -> int64 [B]. Row b at position `position` uses the random numbers of
 // (seed, stream[b], position), so a row's choices depend neither on the other rows nor on the
 // batch. streams int64 [B] names the rows; undefined: 0, 1, 2, ...
+// *position_base, in the memory of the logits' device, is added to the position (null: nothing); it
+// is read when the kernel runs, for launches that are recorded once and replayed.
 // A logit of -inf is never chosen. Among logits equal to the k-th largest the smallest ids stay.
 // Errors: ShapeError for shapes and types, ConfigError for options that make no sense,
-// NonFiniteError naming row and id of a valid logit that is NaN or +inf, or a row of -inf alone.
+// NonFiniteError naming row and id of a valid logit that is NaN or +inf, or a row of -inf alone. On
+// CUDA the call does not wait for the logits: such a row gets the token -1, and whoever reads the
+// tokens calls report_bad_rows.
 Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t position,
-              const Tensor& streams = {});
+              const Tensor& streams = {}, const uint64_t* position_base = nullptr);
+
+// The NonFiniteError of `sample` for logits [B, n_vocab] with a row that cannot be sampled from.
+[[noreturn]] void report_bad_rows(const Tensor& logits, const SamplingOptions& options);
 
 }  // namespace xlstm::ops

@@ -5,7 +5,9 @@
  * over the valid ids (v < n_valid), or over the top_k largest of them; where logits equal to the
  * k-th largest do not all fit, the smallest ids stay. The token is the first v, in order of ids,
  * whose cumulative probability exceeds the uniform number u in [0, 1) made of 53 bits of
- * philox(seed, position, stream), stream = streams[row], or row if streams is null.
+ * philox(seed, position, stream), stream = streams[row], or row if streams is null. To the position
+ * given, *position_base is added when the kernel runs, so that a launch that is recorded once and
+ * replayed draws at new positions.
  *
  * Layout: logits [rows, n_vocab], dense last dimension, row stride in elements; streams and tokens
  * int64 [rows]. Types: float32 or float64 on the CPU; probabilities are summed in double.
@@ -39,7 +41,8 @@ typedef struct xlstm_sampling_args {
   double temperature;
   int64_t top_k;
   uint64_t seed, position;
-  const int64_t* streams; /* may be null */
+  const int64_t* streams;        /* may be null */
+  const uint64_t* position_base; /* may be null; in the memory of the device that runs */
   int64_t* tokens;
 } xlstm_sampling_args;
 

@@ -49,7 +49,8 @@ T inverse_temperature(double temperature) {
 
 double uniform_for_row(const xlstm_sampling_args& a, int64_t row) {
   const int64_t stream = a.streams == nullptr ? row : a.streams[row];
-  const Philox4 r = philox(a.seed, a.position, static_cast<uint64_t>(stream));
+  const uint64_t base = a.position_base == nullptr ? 0 : *a.position_base;
+  const Philox4 r = philox(a.seed, base + a.position, static_cast<uint64_t>(stream));
   const uint64_t bits = (uint64_t{r.x[0]} << 32 | r.x[1]) >> 11;
   return static_cast<double>(bits) * 0x1.0p-53;
 }

@@ -226,10 +226,12 @@ struct Options {
   int64_t rows, n, stride, top_k;  // top_k 0: all
   float inverse_temperature;       // 0: greedy
   uint64_t seed, position;
+  const uint64_t* position_base;  // may be null
 };
 
 __device__ double uniform_of(const Options& o, int64_t stream) {
-  const Philox4 r = philox(o.seed, o.position, static_cast<uint64_t>(stream));
+  const uint64_t base = o.position_base == nullptr ? 0 : *o.position_base;
+  const Philox4 r = philox(o.seed, base + o.position, static_cast<uint64_t>(stream));
   const uint64_t bits = (uint64_t{r.x[0]} << 32 | r.x[1]) >> 11;
   return static_cast<double>(bits) * 1.1102230246251565e-16;  // 2^-53
 }
@@ -278,7 +280,8 @@ xlstm_status sample(const xlstm_sampling_args& g, const xlstm_exec& exec) {
   if (g.rows == 0) return XLSTM_OK;
   const int64_t n = g.n_valid == 0 ? g.n_vocab : g.n_valid;
   if (n > INT32_MAX) return XLSTM_BAD_SIZE;
-  Options o{g.rows, n, g.logits_stride_row, g.top_k >= n ? 0 : g.top_k, 0, g.seed, g.position};
+  Options o{g.rows, n,      g.logits_stride_row, g.top_k >= n ? 0 : g.top_k,
+            0,      g.seed, g.position,          g.position_base};
   // Finite, so that the largest logit's exponent is 0 and not NaN, and above 0, which is greedy.
   if (g.temperature != 0) {
     const double inverse = std::min(1.0 / g.temperature, static_cast<double>(FLT_MAX));

@@ -116,6 +116,35 @@ TEST_CASE("blocks that are held are not given back, and the report counts them")
   CHECK_NOTHROW(mebibytes(7));
 }
 
+TEST_CASE("blocks that were noted and are free again are kept from others until put back") {
+  hold_cached_memory(kCpu);
+  const Tensor before = Tensor::empty({1000}, DType::u8);
+  void* const not_noted = before.raw();
+  note_blocks(kCpu);
+  const void* noted = nullptr;
+  {
+    const Tensor temporary = Tensor::empty({77'000}, DType::u8);
+    noted = temporary.raw();
+  }
+  // Within, a block may be given out again.
+  CHECK(Tensor::empty({77'000}, DType::u8).raw() == noted);
+  const Tensor result = Tensor::empty({99'000}, DType::u8);
+  const MemoryStats stats = memory_stats(kCpu);
+  const std::vector<FreeBlock> own = take_noted_blocks(kCpu);
+  bool has_noted = false;
+  for (const FreeBlock& block : own) {
+    has_noted = has_noted || block.memory == noted;
+    CHECK(block.memory != not_noted);
+    CHECK(block.memory != result.raw());
+  }
+  CHECK(has_noted);
+  CHECK(memory_stats(kCpu).cached_bytes == stats.cached_bytes);
+  CHECK(Tensor::empty({77'000}, DType::u8).raw() != noted);
+  put_back_blocks(own, kCpu);
+  CHECK(Tensor::empty({77'000}, DType::u8).raw() == noted);
+  unhold_cached_memory(kCpu);
+}
+
 TEST_CASE("the n-th request fails once, and numbers come with the text") {
   fail_allocation(2);
   const Tensor first = mebibytes(1);

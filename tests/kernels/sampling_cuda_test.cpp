@@ -190,6 +190,19 @@ TEST_CASE("sampling on CUDA refuses what it should") {
   for (const uint32_t word : tokens.raw<uint32_t>()) CHECK(word == 0xffffffffu);
 }
 
+TEST_CASE("CUDA adds what stands at position_base when the kernel runs") {
+  if (!has_cuda_device()) return;
+  const std::vector<double> x = normal(30 * 200, 5, 1);
+  xlstm_sampling_args args = args_of({30, 200, 0, 200, 1.0, 0}, 5);
+  const DeviceArray base = DeviceArray::of(std::vector<int64_t>{1000});
+  args.position_base = static_cast<const uint64_t*>(base.get());
+  const auto got = on_device(args, x, {}, XLSTM_F32);
+  args.position_base = nullptr;
+  CHECK(got != on_device(args, x, {}, XLSTM_F32));
+  args.position = 1005;
+  CHECK(got == on_device(args, x, {}, XLSTM_F32));
+}
+
 TEST_CASE("time of sampling on CUDA", "[.bench]") {
   if (!has_cuda_device()) return;
   const int64_t n_vocab = 50304;

@@ -168,11 +168,24 @@ TEST_CASE("bad options are refused") {
   CHECK_THROWS_AS(ops::sample(logits, {}, 0, Tensor::zeros({3}, DType::i64)), ShapeError);
   float x[3] = {};
   int64_t token = -1;
-  xlstm_sampling_args args{XLSTM_F32, 1, 3, 0, x, 3, 1.0, 2, 0, 0, nullptr, &token};
+  xlstm_sampling_args args{XLSTM_F32, 1, 3, 0, x, 3, 1.0, 2, 0, 0, nullptr, nullptr, &token};
   CHECK(xlstm_sampling_cpu(&args, {}) == XLSTM_WORKSPACE_TOO_SMALL);
   args.n_valid = 4;
   CHECK(xlstm_sampling_cpu(&args, {}) == XLSTM_BAD_SIZE);
   CHECK(token == -1);
+}
+
+TEST_CASE("what stands at position_base is added to the position when the call runs") {
+  const Tensor logits = Tensor::zeros({40, 50});
+  const ops::SamplingOptions options{.seed = 3};
+  uint64_t base = 1000;
+  for (const uint64_t value : {0ull, 7ull, 1000ull}) {
+    base = value;
+    CHECK(ops::sample(logits, options, 5, {}, &base).to_vector<int64_t>() ==
+          ops::sample(logits, options, 5 + static_cast<int64_t>(value)).to_vector<int64_t>());
+  }
+  CHECK(ops::sample(logits, options, 5).to_vector<int64_t>() !=
+        ops::sample(logits, options, 6).to_vector<int64_t>());
 }
 
 }  // namespace

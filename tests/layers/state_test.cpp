@@ -46,6 +46,39 @@ TEST_CASE("a sequence equals its steps, outputs and states") {
     }
 }
 
+TEST_CASE("steps that overwrite their state equal those that do not") {
+  autograd::NoGrad no_grad;
+  for (const ModelConfig& config : both()) {
+    const auto model = perturbed_model(config, DType::f64);
+    const Tensor tokens = random_tokens({3, 9}, 19, 5);
+    ModelState fresh = model->forward(times(tokens, 0, 4)).state;
+    ModelState kept = model->forward(times(tokens, 0, 4)).state;
+    for (int64_t t = 4; t < 9; ++t) {
+      const Tensor now = ops::reshape(times(tokens, t, t + 1), {3});
+      const auto want = model->step(now, fresh);
+      const auto got = model->step(now, kept, {.in_place_state = true});
+      CHECK(relative_error(got.logits, want.logits) < 1e-12);
+      CHECK(state_error(got.state, want.state) < 1e-12);
+      for (size_t b = 0; b < kept.blocks.size(); ++b) {
+        const auto* before = std::get_if<MlstmLayerState>(&kept.blocks[b]);
+        const auto* after = std::get_if<MlstmLayerState>(&got.state.blocks[b]);
+        if (before == nullptr) continue;
+        CHECK(after->cell.C.raw() == before->cell.C.raw());
+        CHECK(after->cell.n.raw() == before->cell.n.raw());
+        CHECK(after->cell.m.raw() == before->cell.m.raw());
+      }
+      fresh = want.state;
+      kept = got.state;
+    }
+    // Whole sequences and steps with a reset leave what they are given as it was.
+    const ModelState before = kept.select_rows(Tensor::from<int64_t>({0, 1, 2}, {3}));
+    model->forward(times(tokens, 0, 2), kept, {}, {.in_place_state = true});
+    const Tensor reset = Tensor::zeros({3, 1}, DType::u8);
+    model->forward(times(tokens, 0, 1), kept, reset, {.in_place_state = true});
+    CHECK(state_error(kept, before) == 0);
+  }
+}
+
 TEST_CASE("a split sequence with carried state equals the whole, gradients included") {
   for (const ModelConfig& config : both()) {
     const auto model = perturbed_model(config, DType::f64);

@@ -89,6 +89,16 @@ TEST_CASE("padded rows of the vocabulary are never sampled") {
   for (const int32_t id : stream.tokens(0)) CHECK(id < trainer.tokenizer().n_vocab());
 }
 
+TEST_CASE("logits that cannot be sampled from end generation with an error that says so") {
+  TinyRun run;
+  Trainer trainer(run.config, run.services());
+  GenerationStream stream(trainer.model(), trainer.tokenizer(), {"Once", "The"},
+                          {.max_new_tokens = 9, .stop_at_end_of_text = false});
+  stream.next();
+  for (Tensor& parameter : trainer.model().parameters()) parameter.fill(NAN);
+  CHECK_THROWS_WITH(stream.next(), Catch::Contains("sample: row 0 has the logit nan at id 0"));
+}
+
 TEST_CASE("what makes no sense is refused") {
   TinyRun run;
   Trainer trainer(run.config, run.services());

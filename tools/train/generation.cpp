@@ -4,7 +4,6 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
-#include "core/ops/sampling.h"
 #include "core/ops/view.h"
 
 namespace xlstm::train {
@@ -72,15 +71,17 @@ void GenerationStream::read_prompts(const std::vector<std::string>& prompts) {
     Prefilled read = prefill(model_, ids);
     states.push_back(std::move(read.state));
     logits.push_back(read.logits);
-    running_.push_back(static_cast<int64_t>(rows_.size()));
+    batch_.push_back(static_cast<int64_t>(rows_.size()));
     rows_.push_back(Row{data::StreamDecoder(tokenizer_), {}, RowEnd::running});
   }
-  state_ = layers::ModelState::concat_rows(states);
-  logits_ = ops::concat(logits, 0);
-}
-
-Tensor GenerationStream::on_device(const std::vector<int64_t>& numbers) const {
-  return Tensor::from(numbers, {static_cast<int64_t>(numbers.size())}).to(model_.device());
+  n_running_ = static_cast<int64_t>(rows_.size());
+  step_ = std::make_unique<DecodeStep>(model_, layers::ModelState::concat_rows(states),
+                                       ops::concat(logits, 0), batch_,
+                                       ops::SamplingOptions{.temperature = options_.temperature,
+                                                            .top_k = options_.top_k,
+                                                            .n_valid = tokenizer_.n_vocab(),
+                                                            .seed = options_.seed},
+                                       options_.cuda_graph);
 }
 
 // The text that a new token of a row completes.
@@ -101,38 +102,33 @@ std::string GenerationStream::accept(Row& row, int64_t token) {
 
 std::map<int64_t, std::string> GenerationStream::next() {
   std::map<int64_t, std::string> texts;
-  if (running_.empty()) return texts;
-  const autograd::NoGrad no_grad;
-  const int64_t n_running = static_cast<int64_t>(running_.size());
-  const ops::SamplingOptions sampling{.temperature = options_.temperature,
-                                      .top_k = options_.top_k,
-                                      .n_valid = tokenizer_.n_vocab(),
-                                      .seed = options_.seed};
-  const Tensor chosen = ops::sample(logits_, sampling, position_++, on_device(running_)).to(kCpu);
-  std::vector<int64_t> kept;  // places in the batch
-  std::vector<int64_t> next_tokens;
-  for (int64_t place = 0; place < n_running; ++place) {
-    const int64_t row = running_[static_cast<size_t>(place)];
-    const int64_t token = chosen.data<int64_t>()[place];
-    texts[row] = accept(rows_[static_cast<size_t>(row)], token);
-    if (rows_[static_cast<size_t>(row)].end != RowEnd::running) continue;
-    kept.push_back(place);
-    next_tokens.push_back(token);
+  if (done()) return texts;
+  const std::vector<int64_t>& chosen = step_->next(position_++);
+  for (size_t place = 0; place < batch_.size(); ++place) {
+    Row& row = rows_[static_cast<size_t>(batch_[place])];
+    if (row.end != RowEnd::running) continue;
+    if (chosen[place] < 0) step_->report_bad_rows();
+    texts[batch_[place]] = accept(row, chosen[place]);
+    if (row.end != RowEnd::running) --n_running_;
   }
-  drop_ended_rows(kept);
-  if (running_.empty()) return texts;
-  layers::ModelOutput out = model_.step(on_device(next_tokens), state_);
-  logits_ = out.logits;
-  state_ = std::move(out.state);
+  drop_ended_rows();
   return texts;
 }
 
-void GenerationStream::drop_ended_rows(const std::vector<int64_t>& kept) {
-  if (kept.size() == running_.size()) return;
-  std::vector<int64_t> rows;
-  for (const int64_t place : kept) rows.push_back(running_[static_cast<size_t>(place)]);
-  running_ = std::move(rows);
-  state_ = running_.empty() ? layers::ModelState{} : state_.select_rows(on_device(kept));
+// On a GPU a smaller batch means a new graph, and few rows take as long as twice as many.
+void GenerationStream::drop_ended_rows() {
+  if (done()) return step_.reset();
+  const auto n_places = static_cast<int64_t>(batch_.size());
+  if (model_.device() == kCpu ? n_running_ == n_places : 2 * n_running_ > n_places) return;
+  std::vector<int64_t> places, rows;
+  for (int64_t place = 0; place < n_places; ++place) {
+    const int64_t row = batch_[static_cast<size_t>(place)];
+    if (rows_[static_cast<size_t>(row)].end != RowEnd::running) continue;
+    places.push_back(place);
+    rows.push_back(row);
+  }
+  step_->keep(places);
+  batch_ = std::move(rows);
 }
 
 }  // namespace xlstm::train

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "data/bpe_tokenizer.h"
 #include "data/stream_decoder.h"
 #include "layers/language_model.h"
+#include "tools/train/decode_step.h"
 
 namespace xlstm::train {
 
@@ -21,6 +23,8 @@ struct GenerationOptions {
   // Put the document separator before the prompt, as it stands before every training document. An
   // empty prompt always starts from it.
   bool start_with_end_of_text = true;
+  // On a GPU, record the step of a token once and replay it. Changes no token.
+  bool cuda_graph = true;
 
   void validate() const;  // ConfigError
 };
@@ -39,9 +43,10 @@ class GenerationStream {
 
   // One step: the new text of every row that was still running, by row. A text may be empty (half a
   // character waits for its other half). Rows end separately; when all have, the map is empty.
+  // NonFiniteError if the model's logits cannot be sampled from.
   std::map<int64_t, std::string> next();
 
-  bool done() const { return running_.empty(); }
+  bool done() const { return n_running_ == 0; }
   RowEnd row_end(int64_t row) const { return rows_[static_cast<size_t>(row)].end; }
   // The tokens generated so far, without the prompt and the end-of-text token.
   const std::vector<int32_t>& tokens(int64_t row) const {
@@ -56,17 +61,16 @@ class GenerationStream {
   };
   void read_prompts(const std::vector<std::string>& prompts);
   std::string accept(Row& row, int64_t token);
-  Tensor on_device(const std::vector<int64_t>& numbers) const;
-  void drop_ended_rows(const std::vector<int64_t>& kept);
+  void drop_ended_rows();
 
   const layers::LanguageModel& model_;
   const data::Tokenizer& tokenizer_;
   GenerationOptions options_;
   std::vector<Row> rows_;
-  std::vector<int64_t> running_;  // rows in the batch, in its order
-  layers::ModelState state_;      // of the running rows
-  Tensor logits_;                 // [running, n_vocab], for the next token
-  int64_t position_ = 0;          // tokens generated per row
+  std::vector<int64_t> batch_;  // the row at each place of the batch; some may have ended
+  int64_t n_running_ = 0;
+  std::unique_ptr<DecodeStep> step_;
+  int64_t position_ = 0;  // tokens generated per row
 };
 
 }  // namespace xlstm::train

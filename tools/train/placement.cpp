@@ -1,6 +1,7 @@
 #include "tools/train/placement.h"
 
 #include "core/error.h"
+#include "core/storage.h"
 
 namespace xlstm::train {
 namespace {
@@ -65,13 +66,30 @@ bool has_copy(const Placement& placement, const Tensor& parameter) {
   return placement.round_all || parameter.dim() == 2;
 }
 
+namespace {
+
+Tensor rounded(const Tensor& parameter, const Placement& placement) {
+  const MemoryScope scope(MemoryCategory::weights);
+  Tensor copy = Tensor::empty(parameter.shape(), placement.compute, placement.device);
+  copy.copy_from(parameter.to(placement.device));
+  return copy;
+}
+
+}  // namespace
+
 void add_copies(layers::LanguageModel& model, const Placement& placement) {
+  for (Tensor& parameter : model.parameters())
+    if (has_copy(placement, parameter)) parameter.set_low_precision(rounded(parameter, placement));
+}
+
+void place_for_inference(layers::LanguageModel& model, const Placement& placement) {
+  // One by one: the memory of one parameter in both types is all that is needed beside the model.
   for (Tensor& parameter : model.parameters()) {
     if (!has_copy(placement, parameter)) continue;
-    Tensor copy = Tensor::empty(parameter.shape(), placement.compute, parameter.device());
-    copy.copy_from(parameter);
-    parameter.set_low_precision(copy);
+    parameter.set_grad({});
+    parameter.rebind(rounded(parameter, placement));
   }
+  place(model, placement);
 }
 
 }  // namespace xlstm::train

@@ -24,7 +24,11 @@ Placement inference_placement(const TrainerConfig& config);
 void place(layers::LanguageModel& model, const Placement& placement);
 // Which parameters have a low-precision copy; the others are read as they are.
 bool has_copy(const Placement& placement, const Tensor& parameter);
-// Gives the parameters of a placed model their copies. In training the arena does it.
+// Gives the parameters of a placed model their copies, for gradients in the parameters' own type.
+// In training the arena does it.
 void add_copies(layers::LanguageModel& model, const Placement& placement);
+// Places a model that only reads its parameters: those that would have a copy become the copy, so
+// that a model of 16 bits takes two bytes a parameter.
+void place_for_inference(layers::LanguageModel& model, const Placement& placement);
 
 }  // namespace xlstm::train

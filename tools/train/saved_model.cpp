@@ -101,8 +101,12 @@ SavedModel load_saved_model(const SavedModelRequest& request, const FileSystem& 
                                             static_cast<uint64_t>(saved.config.seed_everything),
                                             placement.parameters);
   saved.layout = load_weights(*saved.model, saved.path, files);
-  place(*saved.model, placement);
-  add_copies(*saved.model, placement);
+  if (request.exact_gradients) {
+    place(*saved.model, placement);
+    add_copies(*saved.model, placement);
+  } else {
+    place_for_inference(*saved.model, placement);
+  }
   return saved;
 }
 

@@ -221,8 +221,9 @@ class FitLoop {
                    format("%.4f", result.loss) + ", perplexity " +
                    format("%.3f", result.perplexity) + (best ? " (best so far)" : ""));
     if (s_.config.sample.prompts.empty()) return;
-    GenerationStream stream(*s_.model, s_.data.tokenizer(), s_.config.sample.prompts,
-                            s_.config.sample.options);
+    GenerationOptions options = s_.config.sample.options;
+    options.cuda_graph = s_.config.trainer.cuda_graph;
+    GenerationStream stream(*s_.model, s_.data.tokenizer(), s_.config.sample.prompts, options);
     std::vector<std::string> texts = s_.config.sample.prompts;
     while (!stream.done())
       for (const auto& [line, text] : stream.next()) texts[static_cast<size_t>(line)] += text;
