@@ -108,7 +108,9 @@ class DeviceArray {
   operator void*() const { return data_; }
   int64_t n_bytes() const { return bytes_; }
   // Fills with NaN bytes again.
-  void poison() { check_cuda(cudaMemset(data_, 0xff, static_cast<size_t>(bytes_)), "memset"); }
+  void poison() const {
+    check_cuda(cudaMemset(data_, 0xff, static_cast<size_t>(bytes_)), "memset");
+  }
   template <class T>
   std::vector<T> raw() const {
     std::vector<T> out(static_cast<size_t>(bytes_) / sizeof(T));

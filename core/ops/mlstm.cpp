@@ -36,6 +36,24 @@ void check_state(const char* op, const MlstmState& state, const Sizes& s, DType 
   require_like(state.m, {s.B, s.H}, dtype, op, "state m");
 }
 
+void check_slots(const char* op, const Tensor& slots, const MlstmState& state, int64_t B) {
+  require_like(slots, {B}, DType::i64, op, "slots");
+  require<ShapeError>(
+      state.C.defined() && state.C.dim() > 0 && state.n.defined() && state.m.defined(), op,
+      ": with slots the state must stand ready, got an undefined C, n or m, ",
+      "expected C [n_slots, H, K, V], n [n_slots, H, K] and m [n_slots, H]");
+  if (slots.device() != kCpu) return;
+  const int64_t n_slots = state.C.size(0);
+  const int64_t* slot = slots.data<int64_t>();
+  for (int64_t b = 0; b < B; ++b) {
+    require<ShapeError>(slot[b] < n_slots, op, ": slot of row ", b, " is out of range, got ",
+                        slot[b], ", expected less than ", n_slots, " (negative: no slot)");
+    for (int64_t other = 0; other < b && slot[b] >= 0; ++other)
+      require<ShapeError>(slot[other] != slot[b], op, ": two rows share a slot, got ", slot[b],
+                          " for rows ", other, " and ", b, ", expected different ones");
+  }
+}
+
 void check_required(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,
                     const Tensor& i, const Tensor& f) {
   require<ShapeError>(q.defined() && k.defined() && v.defined() && i.defined() && f.defined(), op,
@@ -257,7 +275,8 @@ MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
 }
 
 Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
-                  const Tensor& f, MlstmState& state, const MlstmOptions& options) {
+                  const Tensor& f, MlstmState& state, const MlstmOptions& options,
+                  const Tensor& slots) {
   const auto scope = MemoryScope::op("mlstm_step");
   const char* op = "mlstm_step";
   check_options(op, options);
@@ -274,7 +293,12 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   require_like(v, {s.B, s.H, s.V}, dtype, op, "v");
   require_weight(i, {s.B, s.H}, dtype, op, "i");
   require_like(f, {s.B, s.H}, i.dtype(), op, "f");
-  check_state(op, state, s, wide);
+  const Tensor slot_list = dense(slots);
+  require_one_device({q, state.C, slots}, op);
+  if (slots.defined()) check_slots(op, slot_list, state, s.B);
+  Sizes held = s;  // the sequences of the state
+  if (slots.defined()) held.B = state.C.size(0);
+  check_state(op, state, held, wide);
   require<AutogradError>(!autograd::must_record({q, k, v, i, f, state.C, state.n, state.m}), op,
                          ": works in place and has no gradient, got an input that requires one, "
                          "expected none (use mlstm with T = 1)");
@@ -303,6 +327,8 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   args.C = state.C.raw();
   args.n = state.n.raw();
   args.m = state.m.raw();
+  args.slots = static_cast<const int64_t*>(raw_or_null(slot_list));
+  args.n_slots = held.B;
   run_kernel(Kernel{xlstm_mlstm_step_cpu, xlstm_mlstm_step_cuda}, args, q.device(), op);
   state.C.bump_version();
   state.n.bump_version();

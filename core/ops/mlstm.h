@@ -71,7 +71,12 @@ MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, co
 // overwritten in place; undefined members are first created as zeros. Not differentiable
 // (AutogradError when a gradient is wanted: use `mlstm` with T = 1). Form and chunk size are not
 // read.
+// With slots [B] int64 the state holds n_slots sequences, C [n_slots, H, K, V] and so on, all
+// defined, and row b continues slot slots[b]; a row with a negative slot has h = 0 and leaves every
+// state alone. Rows name different slots. On the CPU a slot out of range or named twice is an
+// ShapeError; on CUDA, where slots stay on the device, one out of range counts as negative.
 Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
-                  const Tensor& f, MlstmState& state, const MlstmOptions& options = {});
+                  const Tensor& f, MlstmState& state, const MlstmOptions& options = {},
+                  const Tensor& slots = {});
 
 }  // namespace xlstm::ops

@@ -135,7 +135,14 @@ xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec e
  * without the normaliser, m with the sigmoid gate). config.T, chunk_size and form are not read, nor
  * the t of the strides. No workspace. Bound by reading and writing C: 2 K V numbers a head, 6 K V
  * flops. CUDA: a block of threads owns 32 to 128 columns of C of a head; a second launch writes n
- * and m, which all blocks of a head read. */
+ * and m, which all blocks of a head read.
+ *
+ * With slots the states of many sequences stand in C [n_slots,H,K,V], n [n_slots,H,K] and
+ * m [n_slots,H], and row b continues that of slot slots[b]: int64 in the memory of the backend, so
+ * that a captured launch serves any choice of sequences. For a row with a negative slot h is zero
+ * and nothing else of the row is read or written. Rows must name different slots. CPU: BAD_VALUE
+ * for a slot >= n_slots or one that two rows name, before anything is written. CUDA cannot look:
+ * a slot >= n_slots counts as negative, and of a slot named twice the state is unspecified. */
 typedef struct xlstm_mlstm_step_args {
   xlstm_mlstm_config config;
   const void *q, *k, *v, *i, *f;
@@ -143,6 +150,8 @@ typedef struct xlstm_mlstm_step_args {
   void* h;
   xlstm_mlstm_stride h_stride;
   void *C, *n, *m;
+  const int64_t* slots; /* [B] contiguous, or null: row b has slot b */
+  int64_t n_slots;      /* >= 0; read only with slots */
 } xlstm_mlstm_step_args;
 
 xlstm_status xlstm_mlstm_step_check(const xlstm_mlstm_step_args* args);

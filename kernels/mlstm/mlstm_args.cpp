@@ -95,6 +95,9 @@ extern "C" xlstm_status xlstm_mlstm_step_check(const xlstm_mlstm_step_args* args
   if (args == nullptr) return XLSTM_NULL_POINTER;
   const xlstm_mlstm_config& c = args->config;
   if (const xlstm_status status = check_config(c, 1); status != XLSTM_OK) return status;
+  if (args->slots != nullptr &&
+      (args->n_slots < 0 || !product_fits({args->n_slots, c.H, c.K, c.V})))
+    return XLSTM_BAD_SIZE;
   if (is_empty(c)) return XLSTM_OK;
   if (any_null({args->q, args->k, args->v, args->i, args->f, args->h, args->C}))
     return XLSTM_NULL_POINTER;

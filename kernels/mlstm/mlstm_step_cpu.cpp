@@ -55,6 +55,23 @@ T step_head(const xlstm_mlstm_config& c, const T* q, const T* k, const T* v, T i
   return l;
 }
 
+// Every slot within bounds and named once. The comparisons of all pairs are few beside the work on
+// the matrices.
+bool good_slots(const xlstm_mlstm_step_args& a) {
+  if (a.slots == nullptr) return true;
+  for (int64_t b = 0; b < a.config.B; ++b) {
+    if (a.slots[b] >= a.n_slots) return false;
+    for (int64_t other = 0; other < b && a.slots[b] >= 0; ++other)
+      if (a.slots[other] == a.slots[b]) return false;
+  }
+  return true;
+}
+
+xlstm_status check_step(const xlstm_mlstm_step_args* args) {
+  const xlstm_status status = xlstm_mlstm_step_check(args);
+  return status == XLSTM_OK && !good_slots(*args) ? XLSTM_BAD_VALUE : status;
+}
+
 template <class T>
 void step_all(const xlstm_mlstm_step_args& a) {
   const xlstm_mlstm_config& c = a.config;
@@ -65,13 +82,19 @@ void step_all(const xlstm_mlstm_step_args& a) {
 #pragma omp parallel for schedule(static) if (c.B * c.H * c.K * c.V > 64 * 1024)
   for (int64_t head = 0; head < c.B * c.H; ++head) {
     const int64_t b = head / c.H, h = head % c.H;
+    T* out = static_cast<T*>(a.h) + b * a.h_stride.b + h * a.h_stride.h;
+    const int64_t slot = a.slots == nullptr ? b : a.slots[b];
+    if (slot < 0) {
+      copy_or_zero<T>(out, nullptr, c.V);
+      continue;
+    }
+    const int64_t state = slot * c.H + h;
     T unused = 0;
-    T& m = c.input_gate == XLSTM_MLSTM_SIGMOID ? unused : static_cast<T*>(a.m)[head];
+    T& m = c.input_gate == XLSTM_MLSTM_SIGMOID ? unused : static_cast<T*>(a.m)[state];
     step_head(c, at(a.q, a.q_stride, b, h), at(a.k, a.k_stride, b, h), at(a.v, a.v_stride, b, h),
-              *at(a.i, a.i_stride, b, h), *at(a.f, a.f_stride, b, h),
-              static_cast<T*>(a.h) + b * a.h_stride.b + h * a.h_stride.h,
-              static_cast<T*>(a.C) + head * c.K * c.V,
-              c.normalize ? static_cast<T*>(a.n) + head * c.K : nullptr, m);
+              *at(a.i, a.i_stride, b, h), *at(a.f, a.f_stride, b, h), out,
+              static_cast<T*>(a.C) + state * c.K * c.V,
+              c.normalize ? static_cast<T*>(a.n) + state * c.K : nullptr, m);
   }
 }
 
@@ -124,6 +147,6 @@ template void recurrent_forward<double>(const xlstm_mlstm_fwd_args&, xlstm_exec)
 using namespace xlstm::kernels;
 
 xlstm_status xlstm_mlstm_step_cpu(const xlstm_mlstm_step_args* args, xlstm_exec) {
-  return Cpu::run(args, mlstm::check_on_cpu<xlstm_mlstm_step_check>,
+  return Cpu::run(args, mlstm::check_on_cpu<mlstm::check_step>,
                   [&]<class T>(Element<T>) { mlstm::step_all<T>(*args); });
 }

@@ -19,12 +19,19 @@ __device__ inline int64_t at(const xlstm_mlstm_stride& s, int64_t head, int64_t 
   return head / H * s.b + head % H * s.h;
 }
 
-__device__ StepGates<float> gates_of(const xlstm_mlstm_step_args& a, int64_t head) {
+// Which of the B H or n_slots H states a head of the batch continues; negative: none.
+__device__ inline int64_t state_of(const xlstm_mlstm_step_args& a, int64_t head) {
+  if (a.slots == nullptr) return head;
+  const int64_t slot = a.slots[head / a.config.H];
+  return slot < 0 || slot >= a.n_slots ? -1 : slot * a.config.H + head % a.config.H;
+}
+
+__device__ StepGates<float> gates_of(const xlstm_mlstm_step_args& a, int64_t head, int64_t state) {
   const xlstm_mlstm_config& c = a.config;
   const bool sigmoid_gate = c.input_gate == XLSTM_MLSTM_SIGMOID;
   const float i = load_as_float(a.i, c.gate_dtype, at(a.i_stride, head, c.H));
   const float f = load_as_float(a.f, c.gate_dtype, at(a.f_stride, head, c.H));
-  const float m = sigmoid_gate ? 0.0f : static_cast<const float*>(a.m)[head];
+  const float m = sigmoid_gate ? 0.0f : static_cast<const float*>(a.m)[state];
   return step_gates(i, f, m, c.soft_cap, sigmoid_gate);
 }
 
@@ -40,14 +47,21 @@ __global__ void __launch_bounds__(kStepThreads) step_kernel(StepArgs args) {
   const int64_t head = blockIdx.x / parts;
   const int lane = threadIdx.x % args.lanes, group = threadIdx.x / args.lanes;
   const int64_t col = (blockIdx.x % parts * args.lanes + lane) * kColumns;
-  const StepGates<float> gates = gates_of(a, head);
+  const bool inside = col < c.V;  // with several columns V is a multiple of them
+  T* h = static_cast<T*>(a.h) + at(a.h_stride, head, c.H);
+  const int64_t state = state_of(a, head);
+  if (state < 0) {  // the whole block
+    for (int j = 0; j < kColumns; ++j)
+      if (group == 0 && inside) h[col + j] = from_float<T>(0.0f);
+    return;
+  }
+  const StepGates<float> gates = gates_of(a, head, state);
   const T* q = static_cast<const T*>(a.q) + at(a.q_stride, head, c.H);
   const T* k = static_cast<const T*>(a.k) + at(a.k_stride, head, c.H);
   const T* v = static_cast<const T*>(a.v) + at(a.v_stride, head, c.H);
-  const float* n = static_cast<const float*>(a.n) + head * c.K;
-  float* C = static_cast<float*>(a.C) + head * c.K * c.V;
+  const float* n = static_cast<const float*>(a.n) + state * c.K;
+  float* C = static_cast<float*>(a.C) + state * c.K * c.V;
 
-  const bool inside = col < c.V;  // with several columns V is a multiple of them
   float value[kColumns], num[kColumns];
 #pragma unroll
   for (int j = 0; j < kColumns; ++j) {
@@ -88,7 +102,6 @@ __global__ void __launch_bounds__(kStepThreads) step_kernel(StepArgs args) {
   float scale = rsqrtf(static_cast<float>(c.K));
   if (c.normalize)
     scale /= denominator(scale * l, expf(floor_exponent(gates.m)), static_cast<float>(c.eps));
-  T* h = static_cast<T*>(a.h) + at(a.h_stride, head, c.H);
 #pragma unroll
   for (int j = 0; j < kColumns; ++j) h[col + j] = from_float<T>(scale * num[j]);
 }
@@ -98,16 +111,18 @@ __global__ void __launch_bounds__(kStepThreads) step_vector_kernel(StepArgs args
   const xlstm_mlstm_step_args& a = args.a;
   const xlstm_mlstm_config& c = a.config;
   const int64_t head = blockIdx.x;
-  const StepGates<float> gates = gates_of(a, head);
+  const int64_t state = state_of(a, head);
+  if (state < 0) return;
+  const StepGates<float> gates = gates_of(a, head, state);
   const T* k = static_cast<const T*>(a.k) + at(a.k_stride, head, c.H);
-  float* n = static_cast<float*>(a.n) + head * c.K;
+  float* n = static_cast<float*>(a.n) + state * c.K;
   if (c.normalize) {
     for (int64_t r = threadIdx.x; r < c.K; r += kStepThreads)
       n[r] = gates.forget * n[r] + gates.input * to_float(k[r]);
   }
   __syncthreads();  // every thread has read m
   if (threadIdx.x == 0 && c.input_gate == XLSTM_MLSTM_EXPONENTIAL)
-    static_cast<float*>(a.m)[head] = gates.m;
+    static_cast<float*>(a.m)[state] = gates.m;
 }
 
 template <class T, int kColumns>

@@ -507,6 +507,70 @@ TEST_CASE("steps of the mLSTM on CUDA are those of the CPU") {
       }
 }
 
+TEST_CASE("a step of the mLSTM on CUDA continues the states that its rows name") {
+  if (!has_cuda_device()) return;
+  constexpr int64_t kSlots = 6, H = 3;
+  const std::vector<int64_t> slots{4, -1, 0, kSlots, 2};  // rows 1 and 3 have none
+  const auto B = static_cast<int64_t>(slots.size());
+  for (const auto& [K, V] : {std::pair<int64_t, int64_t>{3, 5}, {64, 132}, {1100, 64}}) {
+    INFO("K " << K << ", V " << V);
+    const auto c = rounded(Case<double>::random(B, 1, H, K, V).with_state(), XLSTM_BF16, XLSTM_F32);
+    const auto held =
+        rounded(Case<double>::random(kSlots, 1, H, K, V).with_state(), XLSTM_BF16, XLSTM_F32);
+    const auto has_slot = [&](int64_t slot) { return slot >= 0 && slot < kSlots; };
+    // Rows of `from`, one per batch row, from or into the places of their slots.
+    const auto gather = [&](const Values<double>& from, Values<double> to, int64_t width) {
+      for (int64_t b = 0; b < B; ++b)
+        if (const int64_t slot = slots[static_cast<size_t>(b)]; has_slot(slot))
+          std::copy_n(from.begin() + slot * width, width, to.begin() + b * width);
+      return to;
+    };
+    const auto scatter = [&](const Values<double>& from, Values<double> to, int64_t width) {
+      for (int64_t b = 0; b < B; ++b)
+        if (const int64_t slot = slots[static_cast<size_t>(b)]; has_slot(slot))
+          std::copy_n(from.begin() + b * width, width, to.begin() + slot * width);
+      return to;
+    };
+    auto gathered = c;
+    gathered.C0 = gather(held.C0, c.C0, H * K * V);
+    gathered.n0 = gather(held.n0, c.n0, H * K);
+    gathered.m0 = gather(held.m0, c.m0, H);
+    const OnDevice rows(gathered, XLSTM_BF16, XLSTM_F32), states(held, XLSTM_BF16, XLSTM_F32);
+    xlstm_mlstm_step_args a{};
+    a.config = rows.config;
+    a.q = rows.q;
+    a.k = rows.k;
+    a.v = rows.v;
+    a.i = rows.i;
+    a.f = rows.f;
+    a.q_stride = a.k_stride = c.rows(K);
+    a.v_stride = a.h_stride = c.rows(V);
+    a.i_stride = a.f_stride = c.rows(1);
+    a.h = rows.h;
+    a.C = rows.C0;
+    a.n = rows.n0;
+    a.m = rows.m0;
+    REQUIRE(xlstm_mlstm_step_cuda(&a, {}) == XLSTM_OK);
+    Values<double> want = rows.h.values();
+    for (int64_t b = 0; b < B; ++b)
+      if (!has_slot(slots[static_cast<size_t>(b)]))
+        std::fill_n(want.begin() + b * H * V, H * V, 0.0);
+
+    rows.h.poison();
+    const DeviceArray slot_list = DeviceArray::of(slots);
+    a.C = states.C0;
+    a.n = states.n0;
+    a.m = states.m0;
+    a.slots = static_cast<const int64_t*>(slot_list.get());
+    a.n_slots = kSlots;
+    REQUIRE(xlstm_mlstm_step_cuda(&a, {}) == XLSTM_OK);
+    CHECK(same_bits(rows.h.values(), want));
+    CHECK(same_bits(states.C0.values(), scatter(rows.C0.values(), held.C0, H * K * V)));
+    CHECK(same_bits(states.n0.values(), scatter(rows.n0.values(), held.n0, H * K)));
+    CHECK(same_bits(states.m0.values(), scatter(rows.m0.values(), held.m0, H)));
+  }
+}
+
 TEST_CASE("the mLSTM on CUDA refuses what it cannot do") {
   if (!has_cuda_device()) return;
   const auto c = rounded(Case<double>::random(1, 3, 1, 4, 4), XLSTM_BF16, XLSTM_F32);

@@ -278,6 +278,74 @@ TEST_CASE("single steps in place are the recurrent form") {
   }
 }
 
+// One step of the rows of c on the states given, which it overwrites. Returns h.
+Values<double> step(const Case<double>& c, Values<double>& C, Values<double>& n, Values<double>& m,
+                    const std::vector<int64_t>* slots, int64_t n_slots, xlstm_status expected) {
+  const auto rows = [&](int64_t width) { return c.rows(width); };
+  Values<double> h(static_cast<size_t>(c.config.B * c.config.H * c.config.V), -7);
+  xlstm_mlstm_step_args a{};
+  a.config = c.config;
+  a.q = c.q.data();
+  a.k = c.k.data();
+  a.v = c.v.data();
+  a.i = c.i.data();
+  a.f = c.f.data();
+  a.q_stride = a.k_stride = rows(c.config.K);
+  a.v_stride = a.h_stride = rows(c.config.V);
+  a.i_stride = a.f_stride = rows(1);
+  a.h = h.data();
+  a.C = C.data();
+  a.n = n.data();
+  a.m = m.data();
+  a.slots = slots == nullptr ? nullptr : slots->data();
+  a.n_slots = n_slots;
+  CHECK(xlstm_mlstm_step_cpu(&a, {}) == expected);
+  return h;
+}
+
+TEST_CASE("a step continues the states that its rows name") {
+  constexpr int64_t kSlots = 6, H = 2, K = 3, V = 5;
+  const auto c = Case<double>::random(4, 1, H, K, V);
+  const auto states = Case<double>::random(kSlots, 1, H, K, V).with_state();
+  const std::vector<int64_t> slots{4, -1, 0, 5};
+  const auto row = [](auto& x, int64_t b, int64_t width) { return x.begin() + b * width; };
+  Values<double> C = states.C0, n = states.n0, m = states.m0;
+  const auto h = step(c, C, n, m, &slots, kSlots, XLSTM_OK);
+
+  // The same with the states of the rows gathered, those of the row without one arbitrary.
+  Values<double> C_rows(4 * H * K * V, 1), n_rows(4 * H * K, 1), m_rows(4 * H, 1);
+  Values<double> C_want = states.C0, n_want = states.n0, m_want = states.m0;
+  const auto move = [&](auto& from, auto& to, int64_t width, bool back) {
+    for (int64_t b = 0; b < 4; ++b)
+      if (const int64_t slot = slots[static_cast<size_t>(b)]; slot >= 0)
+        std::copy_n(row(from, back ? b : slot, width), width, row(to, back ? slot : b, width));
+  };
+  move(C_want, C_rows, H * K * V, false);
+  move(n_want, n_rows, H * K, false);
+  move(m_want, m_rows, H, false);
+  auto h_want = step(c, C_rows, n_rows, m_rows, nullptr, 0, XLSTM_OK);
+  std::fill_n(row(h_want, 1, H * V), H * V, 0.0);
+  move(C_rows, C_want, H * K * V, true);
+  move(n_rows, n_want, H * K, true);
+  move(m_rows, m_want, H, true);
+  CHECK(same_bits(h, h_want));
+  CHECK(same_bits(C, C_want));
+  CHECK(same_bits(n, n_want));
+  CHECK(same_bits(m, m_want));
+
+  // Refused before anything is written.
+  for (const std::vector<int64_t>& bad :
+       {std::vector<int64_t>{0, 1, 2, kSlots}, {3, -1, -1, 3}, {INT64_MAX, 0, 1, 2}}) {
+    const auto untouched = step(c, C, n, m, &bad, kSlots, XLSTM_BAD_VALUE);
+    CHECK(std::all_of(untouched.begin(), untouched.end(), [](double x) { return x == -7; }));
+    CHECK(same_bits(C, C_want));
+  }
+  const std::vector<int64_t> none{-1, -5, -1, INT64_MIN};
+  const auto zeros = step(c, C, n, m, &none, 0, XLSTM_OK);
+  CHECK(std::all_of(zeros.begin(), zeros.end(), [](double x) { return x == 0; }));
+  CHECK(same_bits(C, C_want));
+}
+
 TEST_CASE("heads may be read from one interleaved projection") {
   // q, k, v side by side per head in one buffer, and h and the gradients written likewise.
   const auto c = Case<float>::random(2, 50, 2, 5, 6).with_chunk(16);

@@ -123,6 +123,13 @@ TEST_CASE("mlstm refuses bad arguments") {
   CHECK(xlstm_mlstm_step_cpu(&step, {}) == XLSTM_NULL_POINTER);
   step.config.V = -3;
   CHECK(xlstm_mlstm_step_cpu(&step, {}) == XLSTM_BAD_SIZE);
+  step.config = c.config;
+  const int64_t slot = 0;
+  step.slots = &slot;
+  step.n_slots = -1;
+  CHECK(xlstm_mlstm_step_cpu(&step, {}) == XLSTM_BAD_SIZE);
+  step.n_slots = INT64_MAX / 2;
+  CHECK(xlstm_mlstm_step_cpu(&step, {}) == XLSTM_BAD_SIZE);
 }
 
 TEST_CASE("mlstm with no steps and no rows") {

@@ -4,6 +4,7 @@
 #include "core/autograd.h"
 #include "core/op_info.h"
 #include "core/ops/mlstm.h"
+#include "core/ops/view.h"
 #include "tests/catch.h"
 
 namespace xlstm {
@@ -135,6 +136,46 @@ TEST_CASE("decoding step by step equals the whole sequence") {
     ops::mlstm_step(at(p.q, 0), at(p.k, 0), at(p.v, 0), at(p.i, 0), at(p.f, 0), fresh);
     CHECK(fresh.C.shape() == Shape{2, 3, 4, 5});
   }
+}
+
+TEST_CASE("a decoding step of sequences in slots") {
+  Problem p = make_problem(false);
+  const auto at = [](const Tensor& x) { return ops::select(x, 1, 0); };
+  const auto step = [&](ops::MlstmState& state, const Tensor& slots) {
+    return ops::mlstm_step(at(p.q), at(p.k), at(p.v), at(p.i), at(p.f), state, p.options, slots);
+  };
+  const auto list = [](std::vector<int64_t> slots) {
+    Tensor out = Tensor::empty({static_cast<int64_t>(slots.size())}, DType::i64);
+    std::copy(slots.begin(), slots.end(), out.data<int64_t>());
+    return out;
+  };
+  const auto doubled = [](const Tensor& x) { return ops::concat({x, x}, 0); };
+  ops::MlstmState rows{p.initial.C.clone(), p.initial.n.clone(), p.initial.m.clone()};
+  ops::MlstmState slots{doubled(rows.C), doubled(rows.n), doubled(rows.m)};
+  const Tensor before = slots.C.clone();
+  const Tensor h = step(slots, list({2, 1}));  // row b has the state of row b in both
+  CHECK(largest_difference(h, step(rows, {})) == 0);
+  const auto slot = [](const Tensor& x, int64_t b) { return ops::select(x, 0, b); };
+  CHECK(largest_difference(slot(slots.C, 2), slot(rows.C, 0)) == 0);
+  CHECK(largest_difference(slot(slots.C, 1), slot(rows.C, 1)) == 0);
+  CHECK(largest_difference(slot(slots.C, 0), slot(before, 0)) == 0);
+  CHECK(largest_difference(slot(slots.C, 3), slot(before, 3)) == 0);
+  CHECK(largest_difference(step(slots, list({-1, -1})), Tensor::zeros(h.shape(), h.dtype())) == 0);
+
+  const auto fails_with = [&](ops::MlstmState state, const Tensor& bad, const std::string& part) {
+    try {
+      step(state, bad);
+      FAIL("no error, expected " << part);
+    } catch (const ShapeError& error) {
+      CHECK_THAT(error.what(), Catch::Contains(part));
+    }
+  };
+  fails_with(slots, list({0, 4}), "slot of row 1 is out of range, got 4, expected less than 4");
+  fails_with(slots, list({3, 3}), "two rows share a slot, got 3 for rows 0 and 1");
+  fails_with(slots, list({0}), "shape of slots");
+  fails_with(slots, Tensor::zeros({2}, DType::i32), "type of slots");
+  fails_with({}, list({0, 1}), "the state must stand ready");
+  fails_with({slots.C, slots.n, rows.m}, list({0, 1}), "shape of state m");
 }
 
 TEST_CASE("mlstm explains what is wrong with its arguments") {
