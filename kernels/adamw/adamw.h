@@ -112,7 +112,8 @@ typedef struct xlstm_update_state {
  *   grad_scale = min(1, max_norm / norm) / (n S)  (max_norm 0: no limit);  lr = the table's
  * and afterwards, if growth_interval > 0: S = max(S backoff, min_scale) after a skip,
  * min(S growth, max_scale) after growth_interval good updates in a row. step counts the updates
- * that are not skipped. n_in_a_row leaves out skips with a finite loss at S > min_scale. A step beyond the table takes its last rate. One thread, one launch. */
+ * that are not skipped. n_in_a_row leaves out skips with a finite loss at S > min_scale. A step
+ * beyond the table takes its last rate. One thread, one launch. */
 typedef struct xlstm_update_control_args {
   const double* sums; /* [n_sums] sums of squares */
   int64_t n_sums;
