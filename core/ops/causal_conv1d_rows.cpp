@@ -8,7 +8,7 @@ namespace {
 template <auto Op>
 Tensors run(const Tensors& in, const OpAttributes& attributes) {
   const ops::CausalConv1dResult out =
-      ops::causal_conv1d(in[0], in[1], in[2], in[3], in[4], attributes.get_int("silu") != 0);
+      Op(in[0], in[1], in[2], in[3], in[4], attributes.get_int("silu") != 0);
   return {out.y, out.final_state};
 }
 

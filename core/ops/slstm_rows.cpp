@@ -12,7 +12,7 @@ enum Input : size_t { kWx, kR, kBias, kH, kC, kN, kM, kReset };
 template <auto Op>
 Tensors run(const Tensors& in, const OpAttributes&) {
   const ops::SlstmResult out =
-      ops::slstm(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], {});
+      Op(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], {});
   return {out.h, out.final_state.h, out.final_state.c, out.final_state.n, out.final_state.m};
 }
 
