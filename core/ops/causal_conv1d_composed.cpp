@@ -20,7 +20,7 @@ Tensor visible(const Tensor& reset, int64_t n, int64_t from, int64_t back, DType
       out.push_back(seen ? 1 : 0);
     }
   }
-  return cast(Tensor::from(out, {B, n, 1}), dtype);
+  return cast(Tensor::from(out, {B, n, 1}).to(reset.device()), dtype);
 }
 
 }  // namespace
@@ -30,11 +30,12 @@ CausalConv1dResult causal_conv1d_composed(const Tensor& x, const Tensor& weight,
                                           bool silu) {
   const int64_t B = x.size(0), T = x.size(1), C = x.size(2), KS = weight.size(2);
   const DType dtype = x.dtype();
+  const Device device = x.device();
   const Tensor state =
-      initial_state.defined() ? initial_state : Tensor::zeros({B, KS - 1, C}, dtype);
-  const Tensor marks = reset.defined() ? reset : Tensor::zeros({B, T}, DType::u8);
+      initial_state.defined() ? initial_state : Tensor::zeros({B, KS - 1, C}, dtype, device);
+  const Tensor marks = reset.defined() ? reset : Tensor::zeros({B, T}, DType::u8, device);
   const Tensor line = concat({state, x}, 1);
-  Tensor y = bias.defined() ? bias : Tensor::zeros({C}, dtype);
+  Tensor y = bias.defined() ? bias : Tensor::zeros({C}, dtype, device);
   for (int64_t j = 0; j < KS; ++j) {
     const Tensor tap = reshape(select(weight, 2, j), {C});
     const Tensor seen = mul(slice(line, 1, j, j + T), visible(marks, T, 0, KS - 1 - j, dtype));
@@ -45,7 +46,7 @@ CausalConv1dResult causal_conv1d_composed(const Tensor& x, const Tensor& weight,
   Tensors kept;
   for (int64_t s = 0; s < KS - 1; ++s)
     kept.push_back(mul(slice(line, 1, T + s, T + s + 1), visible(marks, 1, T, KS - 1 - s, dtype)));
-  return {y, kept.empty() ? Tensor::zeros({B, 0, C}, dtype) : concat(kept, 1)};
+  return {y, kept.empty() ? Tensor::zeros({B, 0, C}, dtype, device) : concat(kept, 1)};
 }
 
 }  // namespace xlstm::ops

@@ -66,9 +66,10 @@ Tensor step(const StepInputs& x, LiveState& state, const MlstmOptions& options) 
   if (!options.normalize) return numerator;
   state.n = add(mul(unsqueeze(w.forget, -1), state.n), key);
   const Tensor l = sum(mul(query, state.n), -1);
-  const Tensor lowest = Tensor::full({}, -kernels::mlstm::kMaxFloorExponent, state.m.dtype());
+  const Tensor lowest =
+      Tensor::full({}, -kernels::mlstm::kMaxFloorExponent, state.m.dtype(), state.m.device());
   const Tensor floor = exp(neg(maximum(state.m.detach(), lowest)));
-  Tensor eps = Tensor::full({}, options.eps, l.dtype());
+  Tensor eps = Tensor::full({}, options.eps, l.dtype(), l.device());
   if (options.stabilizer_gradient) eps = mul(exp(sub(state.live_m, state.m.detach())), eps);
   Tensor denominator = add(maximum(abs(l), floor), eps);
   if (options.detach_normalizer) denominator = denominator.detach();
@@ -82,12 +83,13 @@ MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, co
                            const MlstmOptions& options) {
   const int64_t B = q.size(0), T = q.size(1), H = q.size(2), K = q.size(3), V = v.size(3);
   const DType dtype = q.dtype();
+  const Device device = q.device();
   const bool exponential = options.input_gate == MlstmInputGate::exponential;
   LiveState state{initial, {}};
-  if (!state.C.defined()) state.C = Tensor::zeros({B, H, K, V}, dtype);
-  if (!state.n.defined() || !options.normalize) state.n = Tensor::zeros({B, H, K}, dtype);
+  if (!state.C.defined()) state.C = Tensor::zeros({B, H, K, V}, dtype, device);
+  if (!state.n.defined() || !options.normalize) state.n = Tensor::zeros({B, H, K}, dtype, device);
   if (!state.m.defined() || !exponential)
-    state.m = Tensor::full({B, H}, exponential ? options.start_m : 0, dtype);
+    state.m = Tensor::full({B, H}, exponential ? options.start_m : 0, dtype, device);
   state.live_m = state.m;
   Tensors hs;
   for (int64_t t = 0; t < T; ++t) {
@@ -97,7 +99,7 @@ MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, co
     hs.push_back(step(x, state, options));
   }
   state.m = state.m.detach();
-  return {T == 0 ? Tensor::empty({B, 0, H, V}, dtype) : stack(hs, 1), state};
+  return {T == 0 ? Tensor::empty({B, 0, H, V}, dtype, device) : stack(hs, 1), state};
 }
 
 }  // namespace xlstm::ops

@@ -13,7 +13,7 @@ Tensor minimum(const Tensor& a, const Tensor& b) {
 
 // x between -bound and bound.
 Tensor clamped(const Tensor& x, double bound) {
-  const Tensor high = Tensor::full({}, bound, x.dtype());
+  const Tensor high = Tensor::full({}, bound, x.dtype(), x.device());
   return maximum(minimum(x, high), neg(high));
 }
 
@@ -39,11 +39,11 @@ template <class F>
 Tensor indicator(const Tensor& x, DType dtype, F condition) {
   std::vector<double> values = x.to_vector<double>();
   for (double& v : values) v = condition(v) ? 1 : 0;
-  return cast(Tensor::from(values, x.shape()), dtype);
+  return cast(Tensor::from(values, x.shape()).to(x.device()), dtype);
 }
 
-Tensor or_zeros(const Tensor& t, const Shape& shape, DType dtype) {
-  return t.defined() ? t : Tensor::zeros(shape, dtype);
+Tensor or_zeros(const Tensor& t, const Shape& shape, DType dtype, Device device) {
+  return t.defined() ? t : Tensor::zeros(shape, dtype, device);
 }
 
 // One step of all rows. g: the four pre-activations [B, H, D]; `s` is replaced by the next state.
@@ -55,7 +55,7 @@ void step(const Tensors& g, SlstmState& s) {
   s.m = add(mul(fresh, g[0].detach()), mul(add_scalar(neg(fresh), 1), larger));
   const Tensor i = exp(sub(g[0], s.m));
   // On a fresh unit l may exceed m; f' is cut at 1 there.
-  const Tensor d = sub(l, s.m), zero = Tensor::zeros({}, l.dtype());
+  const Tensor d = sub(l, s.m), zero = Tensor::zeros({}, l.dtype(), l.device());
   const Tensor f = exp(straight_through(d, minimum(d.detach(), zero)));
   s.c = add(mul(f, s.c), mul(i, tanh(g[2])));
   s.n = add(mul(f, s.n), i);
@@ -70,9 +70,10 @@ SlstmResult slstm_composed(const Tensor& wx, const Tensor& R, const Tensor& bias
   const int64_t B = wx.size(0), T = wx.size(1), H = wx.size(3), D = wx.size(4);
   const DType dtype = wx.dtype();
   const Shape shape{B, H, D};
-  SlstmState s{or_zeros(initial.h, shape, dtype), or_zeros(initial.c, shape, dtype),
-               or_zeros(initial.n, shape, dtype), or_zeros(initial.m, shape, dtype)};
-  if (T == 0) return {Tensor::zeros({B, 0, H, D}, dtype), s};
+  const Device device = wx.device();
+  const auto start = [&](const Tensor& t) { return or_zeros(t, shape, dtype, device); };
+  SlstmState s{start(initial.h), start(initial.c), start(initial.n), start(initial.m)};
+  if (T == 0) return {Tensor::zeros({B, 0, H, D}, dtype, device), s};
   // m is a constant in every gradient, but (c, n) at scale m: their product with e^{m - m} has the
   // same value, and gives the initial m what the scale law says.
   const Tensor unit = exp(sub(s.m, s.m.detach()));
@@ -80,7 +81,7 @@ SlstmResult slstm_composed(const Tensor& wx, const Tensor& R, const Tensor& bias
   s.n = mul(s.n, unit);
   s.m = s.m.detach();
   const Tensor keep = reset.defined() ? indicator(reset, dtype, [](double r) { return r == 0; })
-                                      : Tensor::full({B, T}, 1, dtype);
+                                      : Tensor::full({B, T}, 1, dtype, device);
   const Tensor weight = reshape(R, {H, D, 4 * D});
   Tensors hs;
   for (int64_t t = 0; t < T; ++t) {

@@ -27,14 +27,15 @@ xlstm_unary_saved xlstm_unary_bwd_reads(xlstm_unary_op op) {
       return XLSTM_SAVED_NOTHING;
     case XLSTM_UNARY_EXP:
     case XLSTM_UNARY_SQRT:
-    case XLSTM_UNARY_TANH:
-    case XLSTM_UNARY_SIGMOID:
-    case XLSTM_UNARY_SOFTCAP:
       return XLSTM_SAVED_OUTPUT;
     case XLSTM_UNARY_LOG:
     case XLSTM_UNARY_SQUARE:
     case XLSTM_UNARY_ABS:
+    // Near their limits these outputs, rounded, no longer tell the slope.
+    case XLSTM_UNARY_TANH:
+    case XLSTM_UNARY_SIGMOID:
     case XLSTM_UNARY_LOG_SIGMOID:
+    case XLSTM_UNARY_SOFTCAP:
       break;
   }
   return XLSTM_SAVED_INPUT;
