@@ -235,6 +235,10 @@ TEST_CASE("memory for weights, gradients and moments is predicted to the byte") 
   };
   check_need(ModelUse::inference, 4 * n);
   check_need(ModelUse::training, 16 * n);
+  run.config.trainer.precision = "bf16-mixed";
+  check_need(ModelUse::inference, 2 * n);
+  check_need(ModelUse::training, 18 * n);
+  run.config.trainer.precision = "32-true";
   run.config.optimizer.name = "sgd";
   check_need(ModelUse::training, 12 * n);
   run.config.optimizer.momentum = 0;
