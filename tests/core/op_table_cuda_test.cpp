@@ -6,7 +6,7 @@
 
 #include "core/autograd.h"
 #include "core/op_info.h"
-#include "tests/catch.h"
+#include "tests/cuda_device.h"
 
 namespace xlstm {
 namespace {
@@ -85,10 +85,7 @@ void compare(const Tensors& got, const Tensors& want, double tolerance, const ch
 }
 
 TEST_CASE("every op of the table computes on CUDA what it computes on the CPU") {
-  if (cuda_device_count() == 0) {
-    WARN("skipped: no CUDA device here");
-    return;
-  }
+  if (!test::has_cuda_device()) return;
   for (const OpInfo& op : op_table()) {
     Generator generator{20260101, 0};
     for (const OpSample& sample : op.samples(SampleSize::check, DType::f32, generator)) {

@@ -99,21 +99,6 @@ xlstm_status run_on_host(xlstm_status (*kernel)(const Args*, xlstm_exec),
   return kernel(&args, {nullptr, workspace.data(), bytes, nullptr});
 }
 
-// Whether 20 calls leave the same bytes in all of these arrays, which are poisoned in between.
-inline bool same_bits_again(const std::function<void()>& call,
-                            const std::vector<DeviceArray*>& results) {
-  std::vector<std::vector<unsigned char>> first;
-  for (int repeat = 0; repeat < 20; ++repeat) {
-    for (DeviceArray* result : results) result->poison();
-    call();
-    for (size_t i = 0; i < results.size(); ++i) {
-      if (repeat == 0) first.push_back(results[i]->raw<unsigned char>());
-      if (results[i]->raw<unsigned char>() != first[i]) return false;
-    }
-  }
-  return true;
-}
-
 inline void print_time(const char* what, double ms, double bytes) {
   const double rate = bytes / ms * 1e-6;
   std::printf("%-58s %9.4f ms %7.0f GB/s %5.1f %% of 4260\n", what, ms, rate, rate / 42.6);

@@ -1,5 +1,8 @@
 // Training on a GPU: with and without a graph, against the CPU, after a resume, short of memory.
+#include <algorithm>
+
 #include "core/allocator.h"
+#include "core/variant_log.h"
 #include "tests/cuda_device.h"
 #include "tests/tools/tiny_run.h"
 
@@ -49,7 +52,7 @@ void set_dropout(TinyRun& run, double p) {
 
 TEST_CASE("a graph, prefetch and recomputed blocks change no bit of training on a GPU") {
   if (!has_cuda_device()) return;
-  for (const char* precision : {"32-true", "bf16-mixed", "16-mixed"}) {
+  for (const char* precision : {"32-true", "bf16-mixed", "bf16-true", "16-mixed"}) {
     for (const bool reset : {false, true}) {
       CAPTURE(precision, reset);
       Ending want;
@@ -70,6 +73,33 @@ TEST_CASE("a graph, prefetch and recomputed blocks change no bit of training on 
           CHECK(got.weights == want.weights);
         }
       }
+    }
+  }
+}
+
+// Blocks that share a head exchange h while they run, so all of them must be resident, in a graph
+// too.
+TEST_CASE("a graph changes no bit of training where heads of the sLSTM are spread over blocks") {
+  if (!has_cuda_device()) return;
+  for (const char* precision : {"32-true", "bf16-mixed", "bf16-true"}) {
+    CAPTURE(precision);
+    Ending want;
+    for (const bool graph : {false, true}) {
+      CAPTURE(graph);
+      TinyRun run;
+      std::get<layers::XlstmModelConfig>(run.config.model).embedding_dim = 320;  // 2 heads of 160
+      run.config.trainer.accelerator = "gpu";
+      run.config.trainer.precision = precision;
+      run.config.trainer.cuda_graph = graph;
+      const VariantLog log;
+      const Ending got = steps(run);
+      const std::vector<std::string>& ran = log.names();
+      CHECK(std::find(ran.begin(), ran.end(), "spread") != ran.end());
+      CHECK(std::find(ran.begin(), ran.end(), "small") == ran.end());
+      if (want.losses.empty()) want = got;
+      CHECK(got.losses == want.losses);
+      CHECK(got.norms == want.norms);
+      CHECK(got.weights == want.weights);
     }
   }
 }
