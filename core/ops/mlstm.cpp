@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/autograd.h"
+#include "core/kernel_variant.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
 #include "kernels/mlstm/mlstm.h"
@@ -264,7 +265,10 @@ MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   const auto scope = MemoryScope::op("mlstm");
   const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
   if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
-  const xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
+  static const KernelSwitch kernel_switch("mlstm");
+  const KernelVariant* asked = kernel_switch.asked(q.device());
+  xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
+  if (asked != nullptr) config.variant = asked->id;
   const Inputs in{time_rows(q),     time_rows(k),     time_rows(v),     i,           f,
                   dense(initial.C), dense(initial.n), dense(initial.m), dense(reset)};
   const Tensors inputs{q, k, v, i, f, initial.C, initial.n, initial.m};
@@ -311,7 +315,10 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   const Tensor q_dense = dense_last(q), k_dense = dense_last(k), v_dense = dense_last(v);
   const Tensor h = Tensor::empty({s.B, s.H, s.V}, dtype, device);
   xlstm_mlstm_step_args args{};
+  static const KernelSwitch kernel_switch(op);
+  const KernelVariant* asked = kernel_switch.asked(device);
   args.config = make_config(s, dtype, i.dtype(), options);
+  if (asked != nullptr) args.config.variant = asked->id;
   args.q = q_dense.raw();
   args.k = k_dense.raw();
   args.v = v_dense.raw();

@@ -1,3 +1,4 @@
+#include "core/error.h"
 #include "core/op_info.h"
 #include "core/ops/norm.h"
 
@@ -88,6 +89,28 @@ std::vector<OpSample> multi_head_norm_samples(SampleSize size, DType dtype, Gene
   };
 }
 
+// Rows of as many vectors as lanes hold once, a few times, and not at all; of whole blocks; rows
+// that no vector fits. `heads` of that width each.
+struct Path {
+  int64_t rows, heads, width;
+  bool bias;
+};
+template <bool place_of_bias>
+std::vector<LargeSample> paths(const std::vector<Path>& all) {
+  std::vector<LargeSample> out;
+  for (const Path& k : all) {
+    const std::string label =
+        detail::concat(k.rows, " rows, H", k.heads, " V", k.width, k.bias ? ", bias" : "");
+    out.push_back(
+        {label, [k, label](DType dtype, Generator& g) {
+           Tensors in = inputs_of({k.rows, k.heads * k.width}, k.bias, dtype, g);
+           if (!place_of_bias) in.pop_back();
+           return OpSample{label, in, {{"heads", static_cast<double>(k.heads)}, {"eps", 1e-5}}};
+         }});
+  }
+  return out;
+}
+
 // rows x width, with the weight alone or with the place of an absent bias.
 template <bool place_of_bias>
 std::vector<LargeSample> large_samples(const char* label, const Shape& shape,
@@ -118,6 +141,36 @@ std::vector<OpInfo> norm_rows() {
        multi_head_norm_composed, multi_head_norm_samples, flops, bytes},
   };
   for (OpInfo& row : rows) row.float_tolerance = 1e-6;
+  rows[0].path_samples = [] {
+    return paths<true>({{300, 1, 64, true},
+                        {70, 1, 512, true},
+                        {9, 1, 768, false},
+                        {9, 1, 1000, true},
+                        {9, 1, 2048, true},
+                        {7, 1, 4096, true},
+                        {5, 1, 5120, true},
+                        {3, 1, 20000, true},
+                        {9, 1, 1025, true},
+                        {9, 1, 770, false}});
+  };
+  rows[1].path_samples = [] {
+    return paths<false>({{300, 1, 64, false},
+                         {70, 1, 512, false},
+                         {9, 1, 2048, false},
+                         {7, 1, 4096, false},
+                         {5, 1, 8192, false},
+                         {3, 1, 20000, false},
+                         {9, 1, 1025, false}});
+  };
+  rows[2].path_samples = [] {
+    return paths<false>({{40, 4, 192, false},
+                         {33, 8, 64, false},
+                         {9, 4, 384, false},
+                         {9, 8, 512, false},
+                         {5, 4, 1024, false},
+                         {9, 3, 33, false},
+                         {3, 2, 8, false}});
+  };
   rows[0].large_samples = [] {
     return large_samples<true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
   };

@@ -25,6 +25,7 @@ typedef enum xlstm_status {
   XLSTM_BAD_STRIDE = 3,   /* a stride is unusable, e.g. the innermost dimension is not dense */
   XLSTM_BAD_DTYPE = 4,    /* this backend does not compute in the given element type */
   XLSTM_BAD_VALUE = 5,    /* a scalar or flag is outside its range */
+  XLSTM_BAD_VARIANT = 10, /* the kernel variant asked for cannot compute this here */
   XLSTM_WORKSPACE_TOO_SMALL = 6, /* also where one is needed and the pointer is null */
   XLSTM_NOT_COMPILED = 7,        /* the backend is not part of this build */
   XLSTM_DEVICE_ERROR = 8         /* the device refused; the backend's own last error tells more */

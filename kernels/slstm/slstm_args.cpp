@@ -22,6 +22,10 @@ bool rows_overlap(int64_t D, std::initializer_list<Dimension> dimensions) {
   return false;
 }
 
+bool bad_variant(int32_t variant) {
+  return variant < XLSTM_SLSTM_AUTO || variant > XLSTM_SLSTM_STEP;
+}
+
 bool bad_clip(double clip) {
   return !(clip >= 0);
 }
@@ -41,7 +45,7 @@ xlstm_status xlstm_slstm_fwd_check(const xlstm_slstm_fwd_args* a) {
     return XLSTM_BAD_SIZE;
   if (rows_overlap(a->D, {{a->B, a->h_stride_b}, {a->T, a->h_stride_t}, {a->H, a->h_stride_h}}))
     return XLSTM_BAD_STRIDE;
-  if (bad_clip(a->forward_clip)) return XLSTM_BAD_VALUE;
+  if (bad_clip(a->forward_clip) || bad_variant(a->variant)) return XLSTM_BAD_VALUE;
   const int64_t parameters = a->H * a->D, elements = a->B * a->T * parameters;
   if (parameters > 0 && a->R == nullptr) return XLSTM_NULL_POINTER;
   if (elements > 0 && (a->wx == nullptr || a->h == nullptr)) return XLSTM_NULL_POINTER;
@@ -59,7 +63,8 @@ xlstm_status xlstm_slstm_bwd_check(const xlstm_slstm_bwd_args* a) {
                                                {4, a->dwx_stride_g},
                                                {a->H, a->dwx_stride_h}}))
     return XLSTM_BAD_STRIDE;
-  if (bad_clip(a->recurrent_clip) || (a->recurrent_cut != 0 && a->recurrent_cut != 1))
+  if (bad_clip(a->recurrent_clip) || (a->recurrent_cut != 0 && a->recurrent_cut != 1) ||
+      bad_variant(a->variant))
     return XLSTM_BAD_VALUE;
   const int64_t parameters = a->H * a->D, elements = a->B * a->T * parameters;
   if (parameters > 0 && a->R == nullptr) return XLSTM_NULL_POINTER;
