@@ -9,7 +9,7 @@
 #                      only programs test_kernels_*_cuda unless --filter says otherwise; the few cases that
 #                      reach every kernel, with 2 repeats, unless XLSTM_TEST_SMALL=0 or XLSTM_TEST_REPEATS say otherwise
 #     --bench          instead of the tests, their hidden [.bench] cases, one program after the other
-#     --jobs N         programs at a time (default: a quarter of the processors, at most 8)
+#     --jobs N         programs at a time (default: a quarter of the processors, half of them with --tool; at most 8)
 #     --timeout S      seconds for one run of one program (default 300; 1500 with --tool)
 #     --logs FOLDER    where the output goes (default ./gpu_test_logs)
 #     --programs FOLDER  where the programs are (default: the folder of this script)
@@ -37,7 +37,8 @@ catch_arguments=$([ $# -eq 0 ] || printf '%q ' "$@")
 export catch_arguments
 n_processors=$(nproc)
 if [ -z "$jobs" ]; then
-  jobs=$((n_processors / 4 > 8 ? 8 : n_processors / 4 < 1 ? 1 : n_processors / 4))
+  jobs=$((n_processors / $([ -n "$tools" ] && echo 2 || echo 4)))
+  jobs=$((jobs > 8 ? 8 : jobs < 1 ? 1 : jobs))
 fi
 [ "$bench" -eq 0 ] || jobs=1
 [ -n "$limit" ] || limit=$([ -n "$tools" ] && echo 1500 || echo 300)
@@ -126,11 +127,17 @@ run_one() { # run_one PROGRAM TOOL: prints a line; leaves TOOL.PROGRAM.result (s
 export -f run_one
 
 begin=$SECONDS
-for tool in ${tools:-none}; do
-  # The lines of a program are printed at once, so that those of programs beside it do not mix with them.
-  # shellcheck disable=SC2016
-  xargs -P "$jobs" -I {} bash -c 'lines=$(run_one "$1" "$2"); printf "%s\n" "$lines"' _ {} "$tool" <<<"$names"
-done
+# Under a tool the recurrences take longest, so they begin.
+first='' rest=$names
+[ -z "$tools" ] || { first=$(grep lstm <<<"$names") rest=$(grep -v lstm <<<"$names"); }
+for group in "$first" "$rest"; do
+  for tool in ${tools:-none}; do
+    [ -z "$group" ] || sed "s/$/ $tool/" <<<"$group"
+  done
+done >"$logs/order"
+# The lines of a program are printed at once, so that those of programs beside it do not mix with them.
+# shellcheck disable=SC2016
+xargs -P "$jobs" -L 1 bash -c 'lines=$(run_one "$1" "$2"); printf "%s\n" "$lines"' _ <"$logs/order"
 echo
 printf '%-12s %9s %7s %7s %8s %10s\n' area programs ok failed skipped seconds
 cat "$logs"/*.result | awk '
