@@ -401,7 +401,7 @@ TEST_CASE("bad arguments of the C interface give the status that says why") {
   --small.workspace_bytes;
   CHECK(xlstm_slstm_fwd_cpu(&f, small) == XLSTM_WORKSPACE_TOO_SMALL);
 
-  float saved[7 * 16] = {};
+  alignas(16) float saved[7 * 16] = {};
   REQUIRE(xlstm_slstm_saved_bytes_cpu(XLSTM_F32, 1, 1, 1, 2) <=
           static_cast<int64_t>(sizeof(saved)));
   CHECK(xlstm_slstm_saved_bytes_cpu(XLSTM_F32, INT64_MAX / 2, 4, 4, 4) == 0);
