@@ -35,12 +35,19 @@ typedef enum xlstm_status {
   XLSTM_BAD_VALUE = 5,    /* a scalar or flag is outside its range */
   XLSTM_WORKSPACE_TOO_SMALL = 6, /* also where one is needed and the pointer is null */
   XLSTM_NOT_COMPILED = 7,        /* the backend is not part of this build */
-  XLSTM_DEVICE_ERROR = 8,        /* the device refused; the backend's own last error tells more */
+  /* The device refused, in this call or an earlier one. Until xlstm_take_device_error (or
+   * cudaGetLastError of the same runtime) has taken the error away, every launch reports it. */
+  XLSTM_DEVICE_ERROR = 8,
   XLSTM_MISALIGNED = 9 /* a pointer is no multiple of its element's size (workspace: 64 bytes) */
 } xlstm_status;
 
 /* One plain English sentence for a status. Never null, never freed. */
 const char* xlstm_status_string(xlstm_status status);
+
+/* The text of the error that this thread's calls have left pending in the CUDA runtime that the
+ * kernels use, which is not pending any more then; an error that has ended the device's context
+ * comes back by itself. "no error" if there is none. Never null, never freed. */
+const char* xlstm_take_device_error(void);
 
 typedef enum xlstm_dtype {
   XLSTM_F32 = 0,

@@ -610,6 +610,8 @@ xlstm_exec whole_scratch() {
   return {nullptr, scratch, sizeof(scratch), nullptr};
 }
 
+bool told_of_cuda = false;
+
 // body(entry, backend) for every entry point that this build has.
 template <class Body>
 void for_each_entry(Body body) {
@@ -623,9 +625,8 @@ void for_each_entry(Body body) {
       body(e, backend);
     }
   }
-  static bool told = false;
-  if (!has_cuda && !told) WARN("skipped: the CUDA entry points are not part of this build");
-  told = true;
+  if (!has_cuda && !told_of_cuda) WARN("skipped: the CUDA entry points are not part of this build");
+  told_of_cuda = true;
 }
 
 // Calls the entry point with changed arguments, which it must refuse, and sees that it wrote
