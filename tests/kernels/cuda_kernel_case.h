@@ -95,7 +95,10 @@ template <class Args>
 xlstm_status run_on_host(xlstm_status (*kernel)(const Args*, xlstm_exec),
                          int64_t (*query)(const Args*), const Args& args) {
   const int64_t bytes = query == nullptr ? 0 : query(&args);
-  std::vector<double> workspace(static_cast<size_t>(bytes) / 8 + 16);
+  struct alignas(64) Line {
+    char bytes[64];
+  };
+  std::vector<Line> workspace(static_cast<size_t>(bytes) / sizeof(Line) + 1);
   return kernel(&args, {nullptr, workspace.data(), bytes, nullptr});
 }
 

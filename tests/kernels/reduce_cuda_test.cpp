@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "kernels/reduce/reduce.h"
-#include "tests/cuda_device.h"
+#include "tests/kernels/cuda_kernel_case.h"
 
 namespace xlstm::test {
 namespace {
@@ -51,11 +51,7 @@ TEST_CASE("sums on CUDA are those of the CPU in float64") {
         args.factor = 1 / static_cast<double>(std::max<int64_t>(1, s.n));
         args.x = x.data() + shift;
         args.y = want.data();
-        std::vector<double> scratch(
-            static_cast<size_t>(xlstm_sum_fwd_workspace_cpu(&args) / 8 + 1));
-        const xlstm_exec cpu{nullptr, scratch.data(), static_cast<int64_t>(scratch.size()) * 8,
-                             nullptr};
-        REQUIRE(xlstm_sum_fwd_cpu(&args, cpu) == XLSTM_OK);
+        REQUIRE(run_on_host(xlstm_sum_fwd_cpu, xlstm_sum_fwd_workspace_cpu, args) == XLSTM_OK);
 
         const DeviceArray device_x(x, dtype), y(cells, dtype);
         args.dtype = dtype;

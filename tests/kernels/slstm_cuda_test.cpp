@@ -758,7 +758,7 @@ TEST_CASE("the sLSTM on CUDA refuses what it cannot do") {
     CHECK(forward_with([](F& a) { a.h = nullptr; }) == XLSTM_NULL_POINTER);
     CHECK(forward_with([](F& a) { a.h_stride_t = 1; }) == XLSTM_BAD_STRIDE);
     CHECK(forward_with([](F& a) { a.saved = static_cast<char*>(a.saved) + 4; }) ==
-          XLSTM_BAD_STRIDE);
+          XLSTM_MISALIGNED);
     CHECK(forward_with([](F& a) { a.forward_clip = NAN; }) == XLSTM_BAD_VALUE);
     CHECK(forward_with([](F& a) { a.dtype = a.weight_dtype = XLSTM_F64; }) == XLSTM_BAD_DTYPE);
     CHECK(forward_with([](F& a) {

@@ -176,8 +176,8 @@ TEST_CASE("whichever allocation of a step on a GPU fails, training can go on") {
         trainer.step();
       } catch (const OutOfMemory& error) {
         failed = true;
-        CHECK_THAT(error.what(), Catch::Contains("out of memory on cuda:0"));
-        CHECK_THAT(error.what(), Catch::Contains("Try data.batch_size at most "));
+        CHECK_THAT(error.what(), test::contains("out of memory on cuda:0"));
+        CHECK_THAT(error.what(), test::contains("Try data.batch_size at most "));
       }
       CHECK(memory_stats(kCuda).in_use_bytes == before.in_use_bytes);
       CHECK(memory_stats(kCuda).in_use_by == before.in_use_by);

@@ -180,7 +180,7 @@ TEST_CASE("logits that cannot be sampled from end generation on a GPU with an er
           {.max_new_tokens = 9, .stop_at_end_of_text = false, .cuda_graph = graph});
       for (int i = 0; i < n_before; ++i) stream.next();
       for (Tensor& parameter : writer.model->parameters()) parameter.fill(NAN);
-      CHECK_THROWS_WITH(stream.next(), Catch::Contains("sample: row 0 has the logit nan at id 0"));
+      CHECK_THROWS_WITH(stream.next(), test::contains("sample: row 0 has the logit nan at id 0"));
     }
 }
 
