@@ -6,6 +6,7 @@
 
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
+#include "core/op_scope.h"
 #include "core/storage.h"
 
 namespace xlstm::cuda {
@@ -120,7 +121,7 @@ cublasLtMatmulAlgo_t best_algorithm(const Problem& problem, const Product& p, De
   require<CudaError>(status == CUBLAS_STATUS_SUCCESS && n_found > 0,
                      "matmul: cuBLASLt has no algorithm for ", name_of(p.dtype), " to ",
                      name_of(p.y_dtype), ", M ", p.M, ", N ", p.N, ", K ", p.K, ", batch ", p.batch,
-                     " (", cublasLtGetStatusString(status), ")");
+                     " (", cublasLtGetStatusString(status), ")", OpScope::where(device));
   return found.algo;
 }
 
@@ -170,6 +171,7 @@ void multiply(const Product& p, Device device) {
                        problem.result, &algorithm, workspace(device), kWorkspaceBytes,
                        static_cast<cudaStream_t>(stream(device))),
         "matmul");
+  check_status(settled(XLSTM_OK, device), "matmul", device);
 }
 
 }  // namespace xlstm::cuda

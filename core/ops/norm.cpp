@@ -86,7 +86,7 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad) {
 
 Tensor norm(const Tensor& x, const Tensor& given_weight, const Tensor& given_bias,
             const NormConfig& config) {
-  const auto scope = MemoryScope::op(config.name);
+  const OpScope scope(config.name, {x, given_weight, given_bias});
   check(x, given_weight, given_bias, config);
   const Tensor weight = beside(given_weight, x.dtype()), bias = beside(given_bias, x.dtype());
   if (force_reference())

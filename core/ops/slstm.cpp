@@ -49,7 +49,7 @@ void run(const Kernel<Args>& kernel, Args& args, Device device) {
     kernel_switch.refuse(*asked,
                          detail::concat("D ", args.D, " in ", args.dtype == XLSTM_F32 ? 32 : 16,
                                         " bits, expected ", asked->computes));
-  check_status(status, kOp);
+  check_status(status, kOp, device);
 }
 
 // What the backward pass needs of one forward call.
@@ -118,7 +118,8 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 
 SlstmResult slstm(const Tensor& wx, const Tensor& given_R, const Tensor& given_bias,
                   const SlstmState& initial, const Tensor& reset, const SlstmOptions& options) {
-  const auto scope = MemoryScope::op(kOp);
+  const OpScope scope(kOp,
+                      {wx, given_R, given_bias, initial.h, initial.c, initial.n, initial.m, reset});
   const Sizes s = check(wx, given_R, given_bias, initial, reset, options);
   const Tensor R = beside(given_R, wx.dtype()), bias = beside(given_bias, wx.dtype());
   if (force_reference()) return slstm_composed(wx, R, bias, initial, reset, options);

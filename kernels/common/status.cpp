@@ -22,6 +22,8 @@ const char* xlstm_status_string(xlstm_status status) {
       return "this backend is not part of the build";
     case XLSTM_DEVICE_ERROR:
       return "the device reported an error";
+    case XLSTM_MISALIGNED:
+      return "a pointer is not a multiple of its element's size, or the workspace not of 64 bytes";
   }
   return "unknown status";
 }

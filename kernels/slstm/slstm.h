@@ -18,7 +18,8 @@
  * Limits and their status: a negative size, or one whose product overflows: XLSTM_BAD_SIZE; an
  * output whose rows overlap by its strides: XLSTM_BAD_STRIDE; a null required pointer of an array
  * with elements: XLSTM_NULL_POINTER; a negative or NaN clip: XLSTM_BAD_VALUE; a weight_dtype that
- * does not go with dtype: XLSTM_BAD_DTYPE.
+ * does not go with dtype: XLSTM_BAD_DTYPE; a `saved` that is no multiple of 16 bytes:
+ * XLSTM_MISALIGNED.
  *
  * Cost of the forward: 8 B T H D^2 FLOP; of the backward 16 B T H D^2 with dR. On the CPU a task
  * owns one head and a tile of batch rows over all of time: R stays in its cache and no task waits

@@ -1,5 +1,6 @@
 #include <initializer_list>
 
+#include "kernels/common/alignment.h"
 #include "kernels/common/sizes.h"
 #include "kernels/slstm/slstm.h"
 
@@ -30,6 +31,8 @@ bool bad_clip(double clip) {
   return !(clip >= 0);
 }
 
+constexpr uintptr_t kSavedAlignment = 16;
+
 bool bad_weights(xlstm_dtype dtype, xlstm_dtype weight_dtype) {
   const bool is_short = dtype == XLSTM_BF16 || dtype == XLSTM_F16;
   return weight_dtype != dtype && !(is_short && weight_dtype == XLSTM_F32);
@@ -49,6 +52,11 @@ xlstm_status xlstm_slstm_fwd_check(const xlstm_slstm_fwd_args* a) {
   const int64_t parameters = a->H * a->D, elements = a->B * a->T * parameters;
   if (parameters > 0 && a->R == nullptr) return XLSTM_NULL_POINTER;
   if (elements > 0 && (a->wx == nullptr || a->h == nullptr)) return XLSTM_NULL_POINTER;
+  if (misaligned(a->dtype, {a->wx, a->h}) || misaligned(a->weight_dtype, {a->R, a->bias}) ||
+      misaligned(kSavedAlignment, {a->saved}) ||
+      misaligned(wide_dtype(a->dtype), {a->h_init, a->c_init, a->n_init, a->m_init, a->h_final,
+                                        a->c_final, a->n_final, a->m_final}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }
 
@@ -69,5 +77,12 @@ xlstm_status xlstm_slstm_bwd_check(const xlstm_slstm_bwd_args* a) {
   const int64_t parameters = a->H * a->D, elements = a->B * a->T * parameters;
   if (parameters > 0 && a->R == nullptr) return XLSTM_NULL_POINTER;
   if (elements > 0 && (a->h == nullptr || a->saved == nullptr)) return XLSTM_NULL_POINTER;
+  if (misaligned(a->dtype, {a->h, a->dh, a->dwx}) ||
+      misaligned(a->weight_dtype, {a->R, a->dR, a->dbias}) ||
+      misaligned(kSavedAlignment, {a->saved}) ||
+      misaligned(wide_dtype(a->dtype),
+                 {a->h_init, a->c_init, a->n_init, a->dh_final, a->dc_final, a->dn_final,
+                  a->dh_init, a->dc_init, a->dn_init, a->dm_init}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }

@@ -148,12 +148,6 @@ xlstm_status backward(xlstm_slstm_bwd_args a, void* workspace, cudaStream_t stre
   return slstm_weight_grad(a, at + kept + recurrence, stream);
 }
 
-// A row of `saved` begins at a multiple of 16 bytes if the whole does.
-template <class Args>
-xlstm_status check_saved(const Args& a) {
-  return reinterpret_cast<uintptr_t>(a.saved) % 16 == 0 ? XLSTM_OK : XLSTM_BAD_STRIDE;
-}
-
 }  // namespace
 }  // namespace xlstm::kernels
 
@@ -183,17 +177,13 @@ int64_t xlstm_slstm_bwd_workspace_cuda(const xlstm_slstm_bwd_args* args) {
 }
 
 xlstm_status xlstm_slstm_fwd_cuda(const xlstm_slstm_fwd_args* args, xlstm_exec exec) {
-  return Cuda::run(args, xlstm_slstm_fwd_check, exec, xlstm_slstm_fwd_workspace_cuda, [&](auto) {
-    const xlstm_status status = check_saved(*args);
-    return status != XLSTM_OK ? status : forward(*args, exec.workspace, stream_of(exec));
-  });
+  return Cuda::run(args, xlstm_slstm_fwd_check, exec, xlstm_slstm_fwd_workspace_cuda,
+                   [&](auto) { return forward(*args, exec.workspace, stream_of(exec)); });
 }
 
 xlstm_status xlstm_slstm_bwd_cuda(const xlstm_slstm_bwd_args* args, xlstm_exec exec) {
-  return Cuda::run(args, xlstm_slstm_bwd_check, exec, xlstm_slstm_bwd_workspace_cuda, [&](auto) {
-    const xlstm_status status = check_saved(*args);
-    return status != XLSTM_OK ? status : backward(*args, exec.workspace, stream_of(exec));
-  });
+  return Cuda::run(args, xlstm_slstm_bwd_check, exec, xlstm_slstm_bwd_workspace_cuda,
+                   [&](auto) { return backward(*args, exec.workspace, stream_of(exec)); });
 }
 
 const char* xlstm_slstm_fwd_variant_cuda(const xlstm_slstm_fwd_args* args) {

@@ -75,7 +75,7 @@ TEST_CASE("the environment asks for a variant by name") {
   }
   {
     const Environment set(variable, "fast");
-    const auto complaint = Catch::Contains(
+    const auto complaint = test::contains(
         "XLSTM_KERNEL_SLSTM: slstm has no such kernel variant, got \"fast\", expected small, "
         "spread or step on cuda, portable on cpu");
     CHECK_THROWS_WITH(slstm.asked(kCuda), complaint);
@@ -101,8 +101,8 @@ TEST_CASE("the environment asks for a variant by name") {
   {
     const Environment set("XLSTM_KERNEL_SLTSM", "step");
     CHECK_THROWS_WITH(check_kernel_variables(),
-                      Catch::Contains("XLSTM_KERNEL_SLTSM: there is no such op, expected one of") &&
-                          Catch::Contains("XLSTM_KERNEL_SLSTM"));
+                      test::contains("XLSTM_KERNEL_SLTSM: there is no such op, expected one of") &&
+                          test::contains("XLSTM_KERNEL_SLSTM"));
   }
 }
 

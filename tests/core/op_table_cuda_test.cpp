@@ -9,7 +9,7 @@
 #include "core/kernel_variant.h"
 #include "core/op_info.h"
 #include "core/variant_log.h"
-#include "tests/catch.h"
+#include "tests/cuda_device.h"
 
 namespace xlstm {
 namespace {
@@ -120,10 +120,7 @@ void compare_on_cuda(const OpInfo& op, const OpSample& sample, const Result& wan
 }
 
 TEST_CASE("every op of the table computes on CUDA what it computes on the CPU") {
-  if (cuda_device_count() == 0) {
-    WARN("skipped: no CUDA device here");
-    return;
-  }
+  if (!test::has_cuda_device()) return;
   for (const OpInfo& op : op_table()) {
     for (const OpSample& sample : all_samples(op)) {
       INFO(op.name << ": " << sample.label);

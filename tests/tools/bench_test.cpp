@@ -77,7 +77,7 @@ TEST_CASE("reports survive JSON, and damaged ones are refused by field") {
   CHECK(report_from_json(parse_json(text, "r.json"), "r.json").rows.at(0).peak_bytes == 0);
   Json damaged = json;
   damaged.find("rows")->as_array()[0].set("ms", "fast");
-  CHECK_THROWS_WITH(report_from_json(damaged, "r.json"), Catch::Contains("r.json: rows[0].ms"));
+  CHECK_THROWS_WITH(report_from_json(damaged, "r.json"), test::contains("r.json: rows[0].ms"));
   Json other = json;
   other.set("format", "something else");
   CHECK_THROWS_AS(report_from_json(other, "r.json"), FormatError);
@@ -248,7 +248,7 @@ TEST_CASE("presets are valid configurations of the sizes they name") {
     if (name == "large-7b") CHECK(millions == Approx(6865).epsilon(0.01));
   }
   CHECK_THROWS_WITH(config_of("huge", "", {}),
-                    Catch::Contains("got huge, expected one of didactic"));
+                    test::contains("got huge, expected one of didactic"));
 }
 
 TEST_CASE("the command times, writes, compares and refuses") {
