@@ -32,6 +32,10 @@ xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* a) {
   // x may repeat one row (stride 0); y may not.
   if (a->x_stride_row < 0 || !row_stride_ok(a->y_stride_row, a->rows, row_elements))
     return XLSTM_BAD_STRIDE;
+  if ((a->residual == nullptr) != (a->sum == nullptr)) return XLSTM_NULL_POINTER;
+  if (a->residual != nullptr &&
+      (a->residual_stride_row < 0 || !row_stride_ok(a->sum_stride_row, a->rows, row_elements)))
+    return XLSTM_BAD_STRIDE;
   return XLSTM_OK;
 }
 
@@ -46,7 +50,8 @@ xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* a) {
       (a->subtract_mean && a->mean == nullptr))
     return XLSTM_NULL_POINTER;
   if (a->x_stride_row < 0 || a->dy_stride_row < 0 ||
-      (a->dx != nullptr && !row_stride_ok(a->dx_stride_row, a->rows, row_elements)))
+      (a->dx != nullptr && !row_stride_ok(a->dx_stride_row, a->rows, row_elements)) ||
+      (a->dsum != nullptr && a->dsum_stride_row < 0))
     return XLSTM_BAD_STRIDE;
   return XLSTM_OK;
 }

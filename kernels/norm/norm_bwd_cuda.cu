@@ -16,7 +16,11 @@ struct Shape {
 };
 constexpr Shape kShort{1, 2, kThreads, 3}, kLong{2, 2, kThreads, 2},
     kLongest{2, 1, 2 * kThreads, 1};
-constexpr int kStages = 3;
+// Arrays that are read, and rounds that lie in shared memory: as many as fit.
+template <bool kAdds>
+constexpr int kArrays = kAdds ? 3 : 2;
+template <bool kAdds, int kPacks, int kRows>
+constexpr int kStages = kPacks == 2 && kRows == 2 && kAdds ? 2 : 3;
 
 // How rows and groups are shared out, a function of the sizes alone. A block has teams of `lanes`
 // threads, a part of a warp or whole warps: team k has group k % groups and the k / groups-th part
@@ -58,6 +62,13 @@ __device__ inline float mean_of(const Args& a, int64_t at) {
 }
 __device__ inline float rstd_of(const Args& a, int64_t at) {
   return static_cast<const float*>(a.rstd)[at];
+}
+
+// Where dsum of a run begins, or null.
+template <class T>
+__device__ inline const T* dsum_of(const Args& a, int64_t row, int64_t column) {
+  return a.dsum == nullptr ? nullptr
+                           : static_cast<const T*>(a.dsum) + row * a.dsum_stride_row + column;
 }
 
 // Sums of K values (a power of two) over teams of whole warps, in every thread: K values cost
@@ -131,13 +142,13 @@ __device__ inline void copy_async(void* shared, const void* global) {
 }
 
 // A block owns a block of rows and some groups. What a thread reads of the rounds to come is on its
-// way to places of shared memory that no other thread touches. dx may be written over x or dy:
-// rounds are of different rows, and a thread writes only where it alone has read.
-template <class T, class W, int kHeld, int R, int kMostThreads, int kBlocks>
+// way to places of shared memory that no other thread touches. dx may be written over x, dy or
+// dsum: rounds are of different rows, and a thread writes only where it alone has read.
+template <class T, class W, bool kAdds, int kHeld, int R, int kMostThreads, int kBlocks>
 __global__ void __launch_bounds__(kMostThreads, kBlocks)
     backward_held(const Args a, const Plan plan, float* partial) {
-  constexpr int N = kPack<T>;
-  extern __shared__ uint4 places[];  // [stages][R][kHeld][x, dy][threads]
+  constexpr int N = kPack<T>, kIn = kArrays<kAdds>, kAhead = kStages<kAdds, kHeld, R> - 1;
+  extern __shared__ uint4 places[];  // [stages][R][kHeld][x, dy, dsum][threads]
   __shared__ float scratch[2][16 * 2 * R];
   const int lane = static_cast<int>(threadIdx.x) % plan.lanes;
   const int team = static_cast<int>(threadIdx.x) / plan.lanes;
@@ -151,7 +162,7 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
   const int64_t column = group * a.width + lane * N;
   const auto has_pack = [&](int i) { return valid && i * plan.lanes + lane < packs; };
   const auto place = [&](int stage, int r, int i, int array) {
-    return places + (((stage * R + r) * kHeld + i) * 2 + array) * kMostThreads + threadIdx.x;
+    return places + (((stage * R + r) * kHeld + i) * kIn + array) * kMostThreads + threadIdx.x;
   };
   // Every thread commits as many copies, if empty ones, so that they can be counted.
   const auto send_for = [&](int stage, int64_t round) {
@@ -161,11 +172,13 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
       if (row >= end) continue;
       const T* x = static_cast<const T*>(a.x) + row * a.x_stride_row + column;
       const T* dy = static_cast<const T*>(a.dy) + row * a.dy_stride_row + column;
+      const T* dsum = static_cast<const T*>(a.dsum) + row * a.dsum_stride_row + column;
 #pragma unroll
       for (int i = 0; i < kHeld; ++i) {
         if (!has_pack(i)) continue;
         copy_async(place(stage, r, i, 0), x + i * plan.lanes * N);
         copy_async(place(stage, r, i, 1), dy + i * plan.lanes * N);
+        if constexpr (kAdds) copy_async(place(stage, r, i, 2), dsum + i * plan.lanes * N);
       }
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
@@ -182,7 +195,7 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
   float scale[kHeld][N] = {}, dweight[kHeld][N] = {}, dbias[kHeld][N] = {};
   float next_mean[R], next_rstd[R];
 #pragma unroll
-  for (int s = 0; s < kStages - 1; ++s) send_for(s, begin + s * step);
+  for (int s = 0; s < kAhead; ++s) send_for(s, begin + s * step);
   statistics(begin, next_mean, next_rstd);
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
@@ -199,8 +212,8 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
 #pragma unroll
     for (int r = 0; r < R; ++r) mean[r] = next_mean[r], rstd[r] = next_rstd[r];
     statistics(round + step, next_mean, next_rstd);
-    send_for(stage == 0 ? kStages - 1 : stage - 1, round + (kStages - 1) * step);
-    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 1) : "memory");
+    send_for(stage == 0 ? kAhead : stage - 1, round + kAhead * step);
+    asm volatile("cp.async.wait_group %0;" ::"n"(kAhead) : "memory");
     float sums[2 * R] = {};
 #pragma unroll
     for (int r = 0; r < R; ++r)
@@ -242,11 +255,16 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
 #pragma unroll
           for (int j = 0; j < N; ++j)
             dx[j] = rstd[r] * (dy[j] * scale[i][j]) - ((x[j] - mean[r]) * slope + shift);
+          if constexpr (kAdds) {
+            const Raw<T, N> more = load_raw<N>(reinterpret_cast<const T*>(place(stage, r, i, 2)));
+#pragma unroll
+            for (int j = 0; j < N; ++j) dx[j] += more[j];
+          }
           store_values<N>(to + i * plan.lanes * N, dx);
         }
       }
     }
-    stage = stage == kStages - 1 ? 0 : stage + 1;
+    stage = stage == kAhead ? 0 : stage + 1;
   }
   asm volatile("cp.async.wait_all;" ::: "memory");
 
@@ -312,10 +330,12 @@ __global__ void __launch_bounds__(512) dx_again(const Args a, const Runs runs, i
     team_sums<kBlock>(sums, team, scratch);
     const float n = static_cast<float>(a.width);
     const float shift = a.subtract_mean ? sums[0] / n : 0.0f, slope = sums[1] / n;
+    const T* dsum = dsum_of<T>(a, row, group * a.width);
     T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + group * a.width;
     for (int64_t i = lane; i < width; i += team) {
       const float g = to_float(dy[i]) * (one + to_float(weight[i]));
-      dx[i] = from_float<T>(rstd * (g - shift - (to_float(x[i]) - mean) * rstd * slope));
+      const float more = dsum == nullptr ? 0.0f : to_float(dsum[i]);
+      dx[i] = from_float<T>(rstd * (g - shift - (to_float(x[i]) - mean) * rstd * slope) + more);
     }
     if constexpr (kBlock) __syncthreads();  // the scratch is used again
   }
@@ -349,19 +369,24 @@ __global__ void __launch_bounds__(kThreads) dx_narrow(const Args a, const Runs r
     slope += g[i] * x[i] / n;
   }
   const double rstd = 1.0 / sqrt(variance + a.eps);
+  const T* dsum = dsum_of<T>(a, row, begin);
   T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + begin;
 #pragma unroll
-  for (int i = 0; i < kNarrow; ++i)
-    if (i < width)
-      dx[i] =
-          from_float<T>(static_cast<float>(rstd * (g[i] - shift - x[i] * (rstd * rstd * slope))));
+  for (int i = 0; i < kNarrow; ++i) {
+    if (i >= width) continue;
+    const double more = dsum == nullptr ? 0.0 : to_float(dsum[i]);
+    const double total = rstd * (g[i] - shift - x[i] * (rstd * rstd * slope)) + more;
+    dx[i] = from_float<T>(static_cast<float>(total));
+  }
 }
 
 template <class T>
 bool is_aligned(const Args& a) {
   return a.width % kPack<T> == 0 && is_packed<T>(a.x, a.x_stride_row) &&
          is_packed<T>(a.dy, a.dy_stride_row) &&
-         (a.dx == nullptr || is_packed<T>(a.dx, a.dx_stride_row)) && is_packed<T>(a.weight);
+         (a.dx == nullptr ||
+          (is_packed<T>(a.dx, a.dx_stride_row) && is_packed<T>(a.dsum, a.dsum_stride_row))) &&
+         is_packed<T>(a.weight);
 }
 
 template <class T, class W>
@@ -387,21 +412,26 @@ void backward_any(const Args& a, const Plan& plan, float* partial, cudaStream_t 
   }
 }
 
-template <class T, class W>
+template <class T, class W, bool kAdds>
 void backward_aligned(const Args& a, const Plan& plan, float* partial, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(plan.count), static_cast<unsigned>(plan.height));
-  const auto launch = [&](auto kernel) {
+  const auto launch = [&](auto kernel, int n_stages) {
     const Shape& s = plan.shape;
-    const int bytes = kStages * s.rows * s.packs * 2 * 16 * s.threads;
+    const int n_places = n_stages * s.rows * s.packs * kArrays<kAdds> * s.threads;
+    const int bytes = n_places * static_cast<int>(sizeof(uint4));
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     kernel<<<grid, plan.threads(), bytes, stream>>>(a, plan, partial);
   };
   if (plan.shape.packs == 1) {
-    launch(backward_held<T, W, kShort.packs, kShort.rows, kShort.threads, kShort.blocks>);
+    launch(backward_held<T, W, kAdds, kShort.packs, kShort.rows, kShort.threads, kShort.blocks>,
+           kStages<kAdds, kShort.packs, kShort.rows>);
   } else if (plan.shape.rows == 2) {
-    launch(backward_held<T, W, kLong.packs, kLong.rows, kLong.threads, kLong.blocks>);
+    launch(backward_held<T, W, kAdds, kLong.packs, kLong.rows, kLong.threads, kLong.blocks>,
+           kStages<kAdds, kLong.packs, kLong.rows>);
   } else {
-    launch(backward_held<T, W, kLongest.packs, kLongest.rows, kLongest.threads, kLongest.blocks>);
+    launch(backward_held<T, W, kAdds, kLongest.packs, kLongest.rows, kLongest.threads,
+                         kLongest.blocks>,
+           kStages<kAdds, kLongest.packs, kLongest.rows>);
   }
 }
 
@@ -425,7 +455,11 @@ void backward(const Args& a, float* partial, cudaStream_t stream) {
   if (a.rows == 0) {
     // Only zeros to write.
   } else if (is_aligned<T>(a) && fits) {
-    backward_aligned<T, W>(a, plan, partial, stream);
+    if (a.dx != nullptr && a.dsum != nullptr) {
+      backward_aligned<T, W, true>(a, plan, partial, stream);
+    } else {
+      backward_aligned<T, W, false>(a, plan, partial, stream);
+    }
   } else {
     backward_any<T, W>(a, plan, partial, stream);
   }

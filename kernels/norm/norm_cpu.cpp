@@ -68,22 +68,37 @@ void forward_group(const xlstm_norm_fwd_args& a, const T* x, const T* weight, co
   }
 }
 
+// sum = x + y of n elements; sum may be either.
+template <class T>
+void add(const T* x, const T* y, T* sum, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) sum[i] = x[i] + y[i];
+}
+
 template <class T>
 void forward(const xlstm_norm_fwd_args& a) {
   const Blocks blocks = blocks_of(a.rows);
+  const int64_t D = a.groups * a.width;
   const T* x = static_cast<const T*>(a.x);
+  const T* residual = static_cast<const T*>(a.residual);
+  T* sum = static_cast<T*>(a.sum);
   const T* weight = static_cast<const T*>(a.weight);
   const T* bias = static_cast<const T*>(a.bias);
   T* y = static_cast<T*>(a.y);
-#pragma omp parallel for schedule(static) if (a.rows * a.groups * a.width > 16384)
+#pragma omp parallel for schedule(static) if (a.rows * D > 16384)
   for (int64_t block = 0; block < blocks.count; ++block) {
     const int64_t end = std::min(a.rows, (block + 1) * blocks.rows_each);
     for (int64_t row = block * blocks.rows_each; row < end; ++row) {
+      const T* normalised = x + row * a.x_stride_row;
+      if (residual != nullptr) {
+        T* const to = sum + row * a.sum_stride_row;
+        add(normalised, residual + row * a.residual_stride_row, to, D);
+        normalised = to;
+      }
       for (int64_t group = 0; group < a.groups; ++group) {
         const int64_t at = group * a.width;
-        forward_group<T>(a, x + row * a.x_stride_row + at, weight + at,
-                         bias == nullptr ? nullptr : bias + at, y + row * a.y_stride_row + at,
-                         row * a.groups + group);
+        forward_group<T>(a, normalised + at, weight + at, bias == nullptr ? nullptr : bias + at,
+                         y + row * a.y_stride_row + at, row * a.groups + group);
       }
     }
   }
@@ -91,8 +106,8 @@ void forward(const xlstm_norm_fwd_args& a) {
 
 // One group of one row: dx, and what it adds to the block's dweight and dbias.
 template <class T>
-void backward_group(const xlstm_norm_bwd_args& a, const T* x, const T* weight, const T* dy, T* dx,
-                    double* dweight, double* dbias, int64_t statistic) {
+void backward_group(const xlstm_norm_bwd_args& a, const T* x, const T* weight, const T* dy,
+                    const T* dsum, T* dx, double* dweight, double* dbias, int64_t statistic) {
   const int64_t n = a.width;
   const T mean = a.subtract_mean ? static_cast<const T*>(a.mean)[statistic] : T(0);
   const T r = static_cast<const T*>(a.rstd)[statistic], one = a.one_plus ? T(1) : T(0);
@@ -119,9 +134,15 @@ void backward_group(const xlstm_norm_bwd_args& a, const T* x, const T* weight, c
                }) /
       count;
   const T shift = static_cast<T>(mean_g), slope = static_cast<T>(mean_gx);
+  if (dsum != nullptr) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i)
-    dx[i] = r * (dy[i] * (one + weight[i]) - shift - (x[i] - mean) * r * slope);
+    for (int64_t i = 0; i < n; ++i)
+      dx[i] = r * (dy[i] * (one + weight[i]) - shift - (x[i] - mean) * r * slope) + dsum[i];
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i)
+      dx[i] = r * (dy[i] * (one + weight[i]) - shift - (x[i] - mean) * r * slope);
+  }
 }
 
 // partial: [blocks, 2, D], the blocks' dweight and dbias.
@@ -131,6 +152,7 @@ void backward_blocks(const xlstm_norm_bwd_args& a, const Blocks& blocks, double*
   const T* x = static_cast<const T*>(a.x);
   const T* weight = static_cast<const T*>(a.weight);
   const T* dy = static_cast<const T*>(a.dy);
+  const T* dsum = static_cast<const T*>(a.dsum);
   T* dx = static_cast<T*>(a.dx);
 #pragma omp parallel for schedule(static) if (a.rows * D > 16384)
   for (int64_t block = 0; block < blocks.count; ++block) {
@@ -144,6 +166,7 @@ void backward_blocks(const xlstm_norm_bwd_args& a, const Blocks& blocks, double*
         const int64_t at = group * a.width;
         backward_group<T>(a, x + row * a.x_stride_row + at, weight + at,
                           dy + row * a.dy_stride_row + at,
+                          dsum == nullptr ? nullptr : dsum + row * a.dsum_stride_row + at,
                           dx == nullptr ? nullptr : dx + row * a.dx_stride_row + at,
                           dweight == nullptr ? nullptr : dweight + at,
                           dbias == nullptr ? nullptr : dbias + at, row * a.groups + group);
