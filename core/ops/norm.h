@@ -1,7 +1,8 @@
 // Normalisation over the last dimension. Statistics in double.
 //
-// Errors: ShapeError if x has no dimension, if a parameter is not [D] of x's element type, if the
-// type is not float32 or float64, or if H does not divide D; ConfigError for a bad eps.
+// Errors: ShapeError if x has no dimension, if a residual differs from x in shape or type, if a
+// parameter is not [D] of x's element type, if the type is not float32 or float64, or if H does not
+// divide D; ConfigError for a bad eps.
 #pragma once
 
 #include "core/tensor.h"
@@ -21,6 +22,17 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, NormScale scale);
 // LayerNorm over each of H equal groups of the last dimension (a head's features), weight [D].
 Tensor multi_head_norm(const Tensor& x, const Tensor& weight, int64_t n_heads, double eps,
+                       NormScale scale);
+
+// One step of a residual stream: sum = x + residual, rounded to their type, and y, the norm of that
+// sum, in one pass. So y is to the bit what the norm of add(x, residual) would be, and the gradient
+// of both inputs is the norm's and the sum's added up before it is rounded.
+struct AddedNorm {
+  Tensor y, sum;
+};
+AddedNorm add_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                         const Tensor& bias, double eps, NormScale scale);
+AddedNorm add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, double eps,
                        NormScale scale);
 
 // The same, made of small ops. subtract_mean false gives RMSNorm; bias may be undefined.

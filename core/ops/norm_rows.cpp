@@ -1,4 +1,5 @@
 #include "core/op_info.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
 
 namespace xlstm {
@@ -26,6 +27,23 @@ Tensors multi_head_norm(const Tensors& in, const OpAttributes& a) {
 Tensors multi_head_norm_composed(const Tensors& in, const OpAttributes& a) {
   return {
       ops::norm_composed(in[0], in[1], {}, a.get_int("heads"), a.get("eps"), scale_of(a), true)};
+}
+
+Tensors add_layer_norm(const Tensors& in, const OpAttributes& a) {
+  const auto out = ops::add_layer_norm(in[0], in[1], in[2], in[3], a.get("eps"), scale_of(a));
+  return {out.y, out.sum};
+}
+Tensors add_rms_norm(const Tensors& in, const OpAttributes& a) {
+  const auto out = ops::add_rms_norm(in[0], in[1], in[2], a.get("eps"), scale_of(a));
+  return {out.y, out.sum};
+}
+Tensors add_layer_norm_composed(const Tensors& in, const OpAttributes& a) {
+  const Tensor sum = ops::add(in[0], in[1]);
+  return {ops::norm_composed(sum, in[2], in[3], 1, a.get("eps"), scale_of(a), true), sum};
+}
+Tensors add_rms_norm_composed(const Tensors& in, const OpAttributes& a) {
+  const Tensor sum = ops::add(in[0], in[1]);
+  return {ops::norm_composed(sum, in[2], {}, 1, a.get("eps"), scale_of(a), false), sum};
 }
 
 // x and weight of one sample, and a bias or none.
@@ -88,13 +106,26 @@ std::vector<OpSample> multi_head_norm_samples(SampleSize size, DType dtype, Gene
   };
 }
 
-// rows x width, with the weight alone or with the place of an absent bias.
-template <bool place_of_bias>
+// The samples of a norm with a residual beside x.
+template <auto samples>
+std::vector<OpSample> with_residual(SampleSize size, DType dtype, Generator& g) {
+  std::vector<OpSample> out = samples(size, dtype, g);
+  for (OpSample& sample : out) {
+    const Tensor residual = random_tensor(sample.inputs[0].shape(), dtype, g, -0.2, 0.8);
+    sample.inputs.insert(sample.inputs.begin() + 1, residual);
+  }
+  return out;
+}
+
+// rows x width, with the weight alone or with the place of an absent bias; with or without a
+// residual.
+template <bool place_of_bias, bool residual = false>
 std::vector<LargeSample> large_samples(const char* label, const Shape& shape,
                                        const OpAttributes& attributes) {
   return {{label, [=](DType dtype, Generator& g) {
              Tensors in = inputs_of(shape, false, dtype, g);
              if (!place_of_bias) in.pop_back();
+             if (residual) in.insert(in.begin() + 1, random_tensor(shape, dtype, g));
              return OpSample{label, in, attributes};
            }}};
 }
@@ -104,6 +135,19 @@ double flops(const OpSample& s) {
 }
 double bytes(const OpSample& s) {
   return bytes_of(s.inputs) + bytes_of({s.inputs[0]});
+}
+
+double add_norm_flops(const OpSample& s) {
+  return 9 * static_cast<double>(s.inputs[0].numel());
+}
+double add_norm_bytes(const OpSample& s) {
+  return bytes_of(s.inputs) + 2 * bytes_of({s.inputs[0]});
+}
+// x that was normalised and the gradients of y and of the sum are read; one gradient, that of x and
+// of the residual alike, is written beside those of the parameters.
+double add_norm_backward_bytes(const OpSample& s) {
+  const double array = bytes_of({s.inputs[0]});
+  return 4 * array + 2 * (bytes_of(s.inputs) - 2 * array);
 }
 
 }  // namespace
@@ -116,6 +160,12 @@ std::vector<OpInfo> norm_rows() {
        rms_norm_composed, rms_norm_samples, flops, bytes},
       {"multi_head_norm", "norm", "LayerNorm over each head's features", multi_head_norm,
        multi_head_norm_composed, multi_head_norm_samples, flops, bytes},
+      {"add_layer_norm", "norm", "Sum of x and a residual, and LayerNorm of it, in one pass",
+       add_layer_norm, add_layer_norm_composed, with_residual<layer_norm_samples>, add_norm_flops,
+       add_norm_bytes},
+      {"add_rms_norm", "norm", "Sum of x and a residual, and RMSNorm of it, in one pass",
+       add_rms_norm, add_rms_norm_composed, with_residual<rms_norm_samples>, add_norm_flops,
+       add_norm_bytes},
   };
   for (OpInfo& row : rows) row.float_tolerance = 1e-6;
   rows[0].large_samples = [] {
@@ -127,6 +177,13 @@ std::vector<OpInfo> norm_rows() {
   rows[2].large_samples = [] {
     return large_samples<false>("32768, H8 V512", {32768, 4096}, {{"heads", 8}, {"eps", 1e-6}});
   };
+  rows[3].large_samples = [] {
+    return large_samples<true, true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
+  };
+  rows[4].large_samples = [] {
+    return large_samples<false, true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
+  };
+  for (const size_t added : {3, 4}) rows[added].backward_bytes = add_norm_backward_bytes;
   return rows;
 }
 

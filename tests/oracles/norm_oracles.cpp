@@ -40,10 +40,25 @@ Tensors multi_head_norm(const Tensors& in, const OpAttributes& a) {
   return normalised(in, a, a.get_int("heads"), true);
 }
 
+// The norm of x + residual, inputs 0 and 1, and that sum.
+template <auto norm>
+Tensors of_sum(const Tensors& in, const OpAttributes& a) {
+  const Tensor sum = Tensor::empty(in[0].shape(), DType::f64);
+  for (int64_t i = 0; i < sum.numel(); ++i)
+    sum.data<double>()[i] = in[0].data<double>()[i] + in[1].data<double>()[i];
+  Tensors rest(in.begin() + 1, in.end());
+  rest[0] = sum;
+  return {norm(rest, a)[0], sum};
+}
+
 }  // namespace
 
 OracleRows norm_oracles() {
-  return {{"layer_norm", layer_norm}, {"rms_norm", rms_norm}, {"multi_head_norm", multi_head_norm}};
+  return {{"layer_norm", layer_norm},
+          {"rms_norm", rms_norm},
+          {"multi_head_norm", multi_head_norm},
+          {"add_layer_norm", of_sum<layer_norm>},
+          {"add_rms_norm", of_sum<rms_norm>}};
 }
 
 }  // namespace xlstm::oracles
