@@ -1,6 +1,4 @@
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
+#include "kernels/norm/norm_cpu.h"
 
 #include "kernels/common/entry.h"
 #include "kernels/norm/norm.h"
@@ -9,62 +7,19 @@ namespace {
 
 using namespace xlstm::kernels;
 
-// Rows of one block, and blocks at most: enough for the threads of a large machine, few enough
-// that the partial sums stay small.
-constexpr int64_t kMinBlockRows = 16, kMaxBlocks = 64;
-// Independent partial sums, so that additions need not wait for each other.
-constexpr int64_t kLanes = 32;
-
-struct Blocks {
-  int64_t count, rows_each;
-};
-
-Blocks blocks_of(int64_t rows) {
-  const int64_t wanted = std::clamp<int64_t>(rows / kMinBlockRows, 1, kMaxBlocks);
-  const int64_t rows_each = std::max<int64_t>((rows + wanted - 1) / wanted, 1);
-  return {(rows + rows_each - 1) / rows_each, rows_each};
-}
-
-// Sum of f(i) over [0, n), in double, by lanes that are added in order at the end.
-template <class F>
-inline double lane_sum(int64_t n, F f) {
-  double lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t j = 0; j < kLanes; ++j) lanes[j] += f(i + j);
-  for (int64_t j = 0; i < n; ++i, ++j) lanes[j] += f(i);
-  for (int64_t half = kLanes / 2; half > 0; half /= 2)
-    for (int64_t j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-  return lanes[0];
-}
-
 template <class T>
 void forward_group(const xlstm_norm_fwd_args& a, const T* x, const T* weight, const T* bias, T* y,
-                   int64_t statistic) {
+                   int64_t at) {
   const int64_t n = a.width;
-  double mean = 0;
-  if (a.subtract_mean)
-    mean =
-        lane_sum(n, [x](int64_t i) { return static_cast<double>(x[i]); }) / static_cast<double>(n);
-  const double square_sum = lane_sum(n, [x, mean](int64_t i) {
-    const double d = static_cast<double>(x[i]) - mean;
-    return d * d;
-  });
-  const double rstd = 1.0 / std::sqrt(square_sum / static_cast<double>(n) + a.eps);
-  if (a.subtract_mean && a.mean != nullptr)
-    static_cast<T*>(a.mean)[statistic] = static_cast<T>(mean);
-  if (a.rstd != nullptr) static_cast<T*>(a.rstd)[statistic] = static_cast<T>(rstd);
-  // The mean in two parts: where it is large beside the spread, its own rounding would show.
-  const T mean_high = static_cast<T>(mean);
-  const T mean_low = static_cast<T>(mean - static_cast<double>(mean_high));
-  const T r = static_cast<T>(rstd), one = a.one_plus ? T(1) : T(0);
+  const auto [mean, mean_rest, r] = group_statistics(a, x, at);
+  const T one = a.one_plus ? T(1) : T(0);
   if (bias != nullptr) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i)
-      y[i] = (x[i] - mean_high - mean_low) * r * (one + weight[i]) + bias[i];
+      y[i] = (x[i] - mean - mean_rest) * r * (one + weight[i]) + bias[i];
   } else {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean_high - mean_low) * r * (one + weight[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean - mean_rest) * r * (one + weight[i]);
   }
 }
 
@@ -104,47 +59,6 @@ void forward(const xlstm_norm_fwd_args& a) {
   }
 }
 
-// One group of one row: dx, and what it adds to the block's dweight and dbias.
-template <class T>
-void backward_group(const xlstm_norm_bwd_args& a, const T* x, const T* weight, const T* dy,
-                    const T* dsum, T* dx, double* dweight, double* dbias, int64_t statistic) {
-  const int64_t n = a.width;
-  const T mean = a.subtract_mean ? static_cast<const T*>(a.mean)[statistic] : T(0);
-  const T r = static_cast<const T*>(a.rstd)[statistic], one = a.one_plus ? T(1) : T(0);
-  // dweight and dbias first: dx may be written over dy or x.
-  if (dweight != nullptr) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) dweight[i] += static_cast<double>(dy[i] * ((x[i] - mean) * r));
-  }
-  if (dbias != nullptr) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) dbias[i] += static_cast<double>(dy[i]);
-  }
-  if (dx == nullptr) return;
-  const double count = static_cast<double>(n);
-  double mean_g = 0;
-  if (a.subtract_mean)
-    mean_g =
-        lane_sum(n, [=](int64_t i) { return static_cast<double>(dy[i] * (one + weight[i])); }) /
-        count;
-  const double mean_gx =
-      lane_sum(n,
-               [=](int64_t i) {
-                 return static_cast<double>(dy[i] * (one + weight[i]) * ((x[i] - mean) * r));
-               }) /
-      count;
-  const T shift = static_cast<T>(mean_g), slope = static_cast<T>(mean_gx);
-  if (dsum != nullptr) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i)
-      dx[i] = r * (dy[i] * (one + weight[i]) - shift - (x[i] - mean) * r * slope) + dsum[i];
-  } else {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i)
-      dx[i] = r * (dy[i] * (one + weight[i]) - shift - (x[i] - mean) * r * slope);
-  }
-}
-
 // partial: [blocks, 2, D], the blocks' dweight and dbias.
 template <class T>
 void backward_blocks(const xlstm_norm_bwd_args& a, const Blocks& blocks, double* partial) {
@@ -175,24 +89,13 @@ void backward_blocks(const xlstm_norm_bwd_args& a, const Blocks& blocks, double*
   }
 }
 
-// out[i] = sum over blocks, in order. `which` is 0 for dweight, 1 for dbias.
-template <class T>
-void combine(const double* partial, int64_t n_blocks, int64_t D, int64_t which, T* out) {
-#pragma omp parallel for schedule(static) if (n_blocks * D > 65536)
-  for (int64_t i = 0; i < D; ++i) {
-    double sum = 0;
-    for (int64_t block = 0; block < n_blocks; ++block) sum += partial[(2 * block + which) * D + i];
-    out[i] = static_cast<T>(sum);
-  }
-}
-
 template <class T>
 void backward(const xlstm_norm_bwd_args& a, double* partial) {
   const int64_t D = a.groups * a.width;
   const Blocks blocks = a.rows == 0 ? Blocks{0, 1} : blocks_of(a.rows);
   backward_blocks<T>(a, blocks, partial);
-  if (a.dweight != nullptr) combine(partial, blocks.count, D, 0, static_cast<T*>(a.dweight));
-  if (a.dbias != nullptr) combine(partial, blocks.count, D, 1, static_cast<T*>(a.dbias));
+  if (a.dweight != nullptr) combine_blocks(partial, blocks.count, D, 0, static_cast<T*>(a.dweight));
+  if (a.dbias != nullptr) combine_blocks(partial, blocks.count, D, 1, static_cast<T*>(a.dbias));
 }
 
 }  // namespace

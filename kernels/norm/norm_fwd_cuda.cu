@@ -32,20 +32,6 @@ struct Args {
 };
 static_assert(sizeof(Args) <= 128, "parameters of kernels");
 
-// From the sums over the run of d and d^2, where d = x - first: the mean beyond `first`, and rstd.
-__device__ inline float2 statistics(const Args& a, float inverse_n, float sum, float squares) {
-  const float shift = a.subtract_mean ? sum * inverse_n : 0.0f;
-  const float variance = fmaxf(squares * inverse_n - shift * shift, 0.0f);
-  // fmaxf would hide a NaN.
-  const float kept = squares == squares ? variance : squares;
-  return make_float2(shift, rsqrtf(kept + a.eps));
-}
-
-__device__ inline void save(const Args& a, int64_t run, float mean, float rstd) {
-  if (a.subtract_mean && a.mean != nullptr) static_cast<float*>(a.mean)[run] = mean;
-  if (a.rstd != nullptr) static_cast<float*>(a.rstd)[run] = rstd;
-}
-
 // y of a pack, from its x - first.
 template <class T, class W>
 __device__ inline void write_pack(const Args& a, int64_t column, const Raw<T, kPack<T>>& x,
@@ -86,9 +72,8 @@ constexpr int blocks_for(bool block, bool adds, bool full, int held, int runs) {
 }
 
 // A team has kRuns runs in registers at once, kHeld packs of each a thread; kFull: just as many as
-// the run has. The mean is taken twice: the second time of x - mean, which repairs the rounding of
-// a mean that is large beside the spread. kAdds: x + residual is normalised and written to sum.
-// Every thread writes only where it has read, so y and sum may be x and residual.
+// the run has. kAdds: x + residual is normalised and written to sum. Every thread writes only where
+// it has read, so y and sum may be x and residual.
 template <class T, class W, bool kAdds, bool kBlock, bool kFull, int kHeld, int kRuns>
 __global__ void __launch_bounds__(kBlock ? 512 : kWarpTeamThreads,
                                   blocks_for(kBlock, kAdds, kFull, kHeld, kRuns))
@@ -134,33 +119,9 @@ __global__ void __launch_bounds__(kBlock ? 512 : kWarpTeamThreads,
       }
     }
   }
-  float mean[kRuns] = {};
-  if (a.subtract_mean) {
-#pragma unroll
-    for (int r = 0; r < kRuns; ++r)
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i)
-#pragma unroll
-        for (int j = 0; j < N; ++j) mean[r] += x[r][i][j];
-    team_sums<kBlock>(mean, team, scratch);
-#pragma unroll
-    for (int r = 0; r < kRuns; ++r) mean[r] *= inverse_n;
-  }
-  float sums[2 * kRuns] = {};
-#pragma unroll
-  for (int r = 0; r < kRuns; ++r)
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      if (!kFull && i * team + lane >= packs) continue;
-      x[r][i].forget_floats();
-#pragma unroll
-      for (int j = 0; j < N; ++j) {
-        const float d = x[r][i][j] - mean[r];
-        sums[2 * r] += d;
-        sums[2 * r + 1] += d * d;
-      }
-    }
-  team_sums<kBlock>(sums, team, scratch + (kBlock ? 32 : 0));
+  float mean[kRuns], sums[2 * kRuns];
+  held_sums<kBlock, kFull, T>(x, a.subtract_mean, team, lane, packs, inverse_n, mean, sums,
+                              scratch);
 #pragma unroll
   for (int r = 0; r < kRuns; ++r) {
     const int64_t run = mine + r * teams;
