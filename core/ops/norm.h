@@ -2,9 +2,10 @@
 //
 // Errors: ShapeError if x has no dimension, if a residual differs from x in shape or type, if a
 // parameter is not [D] of x's element type, if the type is not float32 or float64, or if H does not
-// divide D; ConfigError for a bad eps.
+// divide D; ConfigError for a bad eps or an activation that is no gate of a norm.
 #pragma once
 
+#include "core/ops/activation.h"
 #include "core/tensor.h"
 
 namespace xlstm::ops {
@@ -35,8 +36,22 @@ AddedNorm add_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& 
 AddedNorm add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, double eps,
                        NormScale scale);
 
+// The norm of each head and the gate on it in one pass: activation(gate) * (xhat * w + bias), or
+// with a learnable skip connection activation(gate) * (xhat * w + skip * skip_weight). x, gate and
+// skip [..., D] of one type; weight, bias and skip_weight [D].
+struct NormGate {
+  Tensor gate;
+  Activation activation = Activation::sigmoid;  // or silu
+  Tensor skip, skip_weight;                     // both undefined: none; not beside a bias
+};
+Tensor multi_head_norm_gated(const Tensor& x, const NormGate& gate, const Tensor& weight,
+                             const Tensor& bias, int64_t n_heads, double eps, NormScale scale);
+
 // The same, made of small ops. subtract_mean false gives RMSNorm; bias may be undefined.
 Tensor norm_composed(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t n_heads,
                      double eps, NormScale scale, bool subtract_mean);
+Tensor multi_head_norm_gated_composed(const Tensor& x, const NormGate& gate, const Tensor& weight,
+                                      const Tensor& bias, int64_t n_heads, double eps,
+                                      NormScale scale);
 
 }  // namespace xlstm::ops

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/ops/activation_composed.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
 #include "core/ops/reduce.h"
@@ -27,6 +28,14 @@ Tensor norm_composed(const Tensor& x, const Tensor& weight, const Tensor& bias, 
   Tensor y = mul(xhat, norm_scale == NormScale::one_plus ? add_scalar(weight, 1) : weight);
   if (bias.defined()) y = add(y, bias);
   return y;
+}
+
+Tensor multi_head_norm_gated_composed(const Tensor& x, const NormGate& gate, const Tensor& weight,
+                                      const Tensor& bias, int64_t n_heads, double eps,
+                                      NormScale scale) {
+  Tensor u = norm_composed(x, weight, bias, n_heads, eps, scale, true);
+  if (gate.skip.defined()) u = add(u, mul(gate.skip, gate.skip_weight));
+  return gated_composed(gate.gate, u, gate.activation);
 }
 
 }  // namespace xlstm::ops

@@ -46,6 +46,18 @@ Tensors add_rms_norm_composed(const Tensors& in, const OpAttributes& a) {
   return {ops::norm_composed(sum, in[2], {}, 1, a.get("eps"), scale_of(a), false), sum};
 }
 
+// Inputs: x, gate, weight, bias, skip, skip_weight; those at the end may be left out.
+ops::NormGate gate_of(const Tensors& in, const OpAttributes& a) {
+  const bool skips = in.size() > 4;
+  return {in[1], a.get("silu") != 0 ? ops::Activation::silu : ops::Activation::sigmoid,
+          skips ? in[4] : Tensor{}, skips ? in[5] : Tensor{}};
+}
+template <auto op>
+Tensors gated(const Tensors& in, const OpAttributes& a) {
+  return {op(in[0], gate_of(in, a), in[2], in.size() > 3 ? in[3] : Tensor{}, a.get_int("heads"),
+             a.get("eps"), scale_of(a))};
+}
+
 // x and weight of one sample, and a bias or none.
 Tensors inputs_of(const Shape& shape, bool bias, DType dtype, Generator& g, double mean = 0.3,
                   double std = 1) {
@@ -106,6 +118,62 @@ std::vector<OpSample> multi_head_norm_samples(SampleSize size, DType dtype, Gene
   };
 }
 
+// What is beside x * xhat in a gated norm.
+enum class Beside { nothing, bias, skip };
+Tensors gated_inputs(const Shape& shape, Beside beside, DType dtype, Generator& g) {
+  const Shape width{shape.back()};
+  Tensors in{random_tensor(shape, dtype, g, 0.3, 1), random_tensor(shape, dtype, g, 0, 2),
+             random_tensor(width, dtype, g, 0.5, 0.5)};
+  if (beside == Beside::bias) in.push_back(random_tensor(width, dtype, g));
+  if (beside != Beside::skip) return in;
+  in.emplace_back();
+  in.push_back(random_tensor(shape, dtype, g));
+  in.push_back(random_tensor(width, dtype, g, 1, 0.5));
+  return in;
+}
+
+// Both architectures' forms: a sigmoid gate beside scale w, SiLU beside 1 + w.
+OpAttributes gate_attributes(double heads, bool silu, double eps = 1e-5) {
+  const double a = silu ? 1 : 0;
+  return {{"heads", heads}, {"eps", eps}, {"silu", a}, {"one_plus", a}};
+}
+
+std::vector<OpSample> gated_samples(SampleSize size, DType dtype, Generator& g) {
+  const auto sample = [&](const char* label, const Shape& shape, Beside beside,
+                          const OpAttributes& attributes) {
+    return OpSample{label, gated_inputs(shape, beside, dtype, g), attributes};
+  };
+  const auto sigmoid = [](double heads) { return gate_attributes(heads, false); };
+  const auto silu = [](double heads) { return gate_attributes(heads, true); };
+  if (size == SampleSize::bench)
+    return {sample("B8 T1024 H4 V384, SiLU, skip", {8, 1024, 1536}, Beside::skip, silu(4)),
+            sample("B4 T1024 H8 V512, sigmoid", {4, 1024, 4096}, Beside::nothing, sigmoid(8))};
+  return {
+      sample("B2 T3 H2 V3", {2, 3, 6}, Beside::nothing, sigmoid(2)),
+      sample("SiLU, skip, scale 1 + w, H3 V4", {5, 12}, Beside::skip, silu(3)),
+      sample("bias", {4, 10}, Beside::bias, sigmoid(2)),
+      sample("SiLU without a skip", {4, 10}, Beside::nothing, silu(1)),
+      sample("skip, 41 rows, more than one block", {41, 6}, Beside::skip, sigmoid(2)),
+      sample("wider than the lanes", {2, 67}, Beside::skip, silu(1)),
+      sample("one feature a head", {2, 4}, Beside::bias, gate_attributes(4, false, 1)),
+      sample("no rows", {0, 3, 4}, Beside::skip, silu(2)),
+      sample("no features", {2, 0}, Beside::nothing, sigmoid(1)),
+  };
+}
+
+std::vector<LargeSample> large_gated() {
+  const auto sample = [](const char* label, const Shape& shape, Beside beside,
+                         const OpAttributes& attributes) {
+    return LargeSample{label, [=](DType dtype, Generator& g) {
+                         return OpSample{label, gated_inputs(shape, beside, dtype, g), attributes};
+                       }};
+  };
+  return {
+      sample("32768, H8 V512, sigmoid", {32768, 4096}, Beside::nothing,
+             gate_attributes(8, false, 1e-6)),
+      sample("65536, H4 V512, SiLU, skip", {65536, 2048}, Beside::skip, gate_attributes(4, true))};
+}
+
 // The samples of a norm with a residual beside x.
 template <auto samples>
 std::vector<OpSample> with_residual(SampleSize size, DType dtype, Generator& g) {
@@ -150,6 +218,10 @@ double add_norm_backward_bytes(const OpSample& s) {
   return 4 * array + 2 * (bytes_of(s.inputs) - 2 * array);
 }
 
+double gated_flops(const OpSample& s) {
+  return 16 * static_cast<double>(s.inputs[0].numel());
+}
+
 }  // namespace
 
 std::vector<OpInfo> norm_rows() {
@@ -166,6 +238,9 @@ std::vector<OpInfo> norm_rows() {
       {"add_rms_norm", "norm", "Sum of x and a residual, and RMSNorm of it, in one pass",
        add_rms_norm, add_rms_norm_composed, with_residual<rms_norm_samples>, add_norm_flops,
        add_norm_bytes},
+      {"multi_head_norm_gated", "norm", "LayerNorm over each head's features, a gate on it",
+       gated<ops::multi_head_norm_gated>, gated<ops::multi_head_norm_gated_composed>, gated_samples,
+       gated_flops, bytes},
   };
   for (OpInfo& row : rows) row.float_tolerance = 1e-6;
   rows[0].large_samples = [] {
@@ -183,6 +258,7 @@ std::vector<OpInfo> norm_rows() {
   rows[4].large_samples = [] {
     return large_samples<false, true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
   };
+  rows[5].large_samples = large_gated;
   for (const size_t added : {3, 4}) rows[added].backward_bytes = add_norm_backward_bytes;
   return rows;
 }
