@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/grad_accumulate.h"
+#include "core/op_scope.h"
 
 namespace xlstm::autograd {
 namespace {
@@ -70,7 +71,8 @@ class Sweep {
       const std::vector<Edge> inputs = std::move(node.inputs);
       node.inputs.clear();
       const auto in_module = MemoryScope::module(node.module);
-      const auto in_op = MemoryScope::op(node.name, true);
+      OpScope in_op(node.name, {}, true);
+      in_op.add(waiting.grads);
       const Tensors grads = backward(waiting.grads);
       require<AutogradError>(grads.size() == inputs.size(), node.name,
                              ": backward returned the wrong number of gradients, got ",
@@ -206,11 +208,14 @@ void backward(const Tensors& roots, const Tensors& root_grads) {
     if (!grad.defined()) {
       require<AutogradError>(root.numel() == 1, "backward: a root of shape ",
                              to_string(root.shape()), " needs an explicit gradient");
-      grad = Tensor::full(root.shape(), 1.0, root.dtype());
+      grad = Tensor::full(root.shape(), 1.0, root.dtype(), root.device());
     }
     require<ShapeError>(grad.shape() == root.shape() && grad.dtype() == root.dtype(),
                         "backward: gradient must look like its root, got ", to_string(grad.shape()),
                         ", expected ", to_string(root.shape()));
+    require<DeviceError>(grad.device() == root.device(),
+                         "backward: gradient must be where its root is, got ",
+                         to_string(grad.device()), ", expected ", to_string(root.device()));
     sweep.add(edge_to(root), grad);
   }
   sweep.run();

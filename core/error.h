@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/device.h"
 #include "core/memory_owner.h"
 #include "kernels/common/types.h"
 
@@ -23,7 +24,7 @@ class Error : public std::runtime_error {
     using Error::Error;          \
   }
 XLSTM_DEFINE_ERROR(ShapeError);      // shapes, dtypes or strides that do not fit an operation
-XLSTM_DEFINE_ERROR(DeviceError);     // a device that is absent or not compiled in
+XLSTM_DEFINE_ERROR(DeviceError);     // a device that is absent or not the one of the other tensors
 XLSTM_DEFINE_ERROR(CudaError);       // the CUDA runtime reported an error
 XLSTM_DEFINE_ERROR(CommError);       // communication between ranks failed
 XLSTM_DEFINE_ERROR(FormatError);     // a file that is damaged or not what it claims to be
@@ -67,7 +68,9 @@ void require(bool condition, const Parts&... parts) {
     throw_error<E>(parts...);
 }
 
-// Turns the status of a kernel into an exception that names the op.
-void check_status(xlstm_status status, const char* op);
+// Turns the status of a kernel that was called on `device` into an exception. It names the op, the
+// device, the tensors of the op in progress (OpScope) and, of CUDA, the pending error, which it
+// takes away.
+void check_status(xlstm_status status, const char* op, Device device);
 
 }  // namespace xlstm

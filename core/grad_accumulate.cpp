@@ -21,6 +21,9 @@ void add_to(const Tensor& to, const Tensor& from) {
   require<ShapeError>(to.shape() == from.shape() && to.dtype() == from.dtype(),
                       "backward: gradients of one tensor differ in shape or type, got ",
                       to_string(from.shape()), ", expected ", to_string(to.shape()));
+  require<DeviceError>(to.device() == from.device(),
+                       "backward: gradients of one tensor are on different devices, got ",
+                       to_string(from.device()), ", expected ", to_string(to.device()));
   const Tensor source = contiguous(from);
   if (to.device() != kCpu) {
     xlstm_binary_fwd_args args{};

@@ -56,6 +56,23 @@ OpWork work_of(const OpInfo& op, const OpSample& sample, Pass pass) {
   return work;
 }
 
+namespace {
+
+// New memory for x in another type and place, with gaps and the order of dimensions as x has them.
+Tensor with_strides_of(const Tensor& x, DType dtype, Device device) {
+  int64_t extent = 1;
+  bool repeats = false;
+  for (int64_t d = 0; d < x.dim(); ++d) {
+    extent += (x.size(d) - 1) * x.stride(d);
+    repeats = repeats || (x.stride(d) <= 0 && x.size(d) > 1);
+  }
+  if (x.is_contiguous() || x.numel() == 0 || repeats)
+    return Tensor::empty(x.shape(), dtype, device);
+  return Tensor::zeros({extent}, dtype, device).strided_view(x.shape(), x.strides());
+}
+
+}  // namespace
+
 OpSample placed(const OpInfo& op, const OpSample& sample, DType dtype, Device device) {
   OpSample out = sample;
   for (size_t i = 0; i < out.inputs.size(); ++i) {
@@ -66,10 +83,18 @@ OpSample placed(const OpInfo& op, const OpSample& sample, DType dtype, Device de
     const DType to = !is_floating(input.dtype()) ? input.dtype()
                      : is_wide                   ? wide_type(dtype)
                                                  : dtype;
-    const Tensor there = input.to(device);
-    input = Tensor::empty(there.shape(), to, device);
-    input.copy_from(there);
+    const Tensor values = input.to(device);
+    input = with_strides_of(input, to, device);
+    input.copy_from(values);
   }
+  return out;
+}
+
+std::vector<KernelVariant> variants_of(const OpInfo& op, DeviceType device) {
+  if (op.variants.empty()) return {{"portable", device}};
+  std::vector<KernelVariant> out;
+  for (const KernelVariant& variant : op.variants)
+    if (variant.device == device) out.push_back(variant);
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/kernel_variant.h"
 #include "core/random.h"
 #include "core/tensor.h"
 
@@ -43,7 +44,7 @@ enum class SampleSize {
   bench   // sizes that matter for speed and are computed on a CPU within seconds
 };
 
-// A sample of the size that large models have on a GPU: up to gigabytes, so made when asked for.
+// A sample that is made when asked for: large models on a GPU have sizes up to gigabytes.
 struct LargeSample {
   std::string label;
   std::function<OpSample(DType dtype, Generator& generator)> make;
@@ -90,6 +91,14 @@ struct OpInfo {
   // results are now read as gradients, and the gradients of all differentiable inputs.
   double (*backward_flops)(const OpSample& sample) = nullptr;
   double (*backward_bytes)(const OpSample& sample) = nullptr;
+  // Samples that beside those of `samples` reach every kernel variant and every path inside
+  // kernels, on every backend: whole vectors and tiles, several chunks, blocks beside each other.
+  // Too many numbers for differences, few enough for the CPU in float64 within a moment. Null:
+  // those of `samples` reach all.
+  std::vector<LargeSample> (*path_samples)() = nullptr;
+  // The kernels by name, of all devices. Empty: one on each, "portable".
+  std::vector<KernelVariant> variants = {};
+  bool any_type = false;  // moves elements of any type without computing
 };
 
 OpWork work_of(const OpInfo& op, const OpSample& sample, Pass pass);
@@ -103,6 +112,9 @@ OpSample placed(const OpInfo& op, const OpSample& sample, DType dtype, Device de
 const std::vector<OpInfo>& op_table();
 // The row of that name, or null.
 const OpInfo* find_op(const std::string& name);
+
+// The kernels of an op on a device.
+std::vector<KernelVariant> variants_of(const OpInfo& op, DeviceType device);
 
 // True if XLSTM_FORCE_REFERENCE=1: fused ops then run their composed twins. A bisecting tool.
 bool force_reference();

@@ -202,9 +202,12 @@ void Tensor::fill(double value) {
 
 void Tensor::rebind(const Tensor& other) {
   require<ShapeError>(
-      checked().shape == other.shape() && (dtype() == other.dtype() || !impl_->grad.defined()),
-      "rebind: shape or type differs, got ", to_string(other.shape()), " ", name_of(other.dtype()),
-      ", expected ", to_string(shape()), " ", name_of(dtype()));
+      checked().shape == other.shape() &&
+          ((dtype() == other.dtype() && device() == other.device()) || !impl_->grad.defined()),
+      "rebind: shape, type or device differs, got ", to_string(other.shape()), " ",
+      name_of(other.dtype()), " on ", to_string(other.device()), ", expected ", to_string(shape()),
+      " ", name_of(dtype()), " on ", to_string(device()));
+  if (device() != other.device()) impl_->low_precision = {};
   impl_->dtype = other.dtype();
   impl_->storage = other.impl()->storage;
   impl_->offset = other.impl()->offset;
@@ -216,8 +219,9 @@ Tensor Tensor::low_precision() const {
 }
 
 void Tensor::set_low_precision(const Tensor& copy) {
-  require<ShapeError>(!copy.defined() || copy.shape() == checked().shape,
-                      "set_low_precision: the shape differs from the tensor's");
+  require<ShapeError>(
+      !copy.defined() || (copy.shape() == checked().shape && copy.device() == device()),
+      "set_low_precision: shape or device differs from the tensor's");
   impl_->low_precision = copy;
 }
 
@@ -241,9 +245,9 @@ Tensor Tensor::grad() const {
 }
 
 void Tensor::set_grad(const Tensor& grad) {
-  require<ShapeError>(
-      !grad.defined() || (grad.shape() == checked().shape && grad.dtype() == dtype()),
-      "set_grad: shape or type differs from the tensor's");
+  require<ShapeError>(!grad.defined() || (grad.shape() == checked().shape &&
+                                          grad.dtype() == dtype() && grad.device() == device()),
+                      "set_grad: shape, type or device differs from the tensor's");
   impl_->grad = grad;
 }
 

@@ -80,15 +80,15 @@ class Tensor {
   void copy_from(const Tensor& source);
   void fill(double value);
 
-  // Makes this handle (and every copy of it) use `other`'s memory; the shape must agree, and the
-  // type too where there is a gradient. This is how parameters move into the flat arena and to
-  // another device.
+  // Makes this handle (and every copy of it) use `other`'s memory; the shape must agree, and type
+  // and device too where there is a gradient. This is how parameters move into the flat arena and
+  // to another device, where they have no low-precision copy yet.
   void rebind(const Tensor& other);
 
   // A copy of a parameter in a narrower type, kept up to date by whoever updates the parameter
   // (mixed precision: optimizers update float32, products read bfloat16). Undefined: none.
   Tensor low_precision() const;
-  void set_low_precision(const Tensor& copy);  // of the same shape, or undefined
+  void set_low_precision(const Tensor& copy);  // of the same shape and device, or undefined
 
   // Autograd.
   bool requires_grad() const;

@@ -18,6 +18,7 @@
 
 #include "kernels/common/types.h"
 #include "tests/catch.h"
+#include "tests/skip.h"
 
 namespace xlstm::test {
 
@@ -26,11 +27,12 @@ inline void check_cuda(cudaError_t error, const char* what) {
     throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
+// For a case to go home if not: that it was skipped is said here.
 inline bool has_cuda_device() {
   int n = 0;
   if (cudaGetDeviceCount(&n) == cudaSuccess && n > 0) return true;
-  static const bool told = (std::printf("skipped: no CUDA device here\n"), true);
-  return !told;
+  skipped("no CUDA device here");
+  return false;
 }
 
 inline int64_t size_of(xlstm_dtype dtype) {
@@ -170,6 +172,51 @@ inline double max_error(const std::vector<double>& got, const std::vector<double
     size = std::max(size, std::abs(want[i]));
   }
   return difference / size;
+}
+
+// Whether n_repeats() calls leave the same bytes in all of these arrays, which are poisoned in
+// between.
+inline bool same_bits_again(const std::function<void()>& call,
+                            const std::vector<DeviceArray*>& results) {
+  std::vector<std::vector<unsigned char>> first;
+  for (int repeat = 0; repeat < n_repeats(); ++repeat) {
+    for (const DeviceArray* result : results) result->poison();
+    call();
+    for (size_t i = 0; i < results.size(); ++i) {
+      std::vector<unsigned char> bytes = results[i]->raw<unsigned char>();
+      if (repeat > 0 && bytes != first[i]) return false;
+      if (repeat > 0) continue;
+      note_bits(bytes.data(), bytes.size());
+      first.push_back(std::move(bytes));
+    }
+  }
+  return true;
+}
+
+// All cases of a list, or only the first n where few are asked for: those should reach every
+// kernel.
+template <class T>
+std::vector<T> some(std::vector<T> cases, size_t n) {
+  if (small_run() && cases.size() > n)
+    cases.erase(cases.begin() + static_cast<ptrdiff_t>(n), cases.end());
+  return cases;
+}
+
+// ---- rows of a batch, outermost in memory ----
+
+// The rows of `all` but one replaced by those of `others`.
+inline std::vector<double> with_other_rows(std::vector<double> all,
+                                           const std::vector<double>& others, int64_t n_rows,
+                                           int64_t row) {
+  const auto size = static_cast<int64_t>(all.size()) / n_rows;
+  for (int64_t i = 0; i < static_cast<int64_t>(all.size()); ++i)
+    if (i / size != row) all[static_cast<size_t>(i)] = others[static_cast<size_t>(i)];
+  return all;
+}
+template <class T>
+std::vector<T> row_of(const std::vector<T>& all, int64_t n_rows, int64_t row) {
+  const auto size = static_cast<int64_t>(all.size()) / n_rows;
+  return {all.begin() + row * size, all.begin() + (row + 1) * size};
 }
 
 // Median milliseconds of one call on the default stream, the L2 cache flushed before each.

@@ -106,6 +106,16 @@ int finish(const Arguments& a, const Report& report, const std::optional<Report>
   return n_failed > 0 ? 9 : n_slower > 0 ? 8 : 0;
 }
 
+// "slstm: small (16 bits, D at most 128), spread, step, reference"
+std::string variants_line(const OpInfo& op, Device device) {
+  std::string line;
+  for (const KernelVariant& variant : variants_of(op, device.type)) {
+    line += (line.empty() ? "" : ", ") + std::string(variant.name);
+    if (*variant.computes != '\0') line += std::string(" (") + variant.computes + ")";
+  }
+  return std::string(op.name) + ": " + line + (op.composed != nullptr ? ", reference\n" : "\n");
+}
+
 std::optional<Report> base_of(const Arguments& a) {
   return a.compare.empty() ? std::nullopt : std::optional(read_report(a.compare));
 }
@@ -120,9 +130,13 @@ int run_ops(const Arguments& a) {
                          .verify = !a.skip_check,
                          .seconds = a.seconds};
   if (a.list) {
-    for (const Listed& listed : list_ops(options))
+    const OpInfo* last = nullptr;
+    for (const Listed& listed : list_ops(options)) {
+      if (listed.op != last) std::cout << variants_line(*listed.op, device);
+      last = listed.op;
       std::cout << listed.op->name << " | " << listed.sample
                 << (listed.is_large ? " | large\n" : "\n");
+    }
     return 0;
   }
   const std::optional<Report> base = base_of(a);
@@ -202,11 +216,12 @@ void add_bench(CLI::App& app, Action& action) {
       "Exit codes: 8 if --compare finds a slower row, 9 if a row fails.\n"
       "docs/benchmarking.md says what is measured and how.");
   add_common(command, *ops);
-  command->add_flag("--list", ops->list, "list what would be timed, and stop");
+  command->add_flag("--list", ops->list,
+                    "list the kernel variants of every op and what would be timed, and stop");
   command->add_option("--filter", ops->filter,
                       "OP or \"OP | SAMPLE\": parts of the names in --list");
   command->add_option("--variant", ops->variant,
-                      "the kernel variant that must run; reference times the composed twins");
+                      "the kernel variant to run, of those in --list; a row fails if another ran");
   command->add_option("--dtype", ops->dtype, "float32, float64 (CPU), bfloat16, float16 (CUDA)");
   command->add_option("--sizes", ops->sizes, "small, large or all; default: small on the CPU");
   command->add_option("--seconds", ops->seconds, "of repeated calls, per row");

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/error.h"
+#include "core/kernel_variant.h"
 #include "tools/commands.h"
 
 namespace xlstm::cli {
@@ -98,6 +99,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
+    xlstm::check_kernel_variables();
     return action();
   } catch (...) {
     std::string message;

@@ -4,20 +4,28 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <string>
+
 #include "core/device.h"
 #include "core/error.h"
 
 namespace xlstm::cuda {
 
+// ": cudaErrorInvalidValue, invalid argument"
+std::string text_of(cudaError_t error);
+
+// Throw OutOfMemory or CudaError: what was tried, the error, the current device, the op in
+// progress. The error is no longer pending then.
+[[noreturn]] void fail(cudaError_t status, const char* what);
+[[noreturn]] void fail(cublasStatus_t status, const char* what);
+
 inline void check(cudaError_t status, const char* what) {
-  require<OutOfMemory>(status != cudaErrorMemoryAllocation, "out of memory on the device: ", what);
-  require<CudaError>(status == cudaSuccess, what, ": ", cudaGetErrorName(status), ", ",
-                     cudaGetErrorString(status));
+  if (status != cudaSuccess) [[unlikely]]
+    fail(status, what);
 }
 inline void check(cublasStatus_t status, const char* what) {
-  require<OutOfMemory>(status != CUBLAS_STATUS_ALLOC_FAILED, "out of memory in cuBLASLt: ", what);
-  require<CudaError>(status == CUBLAS_STATUS_SUCCESS, what, ": cuBLASLt status ",
-                     cublasLtGetStatusString(status));
+  if (status != CUBLAS_STATUS_SUCCESS) [[unlikely]]
+    fail(status, what);
 }
 
 // While alive, `device` is the current one of this thread.

@@ -29,7 +29,7 @@ void copy_elements(const Shape& shape, const Elements& from, const Elements& to,
   make_current(device);
   xlstm_exec exec{};
   exec.stream = stream(device);
-  check_status(xlstm_copy_cuda(&args, exec), "copy");
+  check_status(settled(xlstm_copy_cuda(&args, exec), device), "copy", device);
 }
 
 void fill_elements(const Shape& shape, const Elements& to, double value, Device device) {
@@ -49,7 +49,7 @@ void fill_elements(const Shape& shape, const Elements& to, double value, Device 
   make_current(device);
   xlstm_exec exec{};
   exec.stream = stream(device);
-  check_status(xlstm_fill_cuda(&args, exec), "fill");
+  check_status(settled(xlstm_fill_cuda(&args, exec), device), "fill", device);
 }
 
 }  // namespace xlstm::cuda

@@ -62,6 +62,7 @@ void Graph::launch() {
   const DeviceGuard guard(device_);
   check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream_of(device_)),
         "graph launch");
+  check_status(settled(XLSTM_OK, device_), "graph launch", device_);
 }
 
 PinnedMemory::PinnedMemory(int64_t bytes) : bytes_(bytes) {

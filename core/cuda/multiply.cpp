@@ -7,6 +7,7 @@
 
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
+#include "core/op_scope.h"
 #include "core/storage.h"
 
 namespace xlstm::cuda {
@@ -124,7 +125,7 @@ std::optional<cublasLtMatmulAlgo_t> best_algorithm(const Problem& problem, const
   if (!is_found && p.bias != nullptr) return {};
   require<CudaError>(is_found, "matmul: cuBLASLt has no algorithm for ", name_of(p.dtype), " to ",
                      name_of(p.y_dtype), ", M ", p.M, ", N ", p.N, ", K ", p.K, ", batch ", p.batch,
-                     " (", cublasLtGetStatusString(status), ")");
+                     " (", cublasLtGetStatusString(status), ")", OpScope::where(device));
   return found.algo;
 }
 
@@ -193,6 +194,7 @@ void multiply(const Product& p, Device device) {
                        problem.result, &*algorithm, workspace(device), kWorkspaceBytes,
                        static_cast<cudaStream_t>(stream(device))),
         "matmul");
+  check_status(settled(XLSTM_OK, device), "matmul", device);
 }
 
 }  // namespace xlstm::cuda

@@ -1,5 +1,7 @@
 #include "core/cuda/runtime.h"
 
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -95,17 +97,41 @@ void copy(void* to, Device to_device, const void* from, Device from_device, int6
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream_of(device)),
         "copy between devices");
   // Copies within a device stay in its order; others are waited for.
-  if (to_device != from_device) synchronize(device);
+  if (to_device != from_device) return synchronize(device);
+  check_status(settled(XLSTM_OK, device), "copy", device);
 }
 
 void set_zero(void* data, Device device, int64_t bytes) {
   if (bytes == 0) return;
   const DeviceGuard guard(device);
   check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), stream_of(device)), "cudaMemset");
+  check_status(settled(XLSTM_OK, device), "cudaMemset", device);
 }
 
 void synchronize(Device device) {
   check(cudaStreamSynchronize(stream_of(device)), "waiting for the device");
+}
+
+std::string take_error() {
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? "" : text_of(error);
+}
+
+bool waits_after_each_call() {
+  static const bool waits = [] {
+    const char* value = std::getenv("XLSTM_CUDA_SYNC");
+    return value != nullptr && std::strcmp(value, "1") == 0;
+  }();
+  return waits;
+}
+
+xlstm_status settled(xlstm_status status, Device device) {
+  if (status != XLSTM_OK || !waits_after_each_call()) return status;
+  const cudaStream_t stream = stream_of(device);
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  if (cudaStreamIsCapturing(stream, &capture) != cudaSuccess) return XLSTM_DEVICE_ERROR;
+  if (capture != cudaStreamCaptureStatusNone) return status;
+  return cudaStreamSynchronize(stream) == cudaSuccess ? XLSTM_OK : XLSTM_DEVICE_ERROR;
 }
 
 }  // namespace cuda

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "core/device.h"
 #include "core/dtype.h"
 #include "core/element_copy.h"
+#include "kernels/common/types.h"
 
 namespace xlstm::cuda {
 
@@ -36,6 +38,17 @@ void copy_elements(const Shape& shape, const Elements& from, const Elements& to,
 void fill_elements(const Shape& shape, const Elements& to, double value, Device device);
 // Waits for all work of the device.
 void synchronize(Device device);
+
+// The error that a call of this thread has left behind, for the end of a message: ": name, text".
+// It is taken away, so that no later call reports it again; what has ended the device's context
+// comes back by itself. Empty if there is none.
+std::string take_error();
+// True with XLSTM_CUDA_SYNC=1 in the environment: every call waits for the device, so that an error
+// is reported by the call that caused it. A debugging tool.
+bool waits_after_each_call();
+// The status of a call that has launched work: where calls wait, XLSTM_DEVICE_ERROR if the device
+// reports an error when the work is done. While a graph is recorded there is nothing to wait for.
+xlstm_status settled(xlstm_status status, Device device);
 
 // y[M,N] = op(a) op(b) + beta y, or op(a) op(b) + bias[N] for each row (beta 0 then), all
 // row-major, for a batch of matrices; op is the transpose where trans is set. a and b have the type

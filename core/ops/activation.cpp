@@ -135,7 +135,7 @@ Activation parse_activation(const std::string& name) {
 }
 
 Tensor activate(const Tensor& x, Activation activation) {
-  const auto scope = MemoryScope::op("activate");
+  const OpScope scope("activate", {x});
   require_real(x, "activate");
   const Tensor y = forward("activate", x, {}, activation);
   if (must_record({x})) {
@@ -156,7 +156,7 @@ Tensor gelu(const Tensor& x) {
 }
 
 Tensor gated(const Tensor& gate, const Tensor& up, Activation activation) {
-  const auto scope = MemoryScope::op("gated");
+  const OpScope scope("gated", {gate, up});
   require_real(gate, "gated");
   require<ShapeError>(gate.shape() == up.shape() && gate.dtype() == up.dtype(),
                       "gated: gate and up differ, got ", name_of(gate.dtype()),

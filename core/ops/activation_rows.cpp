@@ -43,6 +43,16 @@ std::vector<OpSample> plain_samples(SampleSize size, DType dtype, Generator& g) 
   return out;
 }
 
+// Whole vectors in several blocks, and a rest.
+constexpr int64_t kManyElements = 50003;
+
+std::vector<LargeSample> plain_path_samples() {
+  return {
+      {"50003 elements", [](DType dtype, Generator& g) {
+         return OpSample{"50003 elements", {random_tensor({kManyElements}, dtype, g, 0, 2)}, {}};
+       }}};
+}
+
 // n_inputs tensors of one shape, for every activation.
 template <int n_inputs>
 std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
@@ -56,6 +66,22 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
         sample.inputs.push_back(random_tensor(shape, dtype, g, 0, 2));
       out.push_back(sample);
     }
+  }
+  return out;
+}
+
+template <int n_inputs>
+std::vector<LargeSample> path_samples() {
+  std::vector<LargeSample> out;
+  for (const auto& [name, activation] : kAll) {
+    const std::string label = std::string(name) + ", 50003 elements";
+    const OpAttributes attributes{{"activation", static_cast<double>(activation)}};
+    out.push_back({label, [label, attributes](DType dtype, Generator& g) {
+                     OpSample sample{label, {}, attributes};
+                     for (int i = 0; i < n_inputs; ++i)
+                       sample.inputs.push_back(random_tensor({kManyElements}, dtype, g, 0, 2));
+                     return sample;
+                   }});
   }
   return out;
 }
@@ -89,6 +115,9 @@ std::vector<OpInfo> activation_rows() {
       {"gated", "activation", "Product activation(gate) * up in one pass", call_gated,
        call_gated_composed, samples<2>, flops, bytes},
   };
+  rows[0].path_samples = path_samples<1>;
+  rows[1].path_samples = rows[2].path_samples = plain_path_samples;
+  rows[3].path_samples = path_samples<2>;
   rows.back().large_samples = large_gated;
   return rows;
 }

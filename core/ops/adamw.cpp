@@ -25,11 +25,16 @@ void check_written(const Tensor& x, const char* op, const char* what) {
 }
 
 // Scalars are the user's, so a bad one is a configuration error rather than a bug.
-void check_update(xlstm_status status, const char* op) {
+void check_update(xlstm_status status, const char* op, Device device) {
   require<ConfigError>(status != XLSTM_BAD_VALUE, op,
                        ": a scalar is outside its range (lr, weight decay and gradient scale must "
                        "be finite, betas and momentum in [0, 1), eps >= 0, step >= 1)");
-  check_status(status, op);
+  check_status(status, op, device);
+}
+
+template <class T>
+const T* scalar(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
 }
 
 // What both updates share beyond their equations.
@@ -39,10 +44,10 @@ void set_update(Args& args, const Tensor& parameter, const Options& options) {
   args.weight_decay = options.weight_decay;
   args.grad_scale = options.grad_scale;
   const UpdateScalars& on_device = options.on_device;
-  args.on_device.lr = static_cast<const float*>(raw_or_null(on_device.lr));
-  args.on_device.grad_scale = static_cast<const float*>(raw_or_null(on_device.grad_scale));
-  args.on_device.step = static_cast<const int64_t*>(raw_or_null(on_device.step));
-  args.on_device.skip = static_cast<const int32_t*>(raw_or_null(on_device.skip));
+  args.on_device.lr = scalar<float>(on_device.lr);
+  args.on_device.grad_scale = scalar<float>(on_device.grad_scale);
+  args.on_device.step = scalar<int64_t>(on_device.step);
+  args.on_device.skip = scalar<int32_t>(on_device.skip);
   if (!options.copy.defined() || parameter.device() == kCpu) return;
   args.weights_copy = options.copy.raw();
   args.weights_copy_dtype = kernel_dtype(options.copy.dtype());
@@ -71,6 +76,9 @@ void finish_copy(Tensor copy, const Tensor& parameter) {
 void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor moment2,
                   const AdamwOptions& options) {
   const char* op = "adamw_update";
+  const UpdateScalars& scalars = options.on_device;
+  const OpScope scope(op, {parameter, grad, moment1, moment2, options.copy, scalars.lr,
+                           scalars.grad_scale, scalars.step, scalars.skip});
   check_floating(parameter, op, "the parameter");
   check_like(grad, parameter, op, "the gradient");
   check_like(moment1, parameter, op, "moment1");
@@ -92,7 +100,8 @@ void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor m
   args.eps = options.eps;
   args.step = options.step;
   set_update(args, parameter, options);
-  check_update(status_of(Kernel{xlstm_adamw_cpu, xlstm_adamw_cuda}, args, parameter.device()), op);
+  const Device device = parameter.device();
+  check_update(status_of(Kernel{xlstm_adamw_cpu, xlstm_adamw_cuda}, args, device), op, device);
   parameter.bump_version();
   moment1.bump_version();
   moment2.bump_version();
@@ -101,6 +110,9 @@ void adamw_update(Tensor parameter, const Tensor& grad, Tensor moment1, Tensor m
 
 void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const SgdOptions& options) {
   const char* op = "sgd_update";
+  const UpdateScalars& scalars = options.on_device;
+  const OpScope scope(op, {parameter, grad, velocity, options.copy, scalars.lr, scalars.grad_scale,
+                           scalars.step, scalars.skip});
   check_floating(parameter, op, "the parameter");
   check_like(grad, parameter, op, "the gradient");
   check_written(parameter, op, "the parameter");
@@ -119,7 +131,8 @@ void sgd_update(Tensor parameter, const Tensor& grad, Tensor velocity, const Sgd
   args.momentum = options.momentum;
   args.nesterov = options.nesterov;
   set_update(args, parameter, options);
-  check_update(status_of(Kernel{xlstm_sgd_cpu, xlstm_sgd_cuda}, args, parameter.device()), op);
+  const Device device = parameter.device();
+  check_update(status_of(Kernel{xlstm_sgd_cpu, xlstm_sgd_cuda}, args, device), op, device);
   parameter.bump_version();
   if (options.momentum != 0) velocity.bump_version();
   finish_copy(options.copy, parameter);
@@ -133,8 +146,8 @@ double sum_of_squares(const Tensor& x) {
 }
 
 void sum_of_squares_into(const Tensor& x, Tensor sum) {
+  const OpScope scope("sum_of_squares", {x, sum});
   check_floating(x, "sum_of_squares", "x");
-  require_one_device({x, sum}, "sum_of_squares");
   require_like(sum, {1}, DType::f64, "sum_of_squares", "the sum");
   const Tensor values = dense(x);
   const xlstm_sum_of_squares_args args{kernel_dtype(x.dtype()), x.numel(), values.raw(),
@@ -146,6 +159,7 @@ void sum_of_squares_into(const Tensor& x, Tensor sum) {
 }
 
 void clip_by_value(Tensor x, double limit) {
+  const OpScope scope("clip_by_value", {x});
   check_floating(x, "clip_by_value", "x");
   check_written(x, "clip_by_value", "x");
   require<ConfigError>(limit > 0, "clip_by_value: the limit must be positive, got ", limit);

@@ -80,7 +80,7 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 CausalConv1dResult causal_conv1d(const Tensor& x, const Tensor& given_weight,
                                  const Tensor& given_bias, const Tensor& initial_state,
                                  const Tensor& reset, bool silu) {
-  const auto scope = MemoryScope::op(kOp);
+  const OpScope scope(kOp, {x, given_weight, given_bias, initial_state, reset});
   const Sizes s = check(x, given_weight, given_bias, initial_state, reset);
   const Tensor weight = beside(given_weight, x.dtype()), bias = beside(given_bias, x.dtype());
   if (force_reference()) return causal_conv1d_composed(x, weight, bias, initial_state, reset, silu);

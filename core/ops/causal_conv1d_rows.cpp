@@ -8,7 +8,7 @@ namespace {
 template <auto Op>
 Tensors run(const Tensors& in, const OpAttributes& attributes) {
   const ops::CausalConv1dResult out =
-      ops::causal_conv1d(in[0], in[1], in[2], in[3], in[4], attributes.get_int("silu") != 0);
+      Op(in[0], in[1], in[2], in[3], in[4], attributes.get_int("silu") != 0);
   return {out.y, out.final_state};
 }
 
@@ -61,6 +61,19 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   return out;
 }
 
+// Four taps over pairs of channels: several runs of time and blocks of channels, also partial ones.
+std::vector<LargeSample> path_samples() {
+  std::vector<LargeSample> out;
+  for (const Case& k : {Case{"C64 KS4, silu", 2, 70, 64, 4, true, false, false, true},
+                        Case{"C130 KS4, state, resets", 2, 300, 130, 4, true, true, true, true},
+                        Case{"C66 KS4, no silu, no bias", 3, 33, 66, 4, false, true, false, false},
+                        Case{"C64 KS4, a step", 5, 1, 64, 4, true, true, false, true},
+                        Case{"C65 KS4, odd", 2, 40, 65, 4, true, true, true, true},
+                        Case{"C64 KS3", 2, 40, 64, 3, true, true, true, true}})
+    out.push_back({k.label, [k](DType dtype, Generator& g) { return make_sample(k, dtype, g); }});
+  return out;
+}
+
 std::vector<LargeSample> large_samples() {
   const Case k{"B32 T2048 C2048 KS4, silu", 32, 2048, 2048, 4, true, false, false, true};
   return {{k.label, [k](DType dtype, Generator& g) { return make_sample(k, dtype, g); }}};
@@ -89,6 +102,7 @@ std::vector<OpInfo> causal_conv1d_rows() {
              flops,
              bytes};
   row.large_samples = large_samples;
+  row.path_samples = path_samples;
   return {row};
 }
 

@@ -80,11 +80,10 @@ void cross_entropy_backward(const Tensor& logits, const CrossEntropyRows& rows,
 
 CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& targets, double soft_cap,
                                  int64_t ignore_index) {
-  const auto scope = MemoryScope::op("cross_entropy");
+  const OpScope scope("cross_entropy", {logits, targets});
   require<ShapeError>(logits.defined() && logits.dim() >= 1 && targets.defined(),
                       "cross_entropy: logits [..., n_vocab] and targets [...] are required");
   require_computes(logits, "cross_entropy", "logits");
-  require_one_device({logits, targets}, "cross_entropy");
   check_targets(targets, Shape(logits.shape().begin(), logits.shape().end() - 1), logits.size(-1),
                 soft_cap, ignore_index, "cross_entropy");
   if (force_reference()) return cross_entropy_composed(logits, targets, soft_cap, ignore_index);

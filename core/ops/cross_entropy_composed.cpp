@@ -1,3 +1,4 @@
+#include "core/ops/composed.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
@@ -20,14 +21,16 @@ CrossEntropyResult cross_entropy_composed(const Tensor& logits, const Tensor& ta
   }
   CrossEntropyResult result;
   const auto n_targets = static_cast<int64_t>(counted.size());
-  result.n_targets = Tensor::from(std::vector<int64_t>{n_targets}, {});
+  const Device device = logits.device();
+  result.n_targets = Tensor::from(std::vector<int64_t>{n_targets}, {}).to(device);
   const Shape n{n_targets};
-  const Tensor x = embedding(Tensor::from(counted, n), reshape(logits, {rows, n_vocab}));
+  const Tensor all = widened(reshape(logits, {rows, n_vocab}));
+  const Tensor x = embedding(Tensor::from(counted, n).to(device), all);
   const Tensor z = softcap(x, soft_cap);
   const Tensor shifted = sub(z, max(z, -1, true).detach());  // cancels, so it needs no gradient
   const Tensor log_sum = log(sum(exp(shifted), -1));
   const Tensor at_target =
-      embedding(Tensor::from(picked, n), reshape(shifted, {n_targets * n_vocab, 1}));
+      embedding(Tensor::from(picked, n).to(device), reshape(shifted, {n_targets * n_vocab, 1}));
   const Tensor total = sum(sub(log_sum, reshape(at_target, n)));
   result.loss = scale(total, 1.0 / static_cast<double>(n_targets == 0 ? 1 : n_targets));
   return result;

@@ -44,6 +44,23 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   };
 }
 
+// A warp a row and a block a row, by vectors and one number at a time, with every kind of cap.
+std::vector<LargeSample> path_samples() {
+  const auto sample = [](const char* label, const Shape& shape, double std, double cap) {
+    return LargeSample{label, [=](DType dtype, Generator& g) {
+                         return OpSample{label, inputs_of(shape, dtype, g, std, 5), {{"cap", cap}}};
+                       }};
+  };
+  return {sample("40 x 512", {40, 512}, 1, 0),
+          sample("40 x 512, soft cap 15", {40, 512}, 10, 15),
+          sample("37 x 515", {37, 515}, 1, 0),
+          sample("9 x 5120", {9, 5120}, 1, 0),
+          sample("9 x 5120, soft cap 30", {9, 5120}, 20, 30),
+          sample("9 x 5120, soft cap 100", {9, 5120}, 20, 100),
+          sample("5 x 3001, soft cap 0.5", {5, 3001}, 1, 0.5),
+          sample("5 x 3001", {5, 3001}, 1, 0)};
+}
+
 std::vector<LargeSample> large_samples() {
   const auto sample = [](const char* label, const OpAttributes& attributes) {
     return LargeSample{label, [=](DType dtype, Generator& g) {
@@ -63,6 +80,7 @@ std::vector<OpInfo> cross_entropy_rows() {
        [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
        [](const OpSample& s) { return bytes_of(s.inputs); }}};
   rows[0].large_samples = large_samples;
+  rows[0].path_samples = path_samples;
   return rows;
 }
 

@@ -19,7 +19,7 @@ Tensor apply(const Tensor& x, double p, const Generator& at) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, Generator& generator) {
-  const auto scope = MemoryScope::op("dropout");
+  const OpScope scope("dropout", {x});
   require<ConfigError>(p >= 0 && p < 1, "dropout: the probability must be in [0, 1), got ", p);
   require_computes(x, "dropout", "x");
   if (p == 0) return x;

@@ -26,6 +26,14 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   };
 }
 
+std::vector<LargeSample> path_samples() {
+  return {{"50003 elements, p 0.1", [](DType dtype, Generator& g) {
+             return OpSample{"50003 elements, p 0.1",
+                             {random_tensor({50003}, dtype, g)},
+                             {{"p", 0.1}, {"seed", 3}}};
+           }}};
+}
+
 std::vector<LargeSample> large_samples() {
   return {{"65536 x 2048, p 0.1", [](DType dtype, Generator& g) {
              return OpSample{"65536 x 2048, p 0.1",
@@ -46,6 +54,7 @@ std::vector<OpInfo> dropout_rows() {
   rows[0].backward_flops = rows[0].flops;
   rows[0].backward_bytes = rows[0].bytes;
   rows[0].large_samples = large_samples;
+  rows[0].path_samples = path_samples;
   return rows;
 }
 

@@ -49,7 +49,7 @@ Tensor unary_gradient(const char* name, xlstm_unary_op op, double parameter, con
 }
 
 Tensor unary(const char* name, xlstm_unary_op op, const Tensor& x, double parameter = 0) {
-  const auto scope = MemoryScope::op(name);
+  const OpScope scope(name, {x});
   require_real(x, name);
   const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   xlstm_unary_fwd_args args{};
@@ -108,7 +108,7 @@ struct BinaryGradient {
 };
 
 Tensor binary(const char* name, xlstm_binary_op op, const Tensor& a, const Tensor& b) {
-  const auto scope = MemoryScope::op(name);
+  const OpScope scope(name, {a, b});
   require_real(a, name);
   require<ShapeError>(a.dtype() == b.dtype(), name, ": element types differ, got ",
                       name_of(a.dtype()), " and ", name_of(b.dtype()), " (cast one of them)");

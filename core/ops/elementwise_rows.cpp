@@ -57,6 +57,56 @@ std::vector<OpSample> binary_samples(SampleSize size, DType dtype, Generator& g)
           pair("empty by repetition", {2, 1, 3}, {0, 1})};
 }
 
+// Whole vectors in several blocks and a rest; rows of vectors with gaps between them.
+template <Draw draw>
+std::vector<LargeSample> unary_path_samples() {
+  return {{"50003 elements",
+           [](DType dtype, Generator& g) {
+             return OpSample{"50003 elements", {draw({50003}, dtype, g)}, {{"value", 1.75}}};
+           }},
+          {"rows of vectors", [](DType dtype, Generator& g) {
+             const Tensor wide = draw({37, 520}, dtype, g);
+             return OpSample{
+                 "rows of vectors", {wide.strided_view({37, 512}, {520, 1})}, {{"value", 1.75}}};
+           }}};
+}
+
+std::vector<LargeSample> binary_path_samples() {
+  const auto pair = [](const char* label, const Shape& a, const Shape& b) {
+    return LargeSample{
+        label, [label, a, b](DType dtype, Generator& g) {
+          return OpSample{label, {away_from_zero(a, dtype, g), away_from_zero(b, dtype, g)}, {}};
+        }};
+  };
+  return {pair("50003 elements", {50003}, {50003}),
+          pair("row of 512", {37, 512}, {512}),
+          pair("row of 512 left", {512}, {37, 512}),
+          pair("column, rows of 512", {37, 512}, {37, 1}),
+          pair("scalar, 50003 elements", {50003}, {}),
+          pair("middle repeated, rows of 64", {3, 1, 64}, {3, 41, 64})};
+}
+
+// Large models' activations, where nothing stays in a cache.
+template <Draw draw>
+std::vector<LargeSample> large_unary() {
+  return {{"32768 x 2048", [](DType dtype, Generator& g) {
+             return OpSample{"32768 x 2048", {draw({32768, 2048}, dtype, g)}, {{"value", 1.75}}};
+           }}};
+}
+std::vector<LargeSample> large_binary() {
+  return {{"32768 x 2048",
+           [](DType dtype, Generator& g) {
+             return OpSample{"32768 x 2048",
+                             {normal({32768, 2048}, dtype, g), normal({32768, 2048}, dtype, g)},
+                             {}};
+           }},
+          {"32768 x 2048 and a row", [](DType dtype, Generator& g) {
+             return OpSample{"32768 x 2048 and a row",
+                             {normal({32768, 2048}, dtype, g), normal({2048}, dtype, g)},
+                             {}};
+           }}};
+}
+
 template <int cost>
 double per_output(const OpSample& sample) {
   double n = 0;
@@ -85,25 +135,32 @@ Tensors call_binary(const Tensors& in, const OpAttributes&) {
 
 template <Tensor (*op)(const Tensor&), Draw draw, int cost>
 OpInfo unary(const char* name, const char* summary) {
-  return {name,    "elementwise", summary, call<op>, nullptr, unary_samples<draw>, per_output<cost>,
-          traffic, true};
+  OpInfo row{name,    "elementwise",       summary,          call<op>,
+             nullptr, unary_samples<draw>, per_output<cost>, traffic,
+             true};
+  row.path_samples = unary_path_samples<draw>;
+  return row;
 }
 template <Tensor (*op)(const Tensor&, double), int cost>
 OpInfo with_value(const char* name, const char* summary) {
-  return {name,    "elementwise",         summary,          call_with_value<op>,
-          nullptr, unary_samples<normal>, per_output<cost>, traffic,
-          true};
+  OpInfo row{name,    "elementwise",         summary,          call_with_value<op>,
+             nullptr, unary_samples<normal>, per_output<cost>, traffic,
+             true};
+  row.path_samples = unary_path_samples<normal>;
+  return row;
 }
 template <Tensor (*op)(const Tensor&, const Tensor&)>
 OpInfo binary(const char* name, const char* summary) {
-  return {name,          "elementwise", summary, call_binary<op>, nullptr, binary_samples,
-          per_output<1>, traffic,       true};
+  OpInfo row{name,          "elementwise", summary, call_binary<op>, nullptr, binary_samples,
+             per_output<1>, traffic,       true};
+  row.path_samples = binary_path_samples;
+  return row;
 }
 
 }  // namespace
 
 std::vector<OpInfo> elementwise_rows() {
-  return {
+  std::vector<OpInfo> rows = {
       binary<ops::add>("add", "Sum a + b, broadcasting"),
       binary<ops::sub>("sub", "Difference a - b, broadcasting"),
       binary<ops::mul>("mul", "Product a * b, broadcasting"),
@@ -122,6 +179,13 @@ std::vector<OpInfo> elementwise_rows() {
       unary<ops::sigmoid, normal, 20>("sigmoid", "Sigmoid 1 / (1 + e^-x)"),
       unary<ops::log_sigmoid, normal, 40>("log_sigmoid", "Logarithm of the sigmoid, never -inf"),
   };
+  // Of functions that cost about the same, one stands for all.
+  for (OpInfo& row : rows) {
+    const std::string name = row.name;
+    if (name == "add" || name == "mul") row.large_samples = large_binary;
+    if (name == "scale" || name == "sigmoid") row.large_samples = large_unary<normal>;
+  }
+  return rows;
 }
 
 }  // namespace xlstm

@@ -42,7 +42,7 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight) {
 }
 
 Tensor embedding(const Tensor& tokens, const Tensor& weight, DType dtype) {
-  const auto scope = MemoryScope::op("embedding");
+  const OpScope scope("embedding", {tokens, weight});
   require<ShapeError>(tokens.defined() && tokens.dtype() == DType::i64,
                       "embedding: tokens must be int64, got ",
                       tokens.defined() ? name_of(tokens.dtype()) : "no tensor");
@@ -54,7 +54,6 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight, DType dtype) {
   const bool recorded = autograd::must_record({weight});
   // Backward reads the tokens again, so a caller's buffer that is refilled meanwhile is copied.
   const Tensor ids = recorded ? tokens.clone() : dense(tokens);
-  require_one_device({tokens, weight}, "embedding");
   if (ids.device() == kCpu) check_tokens(ids, weight.size(0));  // else a wait for the device
   const Tensor known = weight.low_precision();
   const Tensor table = as_rows(known.defined() && known.dtype() == dtype ? known : weight);

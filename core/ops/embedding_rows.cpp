@@ -29,6 +29,18 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   };
 }
 
+// Tokens by the hundred, so that sorted ones cross windows, and rows by vectors and without.
+std::vector<LargeSample> path_samples() {
+  const auto sample = [](const char* label, int64_t n, int64_t n_vocab, int64_t D) {
+    return LargeSample{label, [=](DType dtype, Generator& g) {
+                         return OpSample{label, inputs_of({n}, n_vocab, D, dtype, g), {}};
+                       }};
+  };
+  return {sample("500 tokens, D768, vocabulary 1003", 500, 1003, 768),
+          sample("500 tokens, D96, vocabulary 3", 500, 3, 96),
+          sample("300 tokens, D77, vocabulary 50", 300, 50, 77)};
+}
+
 std::vector<LargeSample> large_samples() {
   return {{"65536 tokens, D2048, vocabulary 50304", [](DType dtype, Generator& g) {
              return OpSample{"65536 tokens, D2048, vocabulary 50304",
@@ -59,6 +71,7 @@ std::vector<OpInfo> embedding_rows() {
   };
   row.backward_bytes = [](const OpSample& s) { return output_bytes(s) + bytes_of(s.inputs); };
   row.large_samples = large_samples;
+  row.path_samples = path_samples;
   return {row};
 }
 

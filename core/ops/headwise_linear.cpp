@@ -98,7 +98,12 @@ void forward(const Sizes& s, const Tensor& x, const Tensor& weight, const Tensor
 }  // namespace
 
 Tensor headwise_linears(const std::vector<HeadwiseMap>& maps) {
-  const auto scope = MemoryScope::op(kOp);
+  OpScope scope(kOp, {});
+  for (const HeadwiseMap& map : maps) {
+    scope.add(map.x);
+    scope.add(map.weight);
+    scope.add(map.bias);
+  }
   require<ShapeError>(!maps.empty(), kOp, ": nothing to map");
   std::vector<Sizes> sizes;
   int64_t width = 0;

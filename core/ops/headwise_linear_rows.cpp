@@ -34,6 +34,20 @@ std::vector<LargeSample> large_samples() {
   return out;
 }
 
+// Small blocks by vectors, in several runs of rows; larger ones by tiles, whole and partial.
+std::vector<LargeSample> path_samples() {
+  std::vector<LargeSample> out;
+  for (const Case& k : {Case{"300 x 256, blocks of 4", {300}, 64, 4, 4, true},
+                        Case{"37 x 128, blocks of 8", {37}, 16, 8, 8, true},
+                        Case{"37 x 64, blocks of 2", {37}, 32, 2, 2, false},
+                        Case{"70 x 768, blocks of 192", {70}, 4, 192, 192, true},
+                        Case{"70 x 130, blocks of 65 x 33", {70}, 2, 65, 33, true},
+                        Case{"1 x 256, blocks of 4", {1}, 64, 4, 4, false},
+                        Case{"3 x 256, blocks of 64", {3}, 4, 64, 64, true}})
+    out.push_back({k.label, [k](DType dtype, Generator& g) { return make_sample(k, dtype, g); }});
+  return out;
+}
+
 std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   const std::vector<Case> check{{"blocks of 4", {3, 2}, 5, 4, 4, true},
                                 {"blocks of 4, whole registers", {9}, 8, 4, 4, false},
@@ -81,6 +95,7 @@ std::vector<OpInfo> headwise_linear_rows() {
              flops,
              bytes};
   row.large_samples = large_samples;
+  row.path_samples = path_samples;
   return {row};
 }
 

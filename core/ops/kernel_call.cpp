@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/cuda/runtime.h"
 #include "core/ops/view.h"
 
 namespace xlstm::ops {
@@ -25,17 +24,6 @@ void require_computes(const Tensor& x, const char* op, const char* name) {
   require<ShapeError>(known, op, ": element type of ", name, " is not computed in on ",
                       to_string(x.device()), ", got ", name_of(dtype), ", expected ",
                       on_cpu ? "float32 or float64" : "float32, bfloat16 or float16");
-}
-
-void require_one_device(std::initializer_list<Tensor> tensors, const char* op) {
-  const Tensor* first = nullptr;
-  for (const Tensor& t : tensors) {
-    if (!t.defined()) continue;
-    if (first == nullptr) first = &t;
-    require<DeviceError>(t.device() == first->device(), op,
-                         ": tensors are on different devices, got ", to_string(first->device()),
-                         " and ", to_string(t.device()), " (move one of them)");
-  }
 }
 
 Tensor beside(const Tensor& weight, DType activations) {

@@ -2,9 +2,10 @@
 // copies. For op authors alone; everything here is outside the tape.
 #pragma once
 
-#include <initializer_list>
 #include <optional>
 
+#include "core/cuda/runtime.h"
+#include "core/op_scope.h"
 #include "core/tensor.h"
 #include "core/variant_log.h"
 #include "kernels/common/types.h"
@@ -45,20 +46,18 @@ xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device devi
   const Tensor workspace = scratch(query == nullptr ? 0 : query(&args), device);
   exec.workspace = workspace.raw();
   exec.workspace_bytes = workspace.numel();
-  return (on_cpu ? kernel.cpu : kernel.cuda)(&args, exec);
+  return on_cpu ? kernel.cpu(&args, exec) : cuda::settled(kernel.cuda(&args, exec), device);
 }
 
-// The same; a status other than XLSTM_OK becomes an exception that names the op.
+// The same; a status other than XLSTM_OK becomes an exception (check_status).
 template <class Args>
 void run_kernel(const Kernel<Args>& kernel, const Args& args, Device device, const char* op) {
-  check_status(status_of(kernel, args, device), op);
+  check_status(status_of(kernel, args, device), op, device);
 }
 
 // ShapeError unless the kernels of x's device compute in its element type: float32 and float64 on
 // the CPU; float32, bfloat16 and float16 on CUDA.
 void require_computes(const Tensor& x, const char* op, const char* name);
-// DeviceError unless all defined tensors are on one device.
-void require_one_device(std::initializer_list<Tensor> tensors, const char* op);
 
 inline void* raw_or_null(const Tensor& t) {
   return t.defined() ? t.raw() : nullptr;

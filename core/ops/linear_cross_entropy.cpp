@@ -36,7 +36,6 @@ void check(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
                       weight.defined() ? to_string(weight.shape()) : "nothing",
                       ", expected [..., D] and [n_vocab, D] beside targets [...]");
   require_computes(hidden, kName, "hidden");
-  require_one_device({hidden, weight, targets}, kName);
   require_weight(weight, weight.shape(), hidden.dtype(), kName, "weight");
   require<ConfigError>(options.chunk_rows >= 0, kName, ": chunk_rows must not be negative, got ",
                        options.chunk_rows, " (0: chosen by size)");
@@ -111,7 +110,7 @@ Pass run(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
 
 Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
                             const LinearCrossEntropyOptions& options) {
-  const auto scope = MemoryScope::op(kName);
+  const OpScope scope(kName, {hidden, weight, targets});
   check(hidden, weight, targets, options);
   if (force_reference()) return linear_cross_entropy_composed(hidden, weight, targets, options);
   const Tensors inputs{hidden, weight};

@@ -1,6 +1,7 @@
 #include "core/ops/linear_few.h"
 
 #include "core/autograd.h"
+#include "core/kernel_variant.h"
 #include "core/ops/kernel_call.h"
 #include "kernels/linear/linear.h"
 
@@ -12,23 +13,35 @@ bool is_read_as_it_is(const Tensor& weight, DType dtype) {
   return w.dtype() == dtype && (w.size(1) <= 1 || w.stride(1) == 1);
 }
 
-}  // namespace
-
-bool takes_few(const Tensor& x, const std::vector<LinearPart>& parts) {
-  if (x.device() == kCpu || (x.dtype() != DType::bf16 && x.dtype() != DType::f16)) return false;
+// What keeps the kernel of few rows from computing these; null: nothing does.
+const char* obstacle(const Tensor& x, const std::vector<LinearPart>& parts) {
+  if (x.dtype() != DType::bf16 && x.dtype() != DType::f16) return "32 bits, expected 16";
   const int64_t K = x.size(-1), rows = K == 0 ? 0 : x.numel() / K;
-  if (rows < 1 || rows > XLSTM_LINEAR_FEW_ROWS || parts.size() > XLSTM_LINEAR_FEW_PARTS)
-    return false;
+  if (rows < 1 || rows > XLSTM_LINEAR_FEW_ROWS) return "another number of rows, expected 1 to 16";
+  if (parts.size() > XLSTM_LINEAR_FEW_PARTS) return "too many maps at once, expected at most 8";
   Tensors inputs{x};
   for (const LinearPart& part : parts) {
     inputs.push_back(part.weight);
     inputs.push_back(part.bias);
   }
-  if (autograd::must_record(inputs)) return false;
+  if (autograd::must_record(inputs)) return "inputs with a gradient, expected none";
   const autograd::NoGrad no_grad;
   for (const LinearPart& part : parts)
-    if (!is_read_as_it_is(part.weight, x.dtype())) return false;
-  return true;
+    if (!is_read_as_it_is(part.weight, x.dtype()))
+      return "a weight of another type or without dense rows, expected one like x";
+  return nullptr;
+}
+
+}  // namespace
+
+bool takes_few(const Tensor& x, const std::vector<LinearPart>& parts) {
+  if (x.device() == kCpu) return false;
+  static const KernelSwitch kernel_switch("linear");
+  const KernelVariant* asked = kernel_switch.asked(x.device());
+  if (asked != nullptr && asked->id != kLinearFewRows) return false;
+  const char* why_not = obstacle(x, parts);
+  if (asked != nullptr && why_not != nullptr) kernel_switch.refuse(*asked, why_not);
+  return why_not == nullptr;
 }
 
 Tensors linear_few(const Tensor& x, const std::vector<LinearPart>& parts) {

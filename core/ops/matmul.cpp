@@ -25,7 +25,6 @@ constexpr int64_t kSmallProduct = 256 * 256 * 256;
 
 void require_pair(const Tensor& a, const Tensor& b, const char* op) {
   require_computes(a, op, "a");
-  require_one_device({a, b}, op);
   require<ShapeError>(a.dtype() == b.dtype(), op, ": element types differ, got ",
                       name_of(a.dtype()), " and ", name_of(b.dtype()), " (cast one of them)");
 }
@@ -218,7 +217,6 @@ Tensor bias_gradient(const Tensor& dy, DType dtype) {
 
 void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   require_computes(x, "linear", "x");
-  require_one_device({x, weight, bias}, "linear");
   require<ShapeError>(
       x.dim() >= 1 && weight.defined() && weight.dim() == 2 && x.size(-1) == weight.size(1),
       "linear: shapes do not fit, got ", to_string(x.shape()), " and weight ",
@@ -229,7 +227,7 @@ void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 // x W^T (+ bias), the product in x's type and the result in `dtype`.
 Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DType dtype) {
-  const auto scope = MemoryScope::op("linear");
+  const OpScope scope("linear", {x, weight, bias});
   check_linear(x, weight, bias);
   if (const std::vector<LinearPart> alone{{weight, bias, dtype != x.dtype()}}; takes_few(x, alone))
     return linear_few(x, alone)[0];
@@ -268,7 +266,7 @@ Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DTyp
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
-  const auto scope = MemoryScope::op("matmul");
+  const OpScope scope("matmul", {a, b});
   require_pair(a, b, "matmul");
   require<ShapeError>(a.dim() >= 2 && b.dim() >= 2 && a.size(-1) == b.size(-2),
                       "matmul: shapes do not fit, got ", to_string(a.shape()), " and ",
@@ -299,7 +297,11 @@ Tensor linear_wide(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 }
 
 Tensors linears(const Tensor& x, const std::vector<LinearPart>& parts) {
-  const auto scope = MemoryScope::op("linear");
+  OpScope scope("linear", {x});
+  for (const LinearPart& part : parts) {
+    scope.add(part.weight);
+    scope.add(part.bias);
+  }
   for (const LinearPart& part : parts) check_linear(x, part.weight, part.bias);
   if (takes_few(x, parts)) return linear_few(x, parts);
   Tensors results;

@@ -1,3 +1,4 @@
+#include "core/ops/linear_few.h"
 #include "core/ops/matmul.h"
 #include "core/ops/op_rows.h"
 #include "core/ops/view.h"
@@ -59,6 +60,46 @@ std::vector<OpSample> linear_samples(SampleSize size, DType dtype, Generator& g)
           with("one row", {1, 11}, 3, true),   with("vector", {5}, 3, true),
           with("one to one", {3, 1}, 1, true), with("more rows than a vector", {19, 2}, 17, true),
           with("empty", {0, 3}, 2, true),      with("no inputs", {2, 0}, 3, true)};
+}
+
+std::vector<LargeSample> matmul_path_samples() {
+  const auto pair = [](const char* label, const Shape& a, const Shape& b,
+                       const OpAttributes& attributes) {
+    return LargeSample{label, [=](DType dtype, Generator& g) {
+                         return OpSample{label,
+                                         {random_tensor(a, dtype, g), random_tensor(b, dtype, g)},
+                                         attributes};
+                       }};
+  };
+  return {pair("256x192x320", {256, 192}, {192, 320}, {}),
+          pair("batch 6 of 64x72x64", {6, 64, 72}, {6, 72, 64}, {}),
+          pair("both stored transposed, 128x96x64", {96, 128}, {64, 96},
+               {{"transpose_a", 1}, {"transpose_b", 1}}),
+          pair("3x40 on the left of 65x33", {3, 40, 65}, {65, 33}, {})};
+}
+
+// Few rows, read by vectors or one number at a time, with one and with two blocks of rows of the
+// weight; and many.
+std::vector<LargeSample> linear_path_samples() {
+  std::vector<LargeSample> out;
+  const auto add = [&out](int64_t rows, int64_t I, int64_t O, bool bias) {
+    const std::string label = std::to_string(rows) + "x" + std::to_string(I) + " to " +
+                              std::to_string(O) + (bias ? ", bias" : "");
+    out.push_back({label, [=](DType dtype, Generator& g) {
+                     return OpSample{
+                         label,
+                         {random_tensor({rows, I}, dtype, g), random_tensor({O, I}, dtype, g),
+                          bias ? random_tensor({O}, dtype, g) : Tensor{}},
+                         {}};
+                   }});
+  };
+  add(1, 768, 512, true);
+  add(8, 768, 520, false);
+  add(16, 1024, 768, true);
+  add(3, 77, 33, true);
+  add(17, 256, 320, true);
+  add(200, 256, 384, true);
+  return out;
 }
 
 std::vector<LargeSample> large_matmul() {
@@ -134,6 +175,14 @@ std::vector<OpInfo> matmul_rows() {
   };
   rows[0].large_samples = large_matmul;
   rows[1].large_samples = large_linear;
+  rows[0].path_samples = matmul_path_samples;
+  rows[1].path_samples = linear_path_samples;
+  const KernelVariant blas{"blas", DeviceType::cpu}, cublaslt{"cublaslt", DeviceType::cuda};
+  rows[0].variants = {blas, cublaslt};
+  rows[1].variants = {blas,
+                      {"few_rows", DeviceType::cuda, "16 bits, 1 to 16 rows, no gradient",
+                       ops::kLinearFewRows, false},
+                      {"cublaslt", DeviceType::cuda, "", ops::kLinearCublaslt}};
   return rows;
 }
 

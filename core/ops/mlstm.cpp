@@ -1,8 +1,10 @@
 #include "core/ops/mlstm.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/autograd.h"
+#include "core/kernel_variant.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
 #include "kernels/mlstm/mlstm.h"
@@ -28,6 +30,14 @@ void check_options(const char* op, const MlstmOptions& o) {
   require<ConfigError>(o.start_m <= 0 && o.start_m >= kNoStabilizer, op,
                        ": start_m is out of range, got ", o.start_m, ", expected ", kNoStabilizer,
                        " to 0");
+}
+
+// Matrix sides go to products with 32-bit sizes.
+void check_sides(const char* op, const Sizes& s) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  require<ShapeError>(s.T <= kMost && s.K <= kMost && s.V <= kMost, op,
+                      ": a dimension is too large, got T ", s.T, ", K ", s.K, " and V ", s.V,
+                      ", expected at most ", kMost);
 }
 
 void check_state(const char* op, const MlstmState& state, const Sizes& s, DType dtype) {
@@ -76,6 +86,7 @@ Sizes check_sequence(const Tensor& q, const Tensor& k, const Tensor& v, const Te
                       to_string(v.shape()), ", expected [B, T, H, V] with V >= 1");
   check_floating(op, q);
   const Sizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
+  check_sides(op, s);
   require_like(k, q.shape(), q.dtype(), op, "k");
   require_like(v, {s.B, s.T, s.H, s.V}, q.dtype(), op, "v");
   require_weight(i, {s.B, s.T, s.H}, q.dtype(), op, "i");
@@ -261,10 +272,13 @@ void record_mlstm(const Tensors& inputs, const xlstm_mlstm_config& config, const
 MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
                   const Tensor& f, const MlstmState& initial, const Tensor& reset,
                   const MlstmOptions& options) {
-  const auto scope = MemoryScope::op("mlstm");
+  const OpScope scope("mlstm", {q, k, v, i, f, initial.C, initial.n, initial.m, reset});
   const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
   if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
-  const xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
+  static const KernelSwitch kernel_switch("mlstm");
+  const KernelVariant* asked = kernel_switch.asked(q.device());
+  xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
+  if (asked != nullptr) config.variant = asked->id;
   const Inputs in{time_rows(q),     time_rows(k),     time_rows(v),     i,           f,
                   dense(initial.C), dense(initial.n), dense(initial.m), dense(reset)};
   const Tensors inputs{q, k, v, i, f, initial.C, initial.n, initial.m};
@@ -277,8 +291,8 @@ MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
 Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
                   const Tensor& f, MlstmState& state, const MlstmOptions& options,
                   const Tensor& slots) {
-  const auto scope = MemoryScope::op("mlstm_step");
   const char* op = "mlstm_step";
+  const OpScope scope(op, {q, k, v, i, f, state.C, state.n, state.m, slots});
   check_options(op, options);
   check_required(op, q, k, v, i, f);
   require<ShapeError>(q.dim() == 3 && q.size(2) > 0, op, ": q has no usable shape, got ",
@@ -287,6 +301,7 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
                       to_string(v.shape()), ", expected [B, H, V] with V >= 1");
   check_floating(op, q);
   const Sizes s{q.size(0), 1, q.size(1), q.size(2), v.size(2)};
+  check_sides(op, s);
   const DType dtype = q.dtype(), wide = wide_type(dtype);
   const Device device = q.device();
   require_like(k, q.shape(), dtype, op, "k");
@@ -294,7 +309,6 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   require_weight(i, {s.B, s.H}, dtype, op, "i");
   require_like(f, {s.B, s.H}, i.dtype(), op, "f");
   const Tensor slot_list = dense(slots);
-  require_one_device({q, state.C, slots}, op);
   if (slots.defined()) check_slots(op, slot_list, state, s.B);
   Sizes held = s;  // the sequences of the state
   if (slots.defined()) held.B = state.C.size(0);
@@ -311,7 +325,10 @@ Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   const Tensor q_dense = dense_last(q), k_dense = dense_last(k), v_dense = dense_last(v);
   const Tensor h = Tensor::empty({s.B, s.H, s.V}, dtype, device);
   xlstm_mlstm_step_args args{};
+  static const KernelSwitch kernel_switch(op);
+  const KernelVariant* asked = kernel_switch.asked(device);
   args.config = make_config(s, dtype, i.dtype(), options);
+  if (asked != nullptr) args.config.variant = asked->id;
   args.q = q_dense.raw();
   args.k = k_dense.raw();
   args.v = v_dense.raw();

@@ -73,7 +73,7 @@ MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, co
 // read.
 // With slots [B] int64 the state holds n_slots sequences, C [n_slots, H, K, V] and so on, all
 // defined, and row b continues slot slots[b]; a row with a negative slot has h = 0 and leaves every
-// state alone. Rows name different slots. On the CPU a slot out of range or named twice is an
+// state alone. Rows name different slots. On the CPU a slot out of range or named twice is a
 // ShapeError; on CUDA, where slots stay on the device, one out of range counts as negative.
 Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
                   const Tensor& f, MlstmState& state, const MlstmOptions& options = {},

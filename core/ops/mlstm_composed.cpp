@@ -1,6 +1,7 @@
 // The mLSTM from small ops, one step after the other: the meaning of `mlstm`.
 #include <cmath>
 
+#include "core/ops/composed.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/mlstm.h"
@@ -36,7 +37,8 @@ void forget_at_reset(LiveState& state, const Tensor& reset, int64_t t, double st
 }
 
 struct StepInputs {
-  Tensor q, k, v, i, f;  // [B, H, K], [B, H, V], [B, H]
+  Tensor q, k, v, i, f;  // [B, H, K], [B, H, V], [B, H], in the wide type
+  DType dtype;           // in which products read and memory holds them
 };
 
 // Weights of the old state and of the new key. The stabiliser is a constant of the gradient but
@@ -58,17 +60,19 @@ StepWeights weights(const StepInputs& x, LiveState& state, const MlstmOptions& o
 // h [B, H, V]; the state becomes that after the step.
 Tensor step(const StepInputs& x, LiveState& state, const MlstmOptions& options) {
   const StepWeights w = weights(x, state, options);
-  const Tensor key = mul(unsqueeze(w.input, -1), x.k);
+  const Tensor key = stored(mul(unsqueeze(w.input, -1), x.k), x.dtype);
   state.C = add(mul(widen(w.forget, 4), state.C), mul(unsqueeze(key, -1), unsqueeze(x.v, -2)));
   const double query_scale = 1 / std::sqrt(static_cast<double>(x.q.size(-1)));
-  const Tensor query = scale(x.q, query_scale);
-  const Tensor numerator = squeeze(matmul(unsqueeze(query, -2), state.C), -2);
+  const Tensor query = stored(scale(x.q, query_scale), x.dtype);
+  const Tensor product = matmul(unsqueeze(query, -2), stored(state.C, x.dtype));
+  const Tensor numerator = stored(squeeze(product, -2), x.dtype);
   if (!options.normalize) return numerator;
   state.n = add(mul(unsqueeze(w.forget, -1), state.n), key);
   const Tensor l = sum(mul(query, state.n), -1);
-  const Tensor lowest = Tensor::full({}, -kernels::mlstm::kMaxFloorExponent, state.m.dtype());
+  const Tensor lowest =
+      Tensor::full({}, -kernels::mlstm::kMaxFloorExponent, state.m.dtype(), state.m.device());
   const Tensor floor = exp(neg(maximum(state.m.detach(), lowest)));
-  Tensor eps = Tensor::full({}, options.eps, l.dtype());
+  Tensor eps = Tensor::full({}, options.eps, l.dtype(), l.device());
   if (options.stabilizer_gradient) eps = mul(exp(sub(state.live_m, state.m.detach())), eps);
   Tensor denominator = add(maximum(abs(l), floor), eps);
   if (options.detach_normalizer) denominator = denominator.detach();
@@ -81,23 +85,33 @@ MlstmResult mlstm_composed(const Tensor& q, const Tensor& k, const Tensor& v, co
                            const Tensor& f, const MlstmState& initial, const Tensor& reset,
                            const MlstmOptions& options) {
   const int64_t B = q.size(0), T = q.size(1), H = q.size(2), K = q.size(3), V = v.size(3);
-  const DType dtype = q.dtype();
+  const DType dtype = q.dtype(), wide = wide_type(dtype);
+  const Device device = q.device();
   const bool exponential = options.input_gate == MlstmInputGate::exponential;
+  const Tensor wide_q = widened(q), wide_k = widened(k), wide_v = widened(v), wide_i = widened(i),
+               wide_f = widened(f);
   LiveState state{initial, {}};
-  if (!state.C.defined()) state.C = Tensor::zeros({B, H, K, V}, dtype);
-  if (!state.n.defined() || !options.normalize) state.n = Tensor::zeros({B, H, K}, dtype);
+  if (!state.C.defined()) state.C = Tensor::zeros({B, H, K, V}, wide, device);
+  if (!state.n.defined() || !options.normalize) state.n = Tensor::zeros({B, H, K}, wide, device);
   if (!state.m.defined() || !exponential)
-    state.m = Tensor::full({B, H}, exponential ? options.start_m : 0, dtype);
+    state.m = Tensor::full({B, H}, exponential ? options.start_m : 0, wide, device);
   state.live_m = state.m;
   Tensors hs;
   for (int64_t t = 0; t < T; ++t) {
     if (reset.defined()) forget_at_reset(state, reset, t, exponential ? options.start_m : 0);
-    const StepInputs x{select(q, 1, t), select(k, 1, t), select(v, 1, t), select(i, 1, t),
-                       select(f, 1, t)};
+    const StepInputs x{select(wide_q, 1, t), select(wide_k, 1, t), select(wide_v, 1, t),
+                       select(wide_i, 1, t), select(wide_f, 1, t), dtype};
     hs.push_back(step(x, state, options));
   }
+  if (T == 0) {
+    // The initial m scales the state that it leaves unchanged.
+    const Tensor unit = exp(sub(state.m, state.m.detach()));
+    state.C = mul(state.C, widen(unit, 4));
+    state.n = mul(state.n, widen(unit, 3));
+  }
   state.m = state.m.detach();
-  return {T == 0 ? Tensor::empty({B, 0, H, V}, dtype) : stack(hs, 1), state};
+  if (T == 0) return {Tensor::empty({B, 0, H, V}, dtype, device), state};
+  return {cast(stack(hs, 1), dtype), state};
 }
 
 }  // namespace xlstm::ops

@@ -152,6 +152,52 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   return all;
 }
 
+// Several chunks, the last one short, of one tile and of several along K and V, with documents that
+// begin inside chunks; rows of vectors and rows that none fits. For all three forms.
+std::vector<LargeSample> path_samples() {
+  std::vector<LargeSample> out;
+  // From the zero state, some tokens have a tiny denominator: gradients that 16 bits cannot give.
+  static const OpAttributes tame{{"eps", 0.3}, {"stabilizer_gradient", 1}};
+  const auto add = [&out](const char* label, auto make) {
+    out.push_back({label, [=](DType dtype, Generator& g) {
+                     SampleMaker maker(dtype, g);
+                     OpSample sample = make(maker, label);
+                     return sample;
+                   }});
+  };
+  add("B2 T300 H2 K64 V72, resets", [](SampleMaker& make, const char* label) {
+    OpSample sample = make.with_resets(label, {2, 300, 2, 64, 72}, tame);
+    // Documents of 5 steps would leave nothing between chunks: one begins every 97.
+    Tensor& reset = sample.inputs[8];
+    reset.fill(0);
+    for (int64_t t = 50; t < reset.numel(); t += 97) reset.data<uint8_t>()[t] = 1;
+    return sample;
+  });
+  add("B1 T256 H2 K128 V128, state", [](SampleMaker& make, const char* label) {
+    return make.with_state(label, {1, 256, 2, 128, 128}, {});
+  });
+  add("B1 T130 H2 K160 V272", [](SampleMaker& make, const char* label) {
+    return make.plain(label, {1, 130, 2, 160, 272}, tame);
+  });
+  add("B2 T200 H1 K33 V19", [](SampleMaker& make, const char* label) {
+    return make.plain(label, {2, 200, 1, 33, 19}, tame);
+  });
+  add("B1 T200 H2 K64 V64, soft cap, large eps", [](SampleMaker& make, const char* label) {
+    return make.with_state(label, {1, 200, 2, 64, 64},
+                           {{"soft_cap", 15}, {"eps", 1}, {"stabilizer_gradient", 1}});
+  });
+  add("B1 T200 H2 K64 V64, sigmoid gate", [](SampleMaker& make, const char* label) {
+    return make.with_state(label, {1, 200, 2, 64, 64}, {{"sigmoid_gate", 1}});
+  });
+  add("B1 T200 H2 K64 V64, no normaliser", [](SampleMaker& make, const char* label) {
+    OpSample sample =
+        make.with_state(label, {1, 200, 2, 64, 64}, {{"sigmoid_gate", 1}, {"no_normalizer", 1}});
+    sample.differentiable = {0, 1, 2, 3, 4, 5};
+    return sample;
+  });
+  return out;
+}
+
 Sizes sizes_of(const OpSample& s) {
   const Tensor &q = s.inputs[0], &v = s.inputs[2];
   return {q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
@@ -238,6 +284,18 @@ std::vector<LargeSample> large_samples() {
                    }});
   return out;
 }
+std::vector<LargeSample> step_paths() {
+  std::vector<LargeSample> out;
+  for (const auto& [label, s] :
+       {std::pair<const char*, Sizes>{"B3 H4 K128 V256", {3, 1, 4, 128, 256}},
+        {"B1 H1 K256 V512", {1, 1, 1, 256, 512}},
+        {"B2 H2 K96 V70", {2, 1, 2, 96, 70}},
+        {"B1 H1 K1100 V12", {1, 1, 1, 1100, 12}}})
+    out.push_back({label, [label = label, s = s](DType dtype, Generator& g) {
+                     return SampleMaker(dtype, g).step(label, s, {});
+                   }});
+  return out;
+}
 std::vector<LargeSample> large_steps() {
   std::vector<LargeSample> out;
   for (const auto& [H, K, V] : {std::tuple<int64_t, int64_t, int64_t>{8, 256, 512}, {4, 128, 256}})
@@ -269,8 +327,10 @@ OpInfo step_row() {
               false,
               comparable};
   info.wide_inputs = {5, 6, 7};
+  info.variants = {{"portable", DeviceType::cpu}, {"portable", DeviceType::cuda}};
   info.in_place = step_in_place;
   info.large_samples = large_steps;
+  info.path_samples = step_paths;
   return info;
 }
 
@@ -279,7 +339,9 @@ OpInfo row(const char* name, const char* summary) {
   OpInfo info{name,    "mlstm",     summary, call<form>, call_composed,
               samples, flops<form>, bytes,   true,       comparable};
   info.wide_inputs = {5, 6, 7};
+  info.variants = {{"portable", DeviceType::cpu}, {"portable", DeviceType::cuda}};
   info.backward_bytes = backward_bytes;
+  info.path_samples = path_samples;
   if (form == ops::MlstmForm::chunkwise) info.large_samples = large_samples;
   return info;
 }

@@ -96,7 +96,7 @@ Tensors norm_backward(const SavedNorm& saved, const Tensor& grad, const Tensor& 
 // residual may be undefined; so is the sum then.
 AddedNorm norm(const Tensor& x, const Tensor& residual, const Tensor& given_weight,
                const Tensor& given_bias, const NormConfig& config) {
-  const auto scope = MemoryScope::op(config.name);
+  const OpScope scope(config.name, {x, residual, given_weight, given_bias});
   check(x, residual, given_weight, given_bias, config);
   const Tensor weight = beside(given_weight, x.dtype()), bias = beside(given_bias, x.dtype());
   const bool adds = residual.defined();

@@ -1,8 +1,11 @@
-// Normalisation over the last dimension. Statistics in double.
+// Normalisation over the last dimension. Statistics in double on the CPU, in float32 of shifted
+// values on CUDA.
 //
-// Errors: ShapeError if x has no dimension, if a residual differs from x in shape or type, if a
-// parameter is not [D] of x's element type, if the type is not float32 or float64, or if H does not
-// divide D; ConfigError for a bad eps or an activation that is no gate of a norm.
+// x is float32 or float64 on the CPU; float32, bfloat16 or float16 on CUDA, with parameters of that
+// type or of float32.
+// Errors: ShapeError if x has no dimension, if a residual, gate or skip differs from x in shape or
+// type, if a parameter is not [D] or not of such a type, or if H does not divide D; ConfigError for
+// a bad eps or an activation that is no gate of a norm.
 #pragma once
 
 #include "core/ops/activation.h"

@@ -126,7 +126,7 @@ Tensors norm_gated_backward(const SavedGatedNorm& saved, const Tensor& grad) {
 
 Tensor multi_head_norm_gated(const Tensor& x, const NormGate& gate, const Tensor& weight,
                              const Tensor& bias, int64_t n_heads, double eps, NormScale scale) {
-  const auto scope = MemoryScope::op(kName);
+  const OpScope scope(kName, {x, gate.gate, weight, bias, gate.skip, gate.skip_weight});
   const Config config{n_heads, eps, scale, gate.activation};
   Tensors inputs{x, gate.gate, weight, bias, gate.skip, gate.skip_weight};
   check(inputs, config);

@@ -1,3 +1,4 @@
+#include "core/error.h"
 #include "core/op_info.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
@@ -44,18 +45,6 @@ Tensors add_layer_norm_composed(const Tensors& in, const OpAttributes& a) {
 Tensors add_rms_norm_composed(const Tensors& in, const OpAttributes& a) {
   const Tensor sum = ops::add(in[0], in[1]);
   return {ops::norm_composed(sum, in[2], {}, 1, a.get("eps"), scale_of(a), false), sum};
-}
-
-// Inputs: x, gate, weight, bias, skip, skip_weight; those at the end may be left out.
-ops::NormGate gate_of(const Tensors& in, const OpAttributes& a) {
-  const bool skips = in.size() > 4;
-  return {in[1], a.get("silu") != 0 ? ops::Activation::silu : ops::Activation::sigmoid,
-          skips ? in[4] : Tensor{}, skips ? in[5] : Tensor{}};
-}
-template <auto op>
-Tensors gated(const Tensors& in, const OpAttributes& a) {
-  return {op(in[0], gate_of(in, a), in[2], in.size() > 3 ? in[3] : Tensor{}, a.get_int("heads"),
-             a.get("eps"), scale_of(a))};
 }
 
 // x and weight of one sample, and a bias or none.
@@ -118,84 +107,88 @@ std::vector<OpSample> multi_head_norm_samples(SampleSize size, DType dtype, Gene
   };
 }
 
-// What is beside x * xhat in a gated norm.
-enum class Beside { nothing, bias, skip };
-Tensors gated_inputs(const Shape& shape, Beside beside, DType dtype, Generator& g) {
-  const Shape width{shape.back()};
-  Tensors in{random_tensor(shape, dtype, g, 0.3, 1), random_tensor(shape, dtype, g, 0, 2),
-             random_tensor(width, dtype, g, 0.5, 0.5)};
-  if (beside == Beside::bias) in.push_back(random_tensor(width, dtype, g));
-  if (beside != Beside::skip) return in;
-  in.emplace_back();
-  in.push_back(random_tensor(shape, dtype, g));
-  in.push_back(random_tensor(width, dtype, g, 1, 0.5));
-  return in;
-}
-
-// Both architectures' forms: a sigmoid gate beside scale w, SiLU beside 1 + w.
-OpAttributes gate_attributes(double heads, bool silu, double eps = 1e-5) {
-  const double a = silu ? 1 : 0;
-  return {{"heads", heads}, {"eps", eps}, {"silu", a}, {"one_plus", a}};
-}
-
-std::vector<OpSample> gated_samples(SampleSize size, DType dtype, Generator& g) {
-  const auto sample = [&](const char* label, const Shape& shape, Beside beside,
-                          const OpAttributes& attributes) {
-    return OpSample{label, gated_inputs(shape, beside, dtype, g), attributes};
-  };
-  const auto sigmoid = [](double heads) { return gate_attributes(heads, false); };
-  const auto silu = [](double heads) { return gate_attributes(heads, true); };
-  if (size == SampleSize::bench)
-    return {sample("B8 T1024 H4 V384, SiLU, skip", {8, 1024, 1536}, Beside::skip, silu(4)),
-            sample("B4 T1024 H8 V512, sigmoid", {4, 1024, 4096}, Beside::nothing, sigmoid(8))};
-  return {
-      sample("B2 T3 H2 V3", {2, 3, 6}, Beside::nothing, sigmoid(2)),
-      sample("SiLU, skip, scale 1 + w, H3 V4", {5, 12}, Beside::skip, silu(3)),
-      sample("bias", {4, 10}, Beside::bias, sigmoid(2)),
-      sample("SiLU without a skip", {4, 10}, Beside::nothing, silu(1)),
-      sample("skip, 41 rows, more than one block", {41, 6}, Beside::skip, sigmoid(2)),
-      sample("wider than the lanes", {2, 67}, Beside::skip, silu(1)),
-      sample("one feature a head", {2, 4}, Beside::bias, gate_attributes(4, false, 1)),
-      sample("no rows", {0, 3, 4}, Beside::skip, silu(2)),
-      sample("no features", {2, 0}, Beside::nothing, sigmoid(1)),
-  };
-}
-
-std::vector<LargeSample> large_gated() {
-  const auto sample = [](const char* label, const Shape& shape, Beside beside,
-                         const OpAttributes& attributes) {
-    return LargeSample{label, [=](DType dtype, Generator& g) {
-                         return OpSample{label, gated_inputs(shape, beside, dtype, g), attributes};
-                       }};
-  };
-  return {
-      sample("32768, H8 V512, sigmoid", {32768, 4096}, Beside::nothing,
-             gate_attributes(8, false, 1e-6)),
-      sample("65536, H4 V512, SiLU, skip", {65536, 2048}, Beside::skip, gate_attributes(4, true))};
-}
-
-// The samples of a norm with a residual beside x.
-template <auto samples>
-std::vector<OpSample> with_residual(SampleSize size, DType dtype, Generator& g) {
-  std::vector<OpSample> out = samples(size, dtype, g);
-  for (OpSample& sample : out) {
-    const Tensor residual = random_tensor(sample.inputs[0].shape(), dtype, g, -0.2, 0.8);
-    sample.inputs.insert(sample.inputs.begin() + 1, residual);
+// Rows of as many vectors as lanes hold once, a few times, and not at all; of whole blocks; rows
+// that no vector fits. `heads` of that width each.
+struct Path {
+  int64_t rows, heads, width;
+  bool bias;
+};
+template <bool place_of_bias>
+std::vector<LargeSample> paths(const std::vector<Path>& all) {
+  std::vector<LargeSample> out;
+  for (const Path& k : all) {
+    const std::string label =
+        detail::concat(k.rows, " rows, H", k.heads, " V", k.width, k.bias ? ", bias" : "");
+    out.push_back(
+        {label, [k, label](DType dtype, Generator& g) {
+           Tensors in = inputs_of({k.rows, k.heads * k.width}, k.bias, dtype, g);
+           if (!place_of_bias) in.pop_back();
+           return OpSample{label, in, {{"heads", static_cast<double>(k.heads)}, {"eps", 1e-5}}};
+         }});
   }
   return out;
 }
 
-// rows x width, with the weight alone or with the place of an absent bias; with or without a
-// residual.
-template <bool place_of_bias, bool residual = false>
+// rows x width, with the weight alone or with the place of an absent bias.
+template <bool place_of_bias>
 std::vector<LargeSample> large_samples(const char* label, const Shape& shape,
                                        const OpAttributes& attributes) {
   return {{label, [=](DType dtype, Generator& g) {
              Tensors in = inputs_of(shape, false, dtype, g);
              if (!place_of_bias) in.pop_back();
-             if (residual) in.insert(in.begin() + 1, random_tensor(shape, dtype, g));
              return OpSample{label, in, attributes};
            }}};
+}
+
+std::vector<LargeSample> layer_norm_paths() {
+  return paths<true>({{300, 1, 64, true},
+                      {70, 1, 512, true},
+                      {9, 1, 768, false},
+                      {9, 1, 1000, true},
+                      {9, 1, 2048, true},
+                      {7, 1, 4096, true},
+                      {5, 1, 5120, true},
+                      {3, 1, 20000, true},
+                      {9, 1, 1025, true},
+                      {9, 1, 770, false}});
+}
+std::vector<LargeSample> rms_norm_paths() {
+  return paths<false>({{300, 1, 64, false},
+                       {70, 1, 512, false},
+                       {9, 1, 2048, false},
+                       {7, 1, 4096, false},
+                       {5, 1, 8192, false},
+                       {3, 1, 20000, false},
+                       {9, 1, 1025, false}});
+}
+std::vector<LargeSample> large_layer_norm() {
+  return large_samples<true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
+}
+std::vector<LargeSample> large_rms_norm() {
+  return large_samples<false>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
+}
+
+// The samples of a norm with a residual beside x.
+OpSample with_residual(OpSample sample, DType dtype, Generator& g) {
+  const Tensor residual = random_tensor(sample.inputs[0].shape(), dtype, g, -0.2, 0.8);
+  sample.inputs.insert(sample.inputs.begin() + 1, residual);
+  return sample;
+}
+template <auto samples>
+std::vector<OpSample> with_residuals(SampleSize size, DType dtype, Generator& g) {
+  std::vector<OpSample> out;
+  for (const OpSample& sample : samples(size, dtype, g))
+    out.push_back(with_residual(sample, dtype, g));
+  return out;
+}
+template <auto samples>
+std::vector<LargeSample> with_residuals() {
+  std::vector<LargeSample> out;
+  for (const LargeSample& sample : samples())
+    out.push_back({sample.label, [make = sample.make](DType dtype, Generator& g) {
+                     return with_residual(make(dtype, g), dtype, g);
+                   }});
+  return out;
 }
 
 double flops(const OpSample& s) {
@@ -218,10 +211,6 @@ double add_norm_backward_bytes(const OpSample& s) {
   return 4 * array + 2 * (bytes_of(s.inputs) - 2 * array);
 }
 
-double gated_flops(const OpSample& s) {
-  return 16 * static_cast<double>(s.inputs[0].numel());
-}
-
 }  // namespace
 
 std::vector<OpInfo> norm_rows() {
@@ -233,32 +222,33 @@ std::vector<OpInfo> norm_rows() {
       {"multi_head_norm", "norm", "LayerNorm over each head's features", multi_head_norm,
        multi_head_norm_composed, multi_head_norm_samples, flops, bytes},
       {"add_layer_norm", "norm", "Sum of x and a residual, and LayerNorm of it, in one pass",
-       add_layer_norm, add_layer_norm_composed, with_residual<layer_norm_samples>, add_norm_flops,
+       add_layer_norm, add_layer_norm_composed, with_residuals<layer_norm_samples>, add_norm_flops,
        add_norm_bytes},
       {"add_rms_norm", "norm", "Sum of x and a residual, and RMSNorm of it, in one pass",
-       add_rms_norm, add_rms_norm_composed, with_residual<rms_norm_samples>, add_norm_flops,
+       add_rms_norm, add_rms_norm_composed, with_residuals<rms_norm_samples>, add_norm_flops,
        add_norm_bytes},
-      {"multi_head_norm_gated", "norm", "LayerNorm over each head's features, a gate on it",
-       gated<ops::multi_head_norm_gated>, gated<ops::multi_head_norm_gated_composed>, gated_samples,
-       gated_flops, bytes},
   };
   for (OpInfo& row : rows) row.float_tolerance = 1e-6;
-  rows[0].large_samples = [] {
-    return large_samples<true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
+  rows[0].path_samples = layer_norm_paths;
+  rows[1].path_samples = rms_norm_paths;
+  rows[2].path_samples = [] {
+    return paths<false>({{40, 4, 192, false},
+                         {33, 8, 64, false},
+                         {9, 4, 384, false},
+                         {9, 8, 512, false},
+                         {5, 4, 1024, false},
+                         {9, 3, 33, false},
+                         {3, 2, 8, false}});
   };
-  rows[1].large_samples = [] {
-    return large_samples<false>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
-  };
+  rows[0].large_samples = large_layer_norm;
+  rows[1].large_samples = large_rms_norm;
   rows[2].large_samples = [] {
     return large_samples<false>("32768, H8 V512", {32768, 4096}, {{"heads", 8}, {"eps", 1e-6}});
   };
-  rows[3].large_samples = [] {
-    return large_samples<true, true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
-  };
-  rows[4].large_samples = [] {
-    return large_samples<false, true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
-  };
-  rows[5].large_samples = large_gated;
+  rows[3].path_samples = with_residuals<layer_norm_paths>;
+  rows[3].large_samples = with_residuals<large_layer_norm>;
+  rows[4].path_samples = with_residuals<rms_norm_paths>;
+  rows[4].large_samples = with_residuals<large_rms_norm>;
   for (const size_t added : {3, 4}) rows[added].backward_bytes = add_norm_backward_bytes;
   return rows;
 }

@@ -62,7 +62,7 @@ Tensor spread(const Tensor& g, const Shape& shape, int64_t d, bool keep_dim) {
 }
 
 Tensor sum_over(const char* name, const Tensor& x, int64_t d, bool keep_dim, double factor) {
-  const auto scope = MemoryScope::op(name);
+  const OpScope scope(name, {x});
   const Tensor y = summed(dense(x), around(x.shape(), d), without(x.shape(), d, keep_dim), factor);
   if (must_record({x})) {
     record(name, {x}, {y}, [shape = x.shape(), d, keep_dim, factor](const Tensors& g) -> Tensors {
@@ -74,7 +74,7 @@ Tensor sum_over(const char* name, const Tensor& x, int64_t d, bool keep_dim, dou
 }
 
 Tensor sum_all(const char* name, const Tensor& x, double factor) {
-  const auto scope = MemoryScope::op(name);
+  const OpScope scope(name, {x});
   const Tensor y = summed(dense(x), {1, x.numel(), 1}, {}, factor);
   if (must_record({x})) {
     record(name, {x}, {y}, [shape = x.shape(), factor](const Tensors& g) -> Tensors {
@@ -146,7 +146,7 @@ Tensor mean(const Tensor& x, int64_t dim, bool keep_dim) {
 }
 
 Tensor max(const Tensor& x, int64_t dim, bool keep_dim) {
-  const auto scope = MemoryScope::op("max");
+  const OpScope scope("max", {x});
   require_real(x, "max");
   const int64_t d = normalize_dim(dim, x.dim(), "max");
   const Around a = around(x.shape(), d);
@@ -174,7 +174,7 @@ Tensor max(const Tensor& x, int64_t dim, bool keep_dim) {
 }
 
 Tensor cumsum(const Tensor& x, int64_t dim) {
-  const auto scope = MemoryScope::op("cumsum");
+  const OpScope scope("cumsum", {x});
   require_real(x, "cumsum");
   const int64_t d = normalize_dim(dim, x.dim(), "cumsum");
   const Tensor y = scanned(x, d, false);
@@ -188,7 +188,7 @@ Tensor cumsum(const Tensor& x, int64_t dim) {
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
-  const auto scope = MemoryScope::op("sum_to");
+  const OpScope scope("sum_to", {x});
   require_real(x, "sum_to");
   if (shape == x.shape()) return x;
   require<ShapeError>(broadcast_shapes(shape, x.shape(), "sum_to") == x.shape(),

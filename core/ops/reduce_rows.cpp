@@ -64,6 +64,48 @@ std::vector<OpSample> sum_to_samples(SampleSize size, DType dtype, Generator& g)
           {"empty", x({0, 2}), {{"keep1", 1}}}};
 }
 
+// x of a shape, with attributes.
+LargeSample of_shape(const char* label, const Shape& shape, const OpAttributes& attributes) {
+  return {label, [=](DType dtype, Generator& g) {
+            return OpSample{label, {random_tensor(shape, dtype, g)}, attributes};
+          }};
+}
+
+// Vectors along the summed dimension and across it, dimensions longer than a block's threads, and
+// with `all` few cells of so many elements that several blocks share one.
+std::vector<LargeSample> along_path_samples() {
+  return {of_shape("last of 37x2048", {37, 2048}, {{"dim", 1}}),
+          of_shape("first of 2048x64", {2048, 64}, {{"dim", 0}}),
+          of_shape("first of 1500x7", {1500, 7}, {{"dim", 0}}),
+          of_shape("middle of 3x700x520", {3, 700, 520}, {{"dim", 1}}),
+          of_shape("last of 5x3001", {5, 3001}, {{"dim", 1}})};
+}
+std::vector<LargeSample> sum_path_samples() {
+  std::vector<LargeSample> out = along_path_samples();
+  out.push_back(of_shape("all of 100x2000", {100, 2000}, {}));
+  out.push_back(of_shape("all of 70001", {70001}, {}));
+  out.push_back(of_shape("first of 40000x8", {40000, 8}, {{"dim", 0}}));
+  return out;
+}
+std::vector<LargeSample> sum_to_path_samples() {
+  return {of_shape("40000x8 to a row", {40000, 8}, {{"keep1", 1}, {"drop", 1}}),
+          of_shape("300x512 to a column", {300, 512}, {{"keep0", 1}}),
+          of_shape("5x300x64 to 300x1", {5, 300, 64}, {{"keep1", 1}, {"drop", 1}})};
+}
+
+std::vector<LargeSample> large_along() {
+  return {of_shape("last of 32768x2048", {32768, 2048}, {{"dim", 1}}),
+          of_shape("first of 32768x2048", {32768, 2048}, {{"dim", 0}})};
+}
+std::vector<LargeSample> large_sum() {
+  std::vector<LargeSample> out = large_along();
+  out.push_back(of_shape("all of 32768x2048", {32768, 2048}, {}));
+  return out;
+}
+std::vector<LargeSample> large_sum_to() {
+  return {of_shape("32768x2048 to a row", {32768, 2048}, {{"keep1", 1}, {"drop", 1}})};
+}
+
 double additions(const OpSample& sample) {
   return numel_of(sample.inputs);
 }
@@ -77,7 +119,7 @@ double read_and_write(const OpSample& sample) {
 }  // namespace
 
 std::vector<OpInfo> reduce_rows() {
-  return {
+  std::vector<OpInfo> rows = {
       {"sum", "reduce", "Sum of all elements, or over one dimension", call_sum, nullptr,
        sum_samples, additions, read_once},
       {"mean", "reduce", "Mean of all elements, or over one dimension", call_mean, nullptr,
@@ -89,6 +131,13 @@ std::vector<OpInfo> reduce_rows() {
       {"sum_to", "reduce", "Sum over the dimensions that broadcasting had repeated", call_sum_to,
        nullptr, sum_to_samples, additions, read_once},
   };
+  rows[0].path_samples = rows[1].path_samples = sum_path_samples;
+  rows[2].path_samples = rows[3].path_samples = along_path_samples;
+  rows[4].path_samples = sum_to_path_samples;
+  rows[0].large_samples = large_sum;
+  rows[2].large_samples = rows[3].large_samples = large_along;
+  rows[4].large_samples = large_sum_to;
+  return rows;
 }
 
 }  // namespace xlstm

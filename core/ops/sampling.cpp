@@ -57,6 +57,7 @@ void report_bad_rows(const Tensor& logits, const SamplingOptions& options) {
 
 Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t position,
               const Tensor& streams, const uint64_t* position_base) {
+  const OpScope scope("sample", {logits, streams});
   check(logits, options, position, streams);
   const Tensor rows = as_rows(logits);
   const Tensor names = dense(streams);
@@ -80,7 +81,7 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t posi
                        xlstm_sampling_workspace_cuda},
                 args, logits.device());
   if (status == XLSTM_BAD_VALUE) report_bad_rows(logits, options);
-  check_status(status, "sample");
+  check_status(status, "sample", logits.device());
   return tokens;
 }
 

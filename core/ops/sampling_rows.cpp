@@ -44,6 +44,18 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   };
 }
 
+// Vocabularies of several passes of a block.
+std::vector<LargeSample> path_samples() {
+  const auto sample = [](const char* label, const OpAttributes& attributes) {
+    return LargeSample{label, [=](DType dtype, Generator& g) {
+                         return OpSample{label, inputs_of(4, 9001, false, dtype, g), attributes};
+                       }};
+  };
+  return {sample("B4 vocabulary 9001", {{"seed", 7}}),
+          sample("the same, top 50", {{"top_k", 50}, {"seed", 8}}),
+          sample("the same, greedy", {{"temperature", 0}})};
+}
+
 }  // namespace
 
 std::vector<OpInfo> sampling_rows() {
@@ -51,6 +63,7 @@ std::vector<OpInfo> sampling_rows() {
       {"sample", "sampling", "Draws the next token: temperature, top-k, greedy", sample, nullptr,
        samples, [](const OpSample& s) { return 4 * static_cast<double>(s.inputs[0].numel()); },
        [](const OpSample& s) { return bytes_of(s.inputs); }, false}};
+  rows[0].path_samples = path_samples;
   rows[0].large_samples = [] {
     return std::vector<LargeSample>{
         {"B64 vocabulary 50304", [](DType dtype, Generator& g) {

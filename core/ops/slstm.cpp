@@ -2,6 +2,7 @@
 
 #include "core/autograd.h"
 #include "core/checked_size.h"
+#include "core/kernel_variant.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
 #include "kernels/slstm/slstm.h"
@@ -35,6 +36,20 @@ Sizes check(const Tensor& wx, const Tensor& R, const Tensor& bias, const SlstmSt
   require<ConfigError>(options.forward_clip >= 0, kOp, ": bad forward_clip, got ",
                        options.forward_clip, ", expected a number >= 0 (0 means no clip)");
   return s;
+}
+
+// Runs the kernel, the variant that was asked for if one was.
+template <class Args>
+void run(const Kernel<Args>& kernel, Args& args, Device device) {
+  static const KernelSwitch kernel_switch(kOp);
+  const KernelVariant* asked = kernel_switch.asked(device);
+  if (asked != nullptr) args.variant = asked->id;
+  const xlstm_status status = status_of(kernel, args, device);
+  if (status == XLSTM_BAD_VARIANT && asked != nullptr)
+    kernel_switch.refuse(*asked,
+                         detail::concat("D ", args.D, " in ", args.dtype == XLSTM_F32 ? 32 : 16,
+                                        " bits, expected ", asked->computes));
+  check_status(status, kOp, device);
 }
 
 // What the backward pass needs of one forward call.
@@ -93,9 +108,9 @@ Tensors backward(const Kept& k, const Tensors& grads) {
   a.dc_init = raw_or_null(dc_init);
   a.dn_init = raw_or_null(dn_init);
   a.dm_init = raw_or_null(dm_init);
-  run_kernel(Kernel{xlstm_slstm_bwd_cpu, xlstm_slstm_bwd_cuda, xlstm_slstm_bwd_workspace_cpu,
-                    xlstm_slstm_bwd_workspace_cuda, xlstm_slstm_bwd_variant_cuda},
-             a, h.device(), kOp);
+  run(Kernel{xlstm_slstm_bwd_cpu, xlstm_slstm_bwd_cuda, xlstm_slstm_bwd_workspace_cpu,
+             xlstm_slstm_bwd_workspace_cuda, xlstm_slstm_bwd_variant_cuda},
+      a, h.device());
   return {dwx, dR, dbias, dh_init, dc_init, dn_init, dm_init};
 }
 
@@ -103,7 +118,8 @@ Tensors backward(const Kept& k, const Tensors& grads) {
 
 SlstmResult slstm(const Tensor& wx, const Tensor& given_R, const Tensor& given_bias,
                   const SlstmState& initial, const Tensor& reset, const SlstmOptions& options) {
-  const auto scope = MemoryScope::op(kOp);
+  const OpScope scope(kOp,
+                      {wx, given_R, given_bias, initial.h, initial.c, initial.n, initial.m, reset});
   const Sizes s = check(wx, given_R, given_bias, initial, reset, options);
   const Tensor R = beside(given_R, wx.dtype()), bias = beside(given_bias, wx.dtype());
   if (force_reference()) return slstm_composed(wx, R, bias, initial, reset, options);
@@ -144,9 +160,9 @@ SlstmResult slstm(const Tensor& wx, const Tensor& given_R, const Tensor& given_b
   a.h_final = out.final_state.h.raw(), a.c_final = out.final_state.c.raw();
   a.n_final = out.final_state.n.raw(), a.m_final = out.final_state.m.raw();
   a.saved = raw_or_null(saved);
-  run_kernel(Kernel{xlstm_slstm_fwd_cpu, xlstm_slstm_fwd_cuda, xlstm_slstm_fwd_workspace_cpu,
-                    xlstm_slstm_fwd_workspace_cuda, xlstm_slstm_fwd_variant_cuda},
-             a, wx.device(), kOp);
+  run(Kernel{xlstm_slstm_fwd_cpu, xlstm_slstm_fwd_cuda, xlstm_slstm_fwd_workspace_cpu,
+             xlstm_slstm_fwd_workspace_cuda, xlstm_slstm_fwd_variant_cuda},
+      a, wx.device());
 
   if (record) {
     const auto keep = [](const Tensor& t) { return autograd::Saved(t, kOp); };

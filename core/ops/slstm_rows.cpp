@@ -2,6 +2,7 @@
 
 #include "core/ops/op_rows.h"
 #include "core/ops/slstm.h"
+#include "kernels/slstm/slstm.h"
 
 namespace xlstm {
 namespace {
@@ -12,7 +13,7 @@ enum Input : size_t { kWx, kR, kBias, kH, kC, kN, kM, kReset };
 template <auto Op>
 Tensors run(const Tensors& in, const OpAttributes&) {
   const ops::SlstmResult out =
-      ops::slstm(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], {});
+      Op(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], {});
   return {out.h, out.final_state.h, out.final_state.c, out.final_state.n, out.final_state.m};
 }
 
@@ -81,23 +82,41 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
   return out;
 }
 
-// T 1024; heads x units per head and batch as in published timings of other implementations.
+// Widths at which the cut of a head into blocks changes, and one that no cut serves; more rows than
+// a block takes, and ends that fill none.
+std::vector<LargeSample> path_samples() {
+  std::vector<LargeSample> out;
+  for (const Case& k :
+       {Case{"B9 T11 H3 D64, resets", 9, 11, 3, 64, true, true, true, false},
+        Case{"B3 T9 H2 D128, gates outermost", 3, 9, 2, 128, true, true, true, true},
+        Case{"B2 T9 H2 D77", 2, 9, 2, 77, true, true, true, false},
+        Case{"B9 T7 H2 D192, resets", 9, 7, 2, 192, true, true, true, false},
+        Case{"B2 T7 H1 D131", 2, 7, 1, 131, false, true, true, true},
+        Case{"B20 T5 H1 D384", 20, 5, 1, 384, true, false, false, false},
+        Case{"B2 T5 H1 D896", 2, 5, 1, 896, true, true, true, false},
+        Case{"B2 T3 H1 D1100", 2, 3, 1, 1100, true, true, true, false}})
+    out.push_back({k.label, [k](DType dtype, Generator& g) { return make_sample(k, dtype, g); }});
+  return out;
+}
+
+// Heads x units per head, batch and steps as in published timings of other implementations.
 std::vector<LargeSample> large_samples() {
   std::vector<LargeSample> out;
-  const auto add = [&out](int64_t B, int64_t H, int64_t D) {
-    const std::string label =
-        "B" + std::to_string(B) + " T1024 H" + std::to_string(H) + " D" + std::to_string(D);
+  const auto add = [&out](int64_t B, int64_t T, int64_t H, int64_t D) {
+    const std::string label = "B" + std::to_string(B) + " T" + std::to_string(T) + " H" +
+                              std::to_string(H) + " D" + std::to_string(D);
     out.push_back(
         {label, [=](DType dtype, Generator& g) {
-           OpSample sample = make_sample({"", B, 1024, H, D, true, false, false, false}, dtype, g);
+           OpSample sample = make_sample({"", B, T, H, D, true, false, false, false}, dtype, g);
            sample.label = label;
            return sample;
          }});
   };
-  for (const auto& [H, D] : {std::pair<int64_t, int64_t>{12, 64}, {4, 192}, {1, 768}})
-    for (const int64_t B : {1, 8, 16, 64}) add(B, H, D);
+  for (const auto& [H, D] : {std::pair<int64_t, int64_t>{12, 64}, {4, 192}, {1, 768}, {1, 1024}})
+    for (const int64_t B : {1, 8, 16, 64}) add(B, 1024, H, D);
   for (const auto& [H, D] : {std::pair<int64_t, int64_t>{4, 256}, {8, 128}, {16, 64}})
-    for (const int64_t B : {16, 64}) add(B, H, D);
+    for (const int64_t B : {16, 64}) add(B, 1024, H, D);
+  add(16, 2048, 12, 64);
   return out;
 }
 
@@ -143,6 +162,13 @@ std::vector<OpInfo> slstm_rows() {
              2e-5};
   row.wide_inputs = {kH, kC, kN, kM};
   row.large_samples = large_samples;
+  row.path_samples = path_samples;
+  row.variants = {
+      {"portable", DeviceType::cpu},
+      {"small", DeviceType::cuda, "16 bits, D at most 128", XLSTM_SLSTM_SMALL},
+      {"spread", DeviceType::cuda, "16 bits, D at most 1024; float32, what the card holds at once",
+       XLSTM_SLSTM_SPREAD},
+      {"step", DeviceType::cuda, "", XLSTM_SLSTM_STEP}};
   return {row};
 }
 

@@ -103,7 +103,7 @@ Tensor joined(const Tensors& pieces, const std::vector<int64_t>& sizes, const Sh
 }  // namespace
 
 Tensor reshape(const Tensor& x, const Shape& shape) {
-  const auto scope = MemoryScope::op("reshape");
+  const OpScope scope("reshape", {x});
   const Shape to = completed(shape, x.numel(), x);
   if (to == x.shape()) return x;
   return viewed("reshape", x, reshaped(x, to),
@@ -208,13 +208,14 @@ Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim) {
 }
 
 Tensor contiguous(const Tensor& x) {
-  const auto scope = MemoryScope::op("contiguous");
+  const OpScope scope("contiguous", {x});
   if (x.is_contiguous()) return x;
   return viewed("contiguous", x, x.clone(), [](const Tensor& g) { return g; });
 }
 
 Tensor concat(const Tensors& xs, int64_t dim) {
-  const auto scope = MemoryScope::op("concat");
+  OpScope scope("concat", {});
+  scope.add(xs);
   require<ShapeError>(!xs.empty(), "concat: nothing to join");
   const int64_t d = normalize_dim(dim, xs[0].dim(), "concat");
   Shape shape = xs[0].shape();
@@ -254,6 +255,8 @@ Tensor concat(const Tensors& xs, int64_t dim) {
 }
 
 Tensor stack(const Tensors& xs, int64_t dim) {
+  OpScope scope("stack", {});
+  scope.add(xs);
   require<ShapeError>(!xs.empty(), "stack: nothing to join");
   Tensors raised;
   for (const Tensor& x : xs) raised.push_back(unsqueeze(x, dim));
@@ -261,7 +264,7 @@ Tensor stack(const Tensors& xs, int64_t dim) {
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
-  const auto scope = MemoryScope::op("cast");
+  const OpScope scope("cast", {x});
   if (x.dtype() == dtype) return x;
   const Tensor known = x.low_precision();
   Tensor y;

@@ -160,6 +160,32 @@ std::vector<Case> cast_cases(bool bench) {
   return {{"matrix", {{3, 5}}, {}}, {"empty", {{0}}, {}}};
 }
 
+// Of a size at which copies go by vectors, and transposes by whole and by partial tiles.
+template <Cases cases>
+std::vector<LargeSample> path_samples() {
+  std::vector<LargeSample> out;
+  for (const Case& c : cases(false))
+    out.push_back({c.label, [c](DType dtype, Generator& g) { return drawn({c}, dtype, g)[0]; }});
+  return out;
+}
+std::vector<Case> contiguous_paths(bool) {
+  return {{"72x130, swapped", {{72, 130}}, {}}, {"64x5x192, ends swapped", {{64, 5, 192}}, {}}};
+}
+std::vector<Case> concat_paths(bool) {
+  return {{"37x512 and 37x64", {{37, 512}, {37, 64}}, {{"dim", 1}}},
+          {"64x65 below 3x65", {{64, 65}, {3, 65}}, {{"dim", 0}}}};
+}
+std::vector<Case> stack_paths(bool) {
+  return {{"last, 64x72 three times", {{64, 72}, {64, 72}, {64, 72}}, {{"dim", -1}}},
+          {"middle, 64x512 twice", {{64, 512}, {64, 512}}, {{"dim", 1}}}};
+}
+std::vector<Case> cast_paths(bool) {
+  return {{"50003 elements", {{50003}}, {}}};
+}
+std::vector<Case> split_paths(bool) {
+  return {{"37x640", {{37, 640}}, {{"s0", 512}, {"s1", 64}, {"s2", 64}, {"dim", -1}}}};
+}
+
 double nothing(const OpSample&) {
   return 0;
 }
@@ -171,12 +197,19 @@ double copied(const OpSample& sample) {
 
 std::vector<OpInfo> view_rows() {
   const auto view = [](const char* name, const char* summary, auto call, auto cases) {
-    return OpInfo{name, "view", summary, call, nullptr, cases, nothing, nothing};
+    OpInfo row{name, "view", summary, call, nullptr, cases, nothing, nothing};
+    row.any_type = true;
+    row.variants = {{"view", DeviceType::cpu}, {"view", DeviceType::cuda}};
+    return row;
   };
-  const auto copy = [](const char* name, const char* summary, auto call, auto cases) {
-    return OpInfo{name, "view", summary, call, nullptr, cases, nothing, copied};
+  const auto copy = [](const char* name, const char* summary, auto call, auto cases, auto paths) {
+    OpInfo row{name, "view", summary, call, nullptr, cases, nothing, copied};
+    row.any_type = true;
+    row.variants = {{"copy", DeviceType::cpu}, {"copy", DeviceType::cuda}};
+    row.path_samples = paths;
+    return row;
   };
-  return {
+  std::vector<OpInfo> rows = {
       view("reshape", "The same elements under another shape", call_reshape,
            samples<reshape_cases>),
       view("transpose", "Two dimensions swapped", call_transpose, samples<transpose_cases>),
@@ -188,11 +221,16 @@ std::vector<OpInfo> view_rows() {
       view("expand", "Dimensions repeated without a copy", call_expand, samples<expand_cases>),
       view("split", "A dimension cut into pieces", call_split, samples<split_cases>),
       copy("contiguous", "A dense copy of a strided view", call_contiguous,
-           samples<contiguous_cases>),
-      copy("concat", "Tensors joined along a dimension", call_concat, samples<concat_cases>),
-      copy("stack", "Tensors joined along a new dimension", call_stack, samples<stack_cases>),
-      copy("cast", "Another element type (to float64 in this row)", call_cast, samples<cast_cases>),
+           samples<contiguous_cases>, path_samples<contiguous_paths>),
+      copy("concat", "Tensors joined along a dimension", call_concat, samples<concat_cases>,
+           path_samples<concat_paths>),
+      copy("stack", "Tensors joined along a new dimension", call_stack, samples<stack_cases>,
+           path_samples<stack_paths>),
+      copy("cast", "Another element type (to float64 in this row)", call_cast, samples<cast_cases>,
+           path_samples<cast_paths>),
   };
+  rows[8].path_samples = path_samples<split_paths>;  // its gradient is a copy
+  return rows;
 }
 
 }  // namespace xlstm

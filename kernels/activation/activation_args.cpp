@@ -1,6 +1,9 @@
 #include "kernels/activation/activation.h"
+#include "kernels/common/alignment.h"
 
 namespace {
+
+using xlstm::kernels::misaligned;
 
 template <class Args>
 xlstm_status check_common(const Args& g) {
@@ -25,7 +28,7 @@ xlstm_status xlstm_activation_fwd_check(const xlstm_activation_fwd_args* args) {
   if (g.x == nullptr || g.y == nullptr) return XLSTM_NULL_POINTER;
   if (!fits(g, g.x_row_stride) || !fits(g, g.y_row_stride)) return XLSTM_BAD_STRIDE;
   if (g.up != nullptr && !fits(g, g.up_row_stride)) return XLSTM_BAD_STRIDE;
-  return XLSTM_OK;
+  return misaligned(g.dtype, {g.x, g.up, g.y}) ? XLSTM_MISALIGNED : XLSTM_OK;
 }
 
 xlstm_status xlstm_activation_bwd_check(const xlstm_activation_bwd_args* args) {
@@ -39,5 +42,5 @@ xlstm_status xlstm_activation_bwd_check(const xlstm_activation_bwd_args* args) {
     return XLSTM_BAD_STRIDE;
   if (g.up != nullptr && (!fits(g, g.up_row_stride) || !fits(g, g.dup_row_stride)))
     return XLSTM_BAD_STRIDE;
-  return XLSTM_OK;
+  return misaligned(g.dtype, {g.x, g.up, g.dy, g.dx, g.dup}) ? XLSTM_MISALIGNED : XLSTM_OK;
 }

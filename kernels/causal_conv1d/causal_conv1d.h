@@ -19,13 +19,14 @@
  * Forward: 2 B T C KS FLOP, reads x and writes y once. On the CPU a task owns a block of steps of
  * one row and a block of channels, over which the loops are vectorised; the sums over the batch and
  * time (dweight, dbias) are taken block after block.
- * CUDA, 4 taps, an even C and rows aligned to two elements: a warp walks over a run of up to 256
- * steps, two channels a lane (so that it reads one line a step), with the inputs, weights and sums
- * it needs in registers and the next 16 steps (8 in the backward pass; half for float32) on their
- * way. A step near a start of a document, and the ends of a run, take slower code. The backward
- * computes the three steps after its run again; a block adds the sums of its four runs and a second
- * launch those of the blocks (workspace: 5 C floats a run). Other shapes take a plain path that
- * reads every tap from memory.
+ * CUDA, 4 taps: a warp walks over a run of up to 256 steps, eight bytes of channels a lane, with
+ * the weights, sums and last inputs in registers and the next 16 steps on their way to shared
+ * memory. That is by asynchronous copies if C and all strides are multiples of 16 bytes and all
+ * arrays aligned to them, else by loads of single elements, which are waited for. A step near a
+ * start of a document, and the ends of a run, take slower code. The backward computes the three
+ * steps after its run again; a block adds the sums of its four runs and a second launch those of
+ * the blocks (workspace: 5 C floats a run). Other numbers of taps, weights that are not aligned to
+ * 16 bytes and sizes beyond 2^30 take a plain path that reads every tap from memory.
  */
 #ifndef XLSTM_KERNELS_CAUSAL_CONV1D_CAUSAL_CONV1D_H_
 #define XLSTM_KERNELS_CAUSAL_CONV1D_CAUSAL_CONV1D_H_

@@ -1,8 +1,11 @@
 #include "kernels/causal_conv1d/causal_conv1d.h"
+#include "kernels/common/alignment.h"
 #include "kernels/common/sizes.h"
 #include "kernels/common/weight_dtype.h"
 
 namespace {
+
+using xlstm::kernels::misaligned;
 
 bool bad_sizes(int64_t B, int64_t T, int64_t C, int64_t KS) {
   int64_t inputs = 0;
@@ -26,6 +29,9 @@ xlstm_status xlstm_causal_conv1d_fwd_check(const xlstm_causal_conv1d_fwd_args* a
   if (a->silu != 0 && a->silu != 1) return XLSTM_BAD_VALUE;
   if (a->C > 0 && a->weight == nullptr) return XLSTM_NULL_POINTER;
   if (a->B * a->T * a->C > 0 && (a->x == nullptr || a->y == nullptr)) return XLSTM_NULL_POINTER;
+  if (misaligned(a->dtype, {a->x, a->state_init, a->y, a->state_final}) ||
+      misaligned(a->weight_dtype, {a->weight, a->bias}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }
 
@@ -38,5 +44,8 @@ xlstm_status xlstm_causal_conv1d_bwd_check(const xlstm_causal_conv1d_bwd_args* a
   if (a->silu != 0 && a->silu != 1) return XLSTM_BAD_VALUE;
   if (a->C > 0 && a->weight == nullptr) return XLSTM_NULL_POINTER;
   if (a->B * a->T * a->C > 0 && a->x == nullptr) return XLSTM_NULL_POINTER;
+  if (misaligned(a->dtype, {a->x, a->state_init, a->dy, a->dstate_final, a->dx, a->dstate_init}) ||
+      misaligned(a->weight_dtype, {a->weight, a->bias, a->dweight, a->dbias}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }

@@ -6,10 +6,10 @@ namespace {
 
 using Args = xlstm_causal_conv1d_bwd_args;
 
-// d(pre) = d(y) silu'(pre), silu'(p) = s + p s (1 - s), s = sigmoid(p).
+// d(pre) = d(y) silu'(pre), silu'(p) = s + p (s - s s), s = sigmoid(p).
 __device__ inline float through_silu(float pre, float dy) {
   const float s = sigmoid_fast(pre);
-  return dy * (s + pre * s * (1.0f - s));
+  return dy * fmaf(pre, fmaf(-s, s, s), s);
 }
 
 // What the final state gives to the gradient of the input at time s.
@@ -32,59 +32,58 @@ __device__ T* gradient(const Args& a, int64_t b, int64_t s, int64_t c) {
   return static_cast<T*>(a.dstate_init) + (b * (a.KS - 1) + a.KS - 1 + s) * a.C + c;
 }
 
-// A warp walks over a run of steps, two channels a lane: dx of its steps, and dstate_init with the
-// first run of a row. Each step's registers are filled again, for the step kAhead later, as soon as
-// they are read. pending[d - 1] is the gradient, so far, of the input d steps back. partial:
-// [groups of runs][5][C], a block's sums of dweight by taps, then of dbias; null if not wanted.
-template <class T, class W, bool kSilu>
-__global__ void __launch_bounds__(kThreads, 6) backward_taps(Args a, Runs runs, float* partial) {
-  constexpr int V = kChannels, kAhead = 16 / static_cast<int>(sizeof(T));
+// A warp walks over a run of steps, eight bytes of channels a lane; those of a block have the same
+// channels, and blocks are numbered through the channels first. A warp gives dx of its steps, and
+// dstate_init with the first run of a row. pending[d - 1] is the gradient, so far, of the input d
+// steps back. partial: [groups of runs][5][C], a block's sums of dweight by taps, then of dbias;
+// null if not wanted.
+template <class T, class W, bool kSilu, bool kPacked>
+__global__ void __launch_bounds__(kThreads, 4) backward_taps(Args a, Runs runs, float* partial) {
+  constexpr int V = kChannels<T>;
   constexpr int kBeyond = kTaps - 1;  // steps after the run whose taps reach back into it
-  const Span span(runs, a.T, a.C);
-  const int64_t b = span.b, t0 = span.t0, c = span.c;
+  __shared__ alignas(16) typename Ring<T, kPacked, 2>::Stages stages[kWarps];
+  const uint32_t across = static_cast<uint32_t>(slices<T>(a.C));
+  const int group = static_cast<int>(blockIdx.x / across);
+  const Span<T, kPacked> span(runs, group * kWarps + static_cast<int>(threadIdx.x / 32),
+                              static_cast<int>(blockIdx.x % across), a.T, a.C);
+  const int b = span.b, t0 = span.t0, c = span.c;
   const int n = span.n, end = n > 0 ? n + kBeyond : 0;
   // Steps that have gradients to read.
-  const int last = a.dy == nullptr ? 0 : static_cast<int>(min(int64_t{end}, a.T - t0));
-  const bool writes = span.inside && a.dx != nullptr;
-  const T* x = static_cast<const T*>(a.x) + b * a.x_stride_b + t0 * a.x_stride_t + c;
-  const T* dy = static_cast<const T*>(a.dy) + b * a.dy_stride_b + t0 * a.dy_stride_t + c;
+  const int last = a.dy == nullptr ? 0 : min(end, static_cast<int>(a.T) - t0);
+  const bool writes = span.width > 0 && a.dx != nullptr;
+  const T* x = static_cast<const T*>(a.x) + b * a.x_stride_b + t0 * a.x_stride_t;
+  const T* dy = static_cast<const T*>(a.dy) + b * a.dy_stride_b + t0 * a.dy_stride_t;
   T* dx = static_cast<T*>(a.dx) + b * a.dx_stride_b + (t0 - kBeyond) * a.dx_stride_t + c;
-
-  Pair<T> raw_x[kAhead], raw_dy[kAhead];
-#pragma unroll
-  for (int k = 0; k < kAhead; ++k) {
-    if (k < last) raw_x[k] = load_pair(x), raw_dy[k] = load_pair(dy);
-    x += a.x_stride_t, dy += a.dy_stride_t;
-  }
-  bool start = starts_near(a.reset, a.T, b, t0, kAhead);
+  Ring<T, kPacked, 2> ring(stages[threadIdx.x / 32], {x, dy}, {a.x_stride_t, a.dy_stride_t}, last,
+                           span, a.C);
+  Starts starts(a.reset, a.T, b, t0, last);
   float w[kTaps][V], bias[V], history[kTaps - 1][V];
-  load_weights<V, W>(a.weight, a.bias, c, w, bias);
-  load_history<T>(a, b, t0, c, history);
+  load_weights<W>(a.weight, a.bias, span, w, bias);
+  load_history(a, span, history);
   float dweight[kTaps][V] = {}, dbias[V] = {}, pending[kTaps - 1][V] = {};
   if (t0 == 0 && n > 0) {
 #pragma unroll
     for (int d = 1; d < kTaps; ++d)
-      if (const T* from = from_final_state<T>(a, b, -d, c)) load_values<V>(from, pending[d - 1]);
+      if (const T* from = from_final_state<T>(a, b, -d, c)) span.load(from, pending[d - 1]);
   }
 
-  // `plain`: all these steps and the next kAhead can be read, the first of the run and the last
-  // of the row are not among these, and no document starts nearby.
-  const auto walk = [&](int t, uint32_t near, auto plain) {
+  // `plain`: packed, all these steps can be read, the first of the run and the last of the row
+  // are not among them, and no document starts nearby.
+  const auto walk = [&](const Stage(&stage)[2], int t, uint32_t near, auto plain) {
     constexpr bool kPlain = decltype(plain)::value;
-#pragma unroll
-    for (int k = 0; k < kAhead; ++k) {
+    constexpr int kAtOnce = kPlain ? 4 : 1;  // more than the history: no moves of registers
+#pragma unroll kAtOnce
+    for (int k = 0; k < kSteps; ++k) {
       const int step = t + k;
       if (!kPlain && step >= end) return;
       float total[V] = {};
       if (!kPlain && step < n) {
-        if (const T* from = from_final_state<T>(a, b, t0 + step, c)) load_values<V>(from, total);
+        if (const T* from = from_final_state<T>(a, b, t0 + step, c)) span.load(from, total);
       }
       if (kPlain || step < last) {
-        float now[V];
-        float dpres[V];
-        unpack(raw_x[k], now);
-        unpack(raw_dy[k], dpres);
-        if (kPlain || step + kAhead < last) raw_x[k] = load_pair(x), raw_dy[k] = load_pair(dy);
+        float now[V], dpres[V];
+        receive<T>(stage[0][k], now);
+        receive<T>(stage[1][k], dpres);
         if (!kPlain) {
 #pragma unroll
           for (int d = 1; d < kTaps; ++d)
@@ -110,30 +109,35 @@ __global__ void __launch_bounds__(kThreads, 6) backward_taps(Args a, Runs runs, 
         shift_in(history, now);
       }
       // No later step sees the input three steps back. Before the run it belongs to another warp.
-      if (kPlain || step >= kBeyond) {
-        if (writes) store_pair(dx, pending[2]);
-      } else if (t0 == 0 && span.inside) {
-        if (T* to = gradient<T>(a, b, step - kBeyond, c)) store_pair(to, pending[2]);
+      if (kPlain) {
+        if (writes) store_values<V>(dx, pending[2]);
+      } else if (step >= kBeyond) {
+        if (writes) span.store(dx, pending[2]);
+      } else if (t0 == 0) {
+        if (T* to = gradient<T>(a, b, step - kBeyond, c)) span.store(to, pending[2]);
       }
       shift_in(pending, total);
-      x += a.x_stride_t, dy += a.dy_stride_t, dx += a.dx_stride_t;
+      dx += a.dx_stride_t;
     }
   };
 #pragma unroll 1
-  for (int t = 0; t < end; t += kAhead) {
-    const uint32_t near = __ballot_sync(0xffffffffu, start);
-    start = starts_near(a.reset, a.T, b, t0 + t + kAhead, kAhead);
-    if (near == 0 && t > 0 && t + 2 * kAhead <= last) {
-      walk(t, near, std::true_type{});
+  for (int t = 0; t < end; t += kSteps) {
+    const Stage(&stage)[2] = ring.next();
+    const uint32_t near = starts.near(t);
+    if (kPacked && near == 0 && t > 0 && t + kSteps <= last - kBeyond) {
+      walk(stage, t, near, std::true_type{});
     } else {
-      walk(t, near, std::false_type{});
+      walk(stage, t, near, std::false_type{});
     }
   }
+  wait_copies<0>();
   if (partial == nullptr) return;
 
-  // The runs of the block, in order.
-  __shared__ float sums[kWarps][kTaps + 1][kSpread];
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  // The runs of the block, in order, where the rings were.
+  float(&sums)[kWarps][kTaps + 1][kSlice<T>] =
+      reinterpret_cast<float(&)[kWarps][kTaps + 1][kSlice<T>]>(stages);
+  __syncthreads();
+  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
 #pragma unroll
   for (int i = 0; i < V; ++i) {
 #pragma unroll
@@ -141,14 +145,13 @@ __global__ void __launch_bounds__(kThreads, 6) backward_taps(Args a, Runs runs, 
     sums[warp][kTaps][lane * V + i] = dbias[i];
   }
   __syncthreads();
-  const int64_t first_channel = int64_t{blockIdx.x} % ceil_div(a.C, kSpread) * kSpread;
-  for (int at = static_cast<int>(threadIdx.x); at < (kTaps + 1) * kSpread; at += kThreads) {
-    const int d = at / kSpread, column = at % kSpread;
+  for (int at = static_cast<int>(threadIdx.x); at < (kTaps + 1) * kSlice<T>; at += kThreads) {
+    const int d = at / kSlice<T>, column = at % kSlice<T>;
     float sum = 0;
 #pragma unroll
     for (int run = 0; run < kWarps; ++run) sum += sums[run][d][column];
-    const int64_t channel = first_channel + column;
-    if (channel < a.C) partial[(int64_t{span.group} * (kTaps + 1) + d) * a.C + channel] = sum;
+    const int64_t channel = span.first + column;
+    if (channel < a.C) partial[(int64_t{group} * (kTaps + 1) + d) * a.C + channel] = sum;
   }
 }
 
@@ -206,11 +209,15 @@ __global__ void sums_plain(Args a, Runs runs, float* partial) {
 
 template <class T, class W>
 bool is_fast(const Args& a, const Runs& runs) {
-  return a.KS == kTaps && a.C % kChannels == 0 && runs.blocks(a.C) * kWarps < (int64_t{1} << 31) &&
-         is_paired<T>(a.x, a.x_stride_b, a.x_stride_t) && is_packed<W>(a.weight) &&
-         (a.dy == nullptr || is_paired<T>(a.dy, a.dy_stride_b, a.dy_stride_t)) &&
-         (a.dx == nullptr || is_paired<T>(a.dx, a.dx_stride_b, a.dx_stride_t)) &&
-         is_paired<T>(a.state_init) && is_paired<T>(a.dstate_init) && is_paired<T>(a.dstate_final);
+  return a.KS == kTaps && runs.is_countable(a.C, slices<T>(a.C)) && is_packed<W>(a.weight);
+}
+template <class T>
+bool is_packed_call(const Args& a) {
+  return a.C % kPack<T> == 0 && is_packed_array<T>(a.x, a.x_stride_b, a.x_stride_t) &&
+         is_packed_array<T>(a.dy, a.dy_stride_b, a.dy_stride_t) &&
+         is_packed_array<T>(a.dx, a.dx_stride_b, a.dx_stride_t) &&
+         is_packed_array<T>(a.state_init) && is_packed_array<T>(a.dstate_init) &&
+         is_packed_array<T>(a.dstate_final);
 }
 
 // Where the sum of tap d of channel c goes: [KS + 1][C].
@@ -241,9 +248,15 @@ void backward(const Args& a, float* partial, cudaStream_t stream) {
   int64_t partial_rows = runs.count;
   if (steps > 0 && is_fast<T, W>(a, runs)) {
     partial_rows = runs.groups();
-    const auto kernel = a.silu ? backward_taps<T, W, true> : backward_taps<T, W, false>;
-    kernel<<<static_cast<unsigned>(runs.blocks(a.C)), kThreads, 0, stream>>>(
-        a, runs, wants_sums(a) ? partial : nullptr);
+    const auto launch = [&](auto packed) {
+      constexpr bool kPacked = decltype(packed)::value;
+      const auto kernel =
+          a.silu ? backward_taps<T, W, true, kPacked> : backward_taps<T, W, false, kPacked>;
+      const int64_t blocks = runs.groups() * slices<T>(a.C);
+      kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
+          a, runs, wants_sums(a) ? partial : nullptr);
+    };
+    is_packed_call<T>(a) ? launch(std::true_type{}) : launch(std::false_type{});
   } else {
     if (inputs > 0 && (a.dx != nullptr || a.dstate_init != nullptr))
       backward_plain<T, W><<<grid_for(inputs, 256), 256, 0, stream>>>(a);

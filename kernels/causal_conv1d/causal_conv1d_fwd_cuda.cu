@@ -6,34 +6,34 @@ namespace {
 
 using Args = xlstm_causal_conv1d_fwd_args;
 
-// A warp walks over a run of steps, two channels a lane. Each step's registers are filled again,
-// for the step kAhead later, as soon as they are read.
-template <class T, class W, bool kSilu>
+// A warp walks over a run of steps, eight bytes of channels a lane; the next warp has the channels
+// beside them, or those of the next run.
+template <class T, class W, bool kSilu, bool kPacked>
 __global__ void __launch_bounds__(kThreads, 8) forward_taps(Args a, Runs runs) {
-  constexpr int V = kChannels, kAhead = 32 / static_cast<int>(sizeof(T));
-  const Span span(runs, a.T, a.C);
+  constexpr int V = kChannels<T>;
+  __shared__ alignas(16) typename Ring<T, kPacked, 1>::Stages stages[kWarps];
+  const uint32_t unit = blockIdx.x * kWarps + threadIdx.x / 32;
+  const uint32_t across = static_cast<uint32_t>(slices<T>(a.C));
+  const Span<T, kPacked> span(runs, static_cast<int>(unit / across),
+                              static_cast<int>(unit % across), a.T, a.C);
   if (span.n == 0) return;
-  const T* x = static_cast<const T*>(a.x) + span.b * a.x_stride_b + span.t0 * a.x_stride_t + span.c;
+  const T* x = static_cast<const T*>(a.x) + span.b * a.x_stride_b + span.t0 * a.x_stride_t;
   T* y = static_cast<T*>(a.y) + span.b * a.y_stride_b + span.t0 * a.y_stride_t + span.c;
-  Pair<T> raw[kAhead];
-#pragma unroll
-  for (int k = 0; k < kAhead; ++k, x += a.x_stride_t)
-    if (k < span.n) raw[k] = load_pair(x);
-  bool start = starts_near(a.reset, a.T, span.b, span.t0, kAhead);
+  Ring<T, kPacked, 1> ring(stages[threadIdx.x / 32], {x}, {a.x_stride_t}, span.n, span, a.C);
   float w[kTaps][V], bias[V], history[kTaps - 1][V];
-  load_weights<V, W>(a.weight, a.bias, span.c, w, bias);
-  load_history<T>(a, span.b, span.t0, span.c, history);
+  load_history(a, span, history);
+  load_weights<W>(a.weight, a.bias, span, w, bias);
+  Starts starts(a.reset, a.T, span.b, span.t0, span.n);
 
-  // `plain`: all these steps and the next kAhead are of the run, and no document starts nearby.
-  const auto walk = [&](int t, uint32_t near, auto plain) {
+  // `plain`: packed, all these steps are of the run, and no document starts nearby.
+  const auto walk = [&](const Stage& stage, int t, uint32_t near, auto plain) {
     constexpr bool kPlain = decltype(plain)::value;
-#pragma unroll
-    for (int k = 0; k < kAhead; ++k) {
+    constexpr int kAtOnce = kPlain ? 4 : 1;  // more than the history: no moves of registers
+#pragma unroll kAtOnce
+    for (int k = 0; k < kSteps; ++k) {
       if (!kPlain && t + k >= span.n) return;
       float now[V], out[V];
-      unpack(raw[k], now);
-      if (kPlain || t + kAhead + k < span.n) raw[k] = load_pair(x);
-      x += a.x_stride_t;
+      receive<T>(stage[k], now);
       if (!kPlain) {
 #pragma unroll
         for (int d = 1; d < kTaps; ++d)
@@ -46,21 +46,26 @@ __global__ void __launch_bounds__(kThreads, 8) forward_taps(Args a, Runs runs) {
         const float pre = pre_activation<V>(now, history, w, bias, i);
         out[i] = kSilu ? pre * sigmoid_fast(pre) : pre;
       }
-      if (span.inside) store_pair(y, out);
+      if (!kPlain) {
+        span.store(y, out);
+      } else if (span.width > 0) {
+        store_values<V>(y, out);
+      }
       y += a.y_stride_t;
       shift_in(history, now);
     }
   };
 #pragma unroll 1
-  for (int t = 0; t < span.n; t += kAhead) {
-    const uint32_t near = __ballot_sync(0xffffffffu, start);
-    start = starts_near(a.reset, a.T, span.b, span.t0 + t + kAhead, kAhead);
-    if (near == 0 && t + 2 * kAhead <= span.n) {
-      walk(t, near, std::true_type{});
+  for (int t = 0; t < span.n; t += kSteps) {
+    const Stage& stage = ring.next()[0];
+    const uint32_t near = starts.near(t);
+    if (kPacked && near == 0 && t + kSteps <= span.n) {
+      walk(stage, t, near, std::true_type{});
     } else {
-      walk(t, near, std::false_type{});
+      walk(stage, t, near, std::false_type{});
     }
   }
+  wait_copies<0>();
 }
 
 template <class T, class W>
@@ -90,10 +95,13 @@ __global__ void final_state(Args a) {
 
 template <class T, class W>
 bool is_fast(const Args& a, const Runs& runs) {
-  return a.KS == kTaps && a.C % kChannels == 0 && runs.blocks(a.C) * kWarps < (int64_t{1} << 31) &&
-         is_paired<T>(a.x, a.x_stride_b, a.x_stride_t) &&
-         is_paired<T>(a.y, a.y_stride_b, a.y_stride_t) && is_paired<T>(a.state_init) &&
-         is_packed<W>(a.weight);
+  return a.KS == kTaps && runs.is_countable(a.C, slices<T>(a.C)) && is_packed<W>(a.weight);
+}
+
+template <class T>
+bool is_packed_call(const Args& a) {
+  return a.C % kPack<T> == 0 && is_packed_array<T>(a.x, a.x_stride_b, a.x_stride_t) &&
+         is_packed_array<T>(a.y, a.y_stride_b, a.y_stride_t) && is_packed_array<T>(a.state_init);
 }
 
 template <class T, class W>
@@ -101,8 +109,14 @@ void forward(const Args& a, cudaStream_t stream) {
   if (a.B * a.T * a.C > 0) {
     const Runs runs(a.B, a.T, a.C);
     if (is_fast<T, W>(a, runs)) {
-      const auto kernel = a.silu ? forward_taps<T, W, true> : forward_taps<T, W, false>;
-      kernel<<<static_cast<unsigned>(runs.blocks(a.C)), kThreads, 0, stream>>>(a, runs);
+      const auto launch = [&](auto packed) {
+        constexpr bool kPacked = decltype(packed)::value;
+        const auto kernel =
+            a.silu ? forward_taps<T, W, true, kPacked> : forward_taps<T, W, false, kPacked>;
+        const int64_t blocks = ceil_div(runs.count * slices<T>(a.C), kWarps);
+        kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(a, runs);
+      };
+      is_packed_call<T>(a) ? launch(std::true_type{}) : launch(std::false_type{});
     } else {
       forward_plain<T, W><<<grid_for(a.B * a.T * a.C, 256), 256, 0, stream>>>(a);
     }

@@ -1,4 +1,5 @@
-// What the forward and the backward on CUDA share: inputs by time, document borders, runs of steps.
+// What the forward and the backward on CUDA share: runs of steps and their way to the warps,
+// document borders, inputs by time.
 #pragma once
 
 #include <type_traits>
@@ -9,52 +10,197 @@
 namespace xlstm::kernels::conv {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
-constexpr int kTaps = 4;      // of the fast path
-constexpr int kChannels = 2;  // of a thread of the fast path
-constexpr int kSpread = 32 * kChannels;
+constexpr int kTaps = 4;  // of the fast path
+// Channels of a lane of the fast path, eight bytes, and those of its warp, a slice.
+template <class T>
+constexpr int kChannels = 8 / static_cast<int>(sizeof(T));
+template <class T>
+constexpr int kSlice = 32 * kChannels<T>;
+template <class T>
+__host__ __device__ inline int64_t slices(int64_t C) {
+  return ceil_div(C, kSlice<T>);
+}
 
 // How B x T is cut into runs of steps: long ones, unless too few threads would be busy. A function
 // of the shape alone.
 struct Runs {
   int64_t steps, per_row, count;
   Runs(int64_t B, int64_t T, int64_t C) : steps(256) {
-    while (steps > 32 && B * ceil_div(T, steps) * C < (1 << 18)) steps /= 2;
+    while (steps > 32 && B * ceil_div(T, steps) * C < (1 << 19)) steps /= 2;
     per_row = ceil_div(T, steps);
     count = B * per_row;
   }
-  int64_t groups() const { return ceil_div(count, kWarps); }  // a block's runs
-  int64_t blocks(int64_t C) const { return groups() * ceil_div(C, kSpread); }
-};
-
-// The run of a warp and the channels of a lane, blocks being numbered through the channels first.
-// Lanes beyond the last channel go with the last ones and must not write.
-struct Span {
-  int64_t b = 0, t0 = 0, c;
-  uint32_t group;
-  int n = 0;  // steps
-  bool inside;
-  __device__ Span(const Runs& runs, int64_t T, int64_t C) {
-    const uint32_t across = static_cast<uint32_t>((C + kSpread - 1) / kSpread);
-    group = blockIdx.x / across;
-    c = int64_t{blockIdx.x % across} * kSpread + threadIdx.x % 32 * kChannels;
-    inside = c < C;
-    if (!inside) c = C - kChannels;
-    const uint32_t run = group * kWarps + threadIdx.x / 32;
-    if (run >= runs.count) return;
-    const uint32_t per_row = static_cast<uint32_t>(runs.per_row);
-    b = run / per_row;
-    t0 = run % per_row * runs.steps;
-    n = static_cast<int>(t0 + runs.steps < T ? runs.steps : T - t0);
+  int64_t groups() const { return ceil_div(count, kWarps); }
+  // Whether steps, channels and warps can be counted in an int, with room to round up.
+  bool is_countable(int64_t C, int64_t slices) const {
+    constexpr int64_t kLimit = 1 << 30;
+    return count * steps < kLimit && C < kLimit && groups() * kWarps * slices < kLimit;
   }
 };
 
-// Whether step t + lane - 2 starts a document, for the lanes of steps t - 2 to t + n - 1. Of the
-// warp's ballot, bits k to k + 2 tell which taps step t + k sees: none beyond a start.
-__device__ inline bool starts_near(const uint8_t* reset, int64_t T, int64_t b, int64_t t, int n) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int64_t s = t + lane - 2;
-  return reset != nullptr && lane < n + 2 && s >= 0 && s < T && reset[b * T + s] != 0;
+// The run of a warp and the channels of a lane. kPacked: 16 bytes of any array may be moved at
+// once, and a lane has all of its channels or none.
+template <class T, bool kPacked>
+struct Span {
+  int b = 0, t0 = 0, n = 0;  // n steps from t0 on
+  int first, c;              // the warp's first channel, the lane's
+  int width;                 // how many of the lane's channels exist
+  __device__ Span(const Runs& runs, int run, int slice, int64_t length, int64_t C) {
+    first = slice * kSlice<T>;
+    c = first + static_cast<int>(threadIdx.x % 32) * kChannels<T>;
+    width = max(0, min(kChannels<T>, static_cast<int>(C) - c));
+    if (run >= runs.count) return;
+    const int per_row = static_cast<int>(runs.per_row), steps = static_cast<int>(runs.steps);
+    b = run / per_row;
+    t0 = run % per_row * steps;
+    n = min(steps, static_cast<int>(length) - t0);
+  }
+
+  // The lane's channels from and to memory; those that do not exist are zero, and not written.
+  __device__ void load(const T* p, float (&x)[kChannels<T>]) const {
+#pragma unroll
+    for (int i = 0; i < kChannels<T>; ++i) x[i] = kPacked || i >= width ? 0.0f : to_float(p[i]);
+    if (kPacked && width > 0) load_values<kChannels<T>>(p, x);
+  }
+  __device__ void store(T* p, const float (&x)[kChannels<T>]) const {
+    if (kPacked && width > 0) store_values<kChannels<T>>(p, x);
+#pragma unroll
+    for (int i = 0; i < kChannels<T>; ++i)
+      if (!kPacked && i < width) p[i] = from_float<T>(x[i]);
+  }
+};
+
+// ---- steps on their way ----
+
+// 16 bytes to shared memory of which the first `valid` (0 to 16) come from device memory and the
+// others are zero.
+__device__ inline void copy_16_async(void* to, const void* from, int valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+               "l"(from), "r"(valid)
+               : "memory");
 }
+__device__ inline void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+// Waits until at most kPending groups of this thread's copies are on their way.
+template <int kPending>
+__device__ inline void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+constexpr int kSteps = 8, kStages = 3;  // of a stage, of a ring
+using Stage = uint2[kSteps][32];        // what each lane has of each step
+
+// A warp's steps of kArrays arrays on their way through a ring of stages in shared memory. Not
+// through registers: a warp has six scoreboards for all its loads, so that a wait for the oldest is
+// one for younger ones too.
+template <class T, bool kPacked, int kArrays>
+class Ring {
+ public:
+  using Stages = Stage[kStages][kArrays];
+
+  // n steps from `from` on, where channel 0 of the first lies in each array.
+  __device__ Ring(Stages& stages, const T* const (&from)[kArrays],
+                  const int64_t (&strides)[kArrays], int n, const Span<T, kPacked>& span, int64_t C)
+      : stages_(stages), span_(span), left_(n) {
+    // Half a warp copies a step by 16 bytes a lane, every second one.
+    const int lane = static_cast<int>(threadIdx.x % 32), step = lane / 16;
+    const int64_t c = span.first + lane % 16 * kPack<T>;
+    if (kPacked) left_ = c < C ? n - step : 0;
+#pragma unroll
+    for (int i = 0; i < kArrays; ++i) {
+      stride_[i] = strides[i];
+      from_[i] = from[i] + (kPacked ? step * strides[i] + c : span.c);
+    }
+#pragma unroll 1
+    for (int s = 0; s < kStages - 1; ++s) send(stages_[s]);
+  }
+
+  // Waits for the next stage, and has another one sent to the place of the one before.
+  __device__ const Stage (&next())[kArrays] {
+    wait_copies<kStages - 2>();
+    __syncwarp();  // all lanes' copies have arrived, all lanes are done with the stage before
+    send(stages_[at_ == 0 ? kStages - 1 : at_ - 1]);
+    const int now = at_;
+    at_ = at_ == kStages - 1 ? 0 : at_ + 1;
+    return stages_[now];
+  }
+
+ private:
+  __device__ void send(Stage (&to)[kArrays]) {
+#pragma unroll
+    for (int i = 0; i < kArrays; ++i) {
+      if constexpr (kPacked) {
+        send_packs(to[i], from_[i], stride_[i]);
+      } else {
+        send_channels(to[i], from_[i], stride_[i]);
+      }
+      from_[i] += kSteps * stride_[i];
+    }
+    left_ -= kSteps;
+    commit_copies();
+  }
+  __device__ void send_packs(Stage& to, const T* from, int64_t stride) const {
+    uint2* pack = &to[0][threadIdx.x % 32 * 2];  // of the first two steps, which are neighbours
+#pragma unroll
+    for (int k = 0; k < kSteps; k += 2)
+      copy_16_async(pack + k * 32, from + k * stride, k < left_ ? 16 : 0);
+  }
+  __device__ void send_channels(Stage& to, const T* from, int64_t stride) const {
+#pragma unroll
+    for (int k = 0; k < kSteps; ++k) {
+      float x[kChannels<T>];
+      if (k >= left_) return;
+      span_.load(from + k * stride, x);
+      store_values<kChannels<T>>(reinterpret_cast<T*>(&to[k][threadIdx.x % 32]), x);
+    }
+  }
+
+  Stages& stages_;
+  const Span<T, kPacked>& span_;
+  const T* from_[kArrays];
+  int64_t stride_[kArrays];
+  int left_;    // steps to be sent, counted from the lane's first
+  int at_ = 0;  // the next stage
+};
+
+// What this lane has of a step.
+template <class T>
+__device__ inline void receive(const uint2 (&step)[32], float (&x)[kChannels<T>]) {
+  load_values<kChannels<T>>(reinterpret_cast<const T*>(&step[threadIdx.x % 32]), x);
+}
+
+// ---- steps, inputs, weights ----
+
+// The starts of documents near the stages of a run, asked for one stage after the other.
+class Starts {
+ public:
+  // The run is of the `end` steps from t0 on.
+  __device__ Starts(const uint8_t* reset, int64_t T, int b, int t0, int end)
+      : reset_(reset), first_(static_cast<int>(b * T) + t0), end_(end) {
+    for (int d = 1; d <= 2; ++d)
+      if (reset != nullptr && end > 0 && t0 >= d && reset[first_ - d] != 0) window_ |= 4u >> d;
+  }
+  // For the stage of step t of the run, bit k: step t + k - 2 starts a document. Bits k to k + 2
+  // tell which taps step t + k sees.
+  __device__ uint32_t near(int t) {
+    if (reset_ != nullptr && t % 32 == 0) {
+      const int step = t + static_cast<int>(threadIdx.x % 32);
+      const bool start = step < end_ && reset_[first_ + step] != 0;
+      window_ |= uint64_t{__ballot_sync(0xffffffffu, start)} << 2;
+    }
+    const uint32_t bits = static_cast<uint32_t>(window_) & ((4u << kSteps) - 1);
+    window_ >>= kSteps;
+    return bits;
+  }
+
+ private:
+  const uint8_t* reset_;
+  int first_, end_;
+  uint64_t window_ = 0;  // from two steps before the next stage on
+};
+// No tap sees beyond a start.
 __device__ inline bool sees(uint32_t near, int k, int tap) {
   return (near >> k & (8u - (8u >> tap))) == 0;
 }
@@ -75,16 +221,16 @@ __device__ inline const T* input(const Args& a, int64_t b, int64_t s, int64_t c)
   return static_cast<const T*>(a.state_init) + (b * (a.KS - 1) + a.KS - 1 + s) * a.C + c;
 }
 
-// history[d - 1] = the input d steps before t0.
-template <class T, int V, class Args>
-__device__ inline void load_history(const Args& a, int64_t b, int64_t t0, int64_t c,
-                                    float (&history)[kTaps - 1][V]) {
+// history[d - 1] = the input d steps before the run.
+template <class T, bool kPacked, class Args>
+__device__ inline void load_history(const Args& a, const Span<T, kPacked>& span,
+                                    float (&history)[kTaps - 1][kChannels<T>]) {
 #pragma unroll
   for (int d = 1; d < kTaps; ++d) {
-    const T* from = input<T>(a, b, t0 - d, c);
+    const T* from = input<T>(a, span.b, span.t0 - d, span.c);
 #pragma unroll
-    for (int i = 0; i < V; ++i) history[d - 1][i] = 0.0f;
-    if (from != nullptr) load_values<V>(from, history[d - 1]);
+    for (int i = 0; i < kChannels<T>; ++i) history[d - 1][i] = 0.0f;
+    if (from != nullptr) span.load(from, history[d - 1]);
   }
 }
 template <int V>
@@ -97,50 +243,19 @@ __device__ inline void shift_in(float (&history)[kTaps - 1][V], const float (&no
   }
 }
 
-// Two neighbours as memory holds them, in one or two registers until they are needed.
-template <class T>
-struct Pair {
-  uint32_t bits;
-};
-template <>
-struct Pair<float> {
-  alignas(8) float2 values;
-};
-template <class T>
-__device__ inline Pair<T> load_pair(const T* p) {
-  return *reinterpret_cast<const Pair<T>*>(p);
-}
-__device__ inline void unpack(Pair<float> pair, float (&x)[2]) {
-  x[0] = pair.values.x, x[1] = pair.values.y;
-}
-__device__ inline void unpack(Pair<bf16> pair, float (&x)[2]) {
-  x[0] = __uint_as_float(pair.bits << 16), x[1] = __uint_as_float(pair.bits & 0xffff0000u);
-}
-__device__ inline void unpack(Pair<f16> pair, float (&x)[2]) {
-  x[0] = __half2float(__ushort_as_half(static_cast<unsigned short>(pair.bits)));
-  x[1] = __half2float(__ushort_as_half(static_cast<unsigned short>(pair.bits >> 16)));
-}
-__device__ inline void store_pair(float* p, const float (&x)[2]) {
-  *reinterpret_cast<float2*>(p) = make_float2(x[0], x[1]);
-}
-__device__ inline void store_pair(bf16* p, const float (&x)[2]) {
-  *reinterpret_cast<__nv_bfloat162*>(p) = __floats2bfloat162_rn(x[0], x[1]);
-}
-__device__ inline void store_pair(f16* p, const float (&x)[2]) {
-  *reinterpret_cast<__half2*>(p) = __floats2half2_rn(x[0], x[1]);
-}
-
-// w[d][i] = the weight of tap d of channel c + i; tap 0 is the last of four.
-template <int V, class W>
-__device__ inline void load_weights(const void* weight, const void* bias, int64_t c,
-                                    float (&w)[kTaps][V], float (&b)[V]) {
+// w[d][i] = the weight of tap d of the lane's channel i; tap 0 is the last of four.
+template <class W, class T, bool kPacked>
+__device__ inline void load_weights(const void* weight, const void* bias,
+                                    const Span<T, kPacked>& span, float (&w)[kTaps][kChannels<T>],
+                                    float (&b)[kChannels<T>]) {
 #pragma unroll
-  for (int i = 0; i < V; ++i) {
-    float taps[kTaps];
-    load_values<kTaps>(static_cast<const W*>(weight) + (c + i) * kTaps, taps);
+  for (int i = 0; i < kChannels<T>; ++i) {
+    const int64_t c = span.c + i;
+    float taps[kTaps] = {};
+    if (i < span.width) load_values<kTaps>(static_cast<const W*>(weight) + c * kTaps, taps);
 #pragma unroll
     for (int d = 0; d < kTaps; ++d) w[d][i] = taps[kTaps - 1 - d];
-    b[i] = bias == nullptr ? 0.0f : to_float(static_cast<const W*>(bias)[c + i]);
+    b[i] = bias == nullptr || i >= span.width ? 0.0f : to_float(static_cast<const W*>(bias)[c]);
   }
 }
 
@@ -171,12 +286,10 @@ __device__ float pre_activation_plain(const Args& a, int64_t b, int64_t t, int64
   return pre;
 }
 
-// Whether a thread's channels may be read in one access.
+// Whether 16 bytes of an array may be moved at once; true of one that is missing.
 template <class T>
-bool is_paired(const void* p, int64_t stride_b = 0, int64_t stride_t = 0) {
-  const auto address = static_cast<int64_t>(reinterpret_cast<uintptr_t>(p));
-  return address % static_cast<int64_t>(kChannels * sizeof(T)) == 0 && stride_b % kChannels == 0 &&
-         stride_t % kChannels == 0;
+bool is_packed_array(const void* p, int64_t stride_b = 0, int64_t stride_t = 0) {
+  return p == nullptr || (is_packed<T>(p, stride_b) && is_packed<T>(p, stride_t));
 }
 
 }  // namespace xlstm::kernels::conv

@@ -159,9 +159,15 @@ __device__ inline float log_sigmoid(float x) {
 inline cudaStream_t stream_of(const xlstm_exec& exec) {
   return static_cast<cudaStream_t>(exec.stream);
 }
-// The status of the launches since the last call.
+// The status of the launches so far. The error stays for the caller to read and take away.
 inline xlstm_status launched() {
-  return cudaGetLastError() == cudaSuccess ? XLSTM_OK : XLSTM_DEVICE_ERROR;
+  return cudaPeekAtLastError() == cudaSuccess ? XLSTM_OK : XLSTM_DEVICE_ERROR;
+}
+// Whether the runtime answered a question. If not, that is an answer too, and no error that the
+// next launch should report.
+inline bool answered(cudaError_t status) {
+  if (status != cudaSuccess) static_cast<void>(cudaGetLastError());
+  return status == cudaSuccess;
 }
 __host__ __device__ inline int64_t ceil_div(int64_t n, int64_t d) {
   return (n + d - 1) / d;

@@ -5,6 +5,7 @@
 
 #include <type_traits>
 
+#include "kernels/common/alignment.h"
 #include "kernels/common/types.h"
 
 namespace xlstm::kernels {
@@ -58,7 +59,10 @@ struct Backend {
                           int64_t (*needed)(const Args*), Body body) {
     return run(args, check, [&](auto element) {
       const int64_t given = exec.workspace == nullptr ? 0 : exec.workspace_bytes;
-      return given < needed(args) ? XLSTM_WORKSPACE_TOO_SMALL : status_of(body, element);
+      const int64_t wanted = needed(args);
+      if (given < wanted) return XLSTM_WORKSPACE_TOO_SMALL;
+      if (wanted > 0 && misaligned(64, {exec.workspace})) return XLSTM_MISALIGNED;
+      return status_of(body, element);
     });
   }
 

@@ -25,6 +25,10 @@ struct Math {
   static __device__ float sigmoid(float x) {
     return reciprocal(1.0f + exp2(x * -1.4426950408889634f));
   }
+  static __device__ float sigmoid_slope(float x) {
+    const float e = exp(-fabsf(x)), s = reciprocal(1.0f + e);
+    return e * s * s;
+  }
   static __device__ float tanh(float x) {
     const float far = 1.0f - 2.0f * reciprocal(1.0f + exp2(x * 2.8853900817779268f));
     const float xx = x * x;  // near 0 the difference would cancel
@@ -35,16 +39,24 @@ template <>
 struct Math<float> {
   static __device__ float exp(float x) { return expf(x); }
   static __device__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+  static __device__ float sigmoid_slope(float x) {
+    const float e = expf(-fabsf(x));
+    return e / ((1.0f + e) * (1.0f + e));
+  }
   static __device__ float tanh(float x) { return tanhf(x); }
 };
 
 inline constexpr int kMapThreads = 256;
 // Packs that a thread has on their way at once, a block's width apart.
 template <class F>
-inline constexpr int kMapUnroll = F::kIn == 1 ? 4 : 2;
-// Blocks that share an SM: 64 KiB or more on their way.
-template <class F>
-inline constexpr int kMapBlocks = F::kIn <= 2 ? 4 : 3;
+inline constexpr int kMapUnroll = F::kIn == 1   ? 4
+                                  : F::kIn == 2 ? 2
+                                                : 1;
+// Blocks that share an SM: 36 KiB or more on their way while as much is computed.
+template <class F, class Place>
+inline constexpr int kMapBlocks = !Place::kQuick                 ? 2
+                                  : F::kIn <= 2 && Place::kDense ? 4
+                                                                 : 3;
 
 // Arrays of a map; outputs that are null are not wanted.
 template <class T, int kIn, int kOut>
@@ -54,106 +66,98 @@ struct MapArrays {
   bool repeats[kIn];  // all of a pack is one element
 };
 
-// f of one pack, written to the outputs at `at`.
-template <int N, class T, class F>
-__device__ inline void map_pack(const F& f, const Raw<T, N> (&raw)[F::kIn],
-                                const MapArrays<T, F::kIn, F::kOut>& arrays,
-                                const int64_t (&at)[F::kOut]) {
-  float in[F::kIn][N], out[F::kOut][N];
+// Where a pack lies in each of the arrays: at the same place in all of them,
+template <int N, int kArrays>
+struct DensePlace {
+  static constexpr bool kDense = true, kQuick = true;
+  __device__ void offsets(int64_t pack, int64_t (&at)[kArrays]) const {
 #pragma unroll
-  for (int a = 0; a < F::kIn; ++a)
+    for (int a = 0; a < kArrays; ++a) at[a] = pack * N;
+  }
+};
+// in rows of packs, fewer than 2^31 of them,
+template <int kArrays>
+struct RowPlace {
+  static constexpr bool kDense = false, kQuick = true;
+  NdIndex<kArrays> index;
+  __device__ void offsets(int64_t pack, int64_t (&at)[kArrays]) const {
+    const uint32_t i = static_cast<uint32_t>(pack), row = index.divisors[1].quotient(i);
+    const uint32_t column = i - row * static_cast<uint32_t>(index.sizes[1]);
 #pragma unroll
-    for (int j = 0; j < N; ++j) in[a][j] = raw[a][j];
-  f(in, out);
-#pragma unroll
-  for (int b = 0; b < F::kOut; ++b)
-    if (arrays.out[b] != nullptr) store_values<N>(arrays.out[b] + at[b], out[b]);
-}
+    for (int a = 0; a < kArrays; ++a)
+      at[a] = row * index.strides[a][0] + column * index.strides[a][1];
+  }
+};
+// or anywhere.
+template <int kArrays>
+struct AnyPlace {
+  static constexpr bool kDense = false, kQuick = false;
+  NdIndex<kArrays> index;
+  __device__ void offsets(int64_t pack, int64_t (&at)[kArrays]) const { index.offsets(pack, at); }
+};
 
-// Every array is dense: element i lies at i. A thread takes kMapUnroll packs of N; the first block
-// also takes the elements that fill no pack. All inputs are read before anything is written, so
-// outputs may be inputs.
+// The packs of a thread's round: `first`, and every kMapThreads-th after it.
 template <int N, class T, class F>
-__global__ void __launch_bounds__(kMapThreads, kMapBlocks<F>)
-    dense_map_kernel(const MapArrays<T, F::kIn, F::kOut> arrays, const F f, int64_t n) {
-  constexpr int kUnroll = kMapUnroll<F>;
-  const int64_t n_packs = n / N, step = int64_t{gridDim.x} * (kMapThreads * kUnroll);
-  for (int64_t first = int64_t{blockIdx.x} * (kMapThreads * kUnroll) + threadIdx.x; first < n_packs;
-       first += step) {
-    Raw<T, N> raw[kUnroll][F::kIn];
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
-#pragma unroll
-      for (int a = 0; a < F::kIn; ++a)
-        if (first + u * kMapThreads < n_packs)
-          raw[u][a] = load_raw<N>(arrays.in[a] + (first + u * kMapThreads) * N);
+struct MapRound {
+  static constexpr int kIn = F::kIn, kOut = F::kOut, kUnroll = kMapUnroll<F>;
+  using Arrays = MapArrays<T, kIn, kOut>;
+  Raw<T, N> raw[kUnroll][kIn];
+
+  template <class Place>
+  __device__ void load(const Place& place, const Arrays& arrays, int64_t first, int64_t n_packs) {
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (first + u * kMapThreads >= n_packs) break;
-      int64_t at[F::kOut];
-#pragma unroll
-      for (int b = 0; b < F::kOut; ++b) at[b] = (first + u * kMapThreads) * N;
-      map_pack<N>(f, raw[u], arrays, at);
-    }
-  }
-  const int64_t i = n_packs * N + threadIdx.x;
-  if (N == 1 || blockIdx.x != 0 || i >= n) return;
-  Raw<T, 1> rest[F::kIn];
-  int64_t at[F::kOut];
-#pragma unroll
-  for (int a = 0; a < F::kIn; ++a) rest[a] = load_raw<1>(arrays.in[a] + i);
-#pragma unroll
-  for (int b = 0; b < F::kOut; ++b) at[b] = i;
-  map_pack<1>(f, rest, arrays, at);
-}
-
-// Any strides: packs of N neighbours, counted by the index. kRows: rows of packs, fewer than 2^31
-// of them.
-template <int N, bool kRows, class T, class F>
-__global__ void __launch_bounds__(kMapThreads, kRows ? kMapBlocks<F> : 2)
-    map_kernel(const __grid_constant__ NdIndex<F::kIn + F::kOut> index,
-               const MapArrays<T, F::kIn, F::kOut> arrays, const F f, int64_t n_packs) {
-  constexpr int kIn = F::kIn, kOut = F::kOut, kUnroll = kMapUnroll<F>;
-  const int64_t step = int64_t{gridDim.x} * (kMapThreads * kUnroll);
-  for (int64_t first = int64_t{blockIdx.x} * (kMapThreads * kUnroll) + threadIdx.x; first < n_packs;
-       first += step) {
-    int64_t at_in[kUnroll][kIn], at_out[kUnroll][kOut];
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
       int64_t at[kIn + kOut];
-      if constexpr (kRows) {
-        const uint32_t i = static_cast<uint32_t>(first) + u * kMapThreads;
-        const uint32_t row = index.divisors[1].quotient(i);
-        const uint32_t pack = i - row * static_cast<uint32_t>(index.sizes[1]);
-#pragma unroll
-        for (int a = 0; a < kIn + kOut; ++a)
-          at[a] = row * index.strides[a][0] + pack * index.strides[a][1];
-      } else {
-        index.offsets(first + u * kMapThreads, at);
-      }
-#pragma unroll
-      for (int a = 0; a < kIn; ++a) at_in[u][a] = at[a];
-#pragma unroll
-      for (int b = 0; b < kOut; ++b) at_out[u][b] = at[kIn + b];
-    }
-    Raw<T, N> raw[kUnroll][kIn];
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
+      place.offsets(first + u * kMapThreads, at);
 #pragma unroll
       for (int a = 0; a < kIn; ++a) {
-        if (first + u * kMapThreads >= n_packs) continue;
-        const T* p = arrays.in[a] + at_in[u][a];
-        if (N > 1 && arrays.repeats[a]) {
+        const T* p = arrays.in[a] + at[a];
+        if (N > 1 && !Place::kDense && arrays.repeats[a]) {
           raw[u][a] = repeated<N>(*p);
         } else {
           raw[u][a] = load_raw<N>(p);
         }
       }
+    }
+  }
+
+  template <class Place>
+  __device__ void write(const Place& place, const Arrays& arrays, const F& f, int64_t first,
+                        int64_t n_packs) const {
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (first + u * kMapThreads >= n_packs) break;
-      map_pack<N>(f, raw[u], arrays, at_out[u]);
+      float in[kIn][N], out[kOut][N];
+#pragma unroll
+      for (int a = 0; a < kIn; ++a)
+#pragma unroll
+        for (int j = 0; j < N; ++j) in[a][j] = raw[u][a][j];
+      f(in, out);
+      int64_t at[kIn + kOut];
+      place.offsets(first + u * kMapThreads, at);
+#pragma unroll
+      for (int b = 0; b < kOut; ++b)
+        if (arrays.out[b] != nullptr) store_values<N>(arrays.out[b] + at[kIn + b], out[b]);
     }
+  }
+};
+
+// The next round is on its way while this one is computed. A thread reads a pack before it writes
+// there, and no other thread touches it, so outputs may be inputs.
+template <int N, class Place, class T, class F>
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks<F, Place>)
+    map_kernel(const __grid_constant__ Place place, const MapArrays<T, F::kIn, F::kOut> arrays,
+               const F f, int64_t n_packs) {
+  constexpr int kRound = kMapThreads * kMapUnroll<F>;
+  const int64_t step = int64_t{gridDim.x} * kRound;
+  int64_t first = int64_t{blockIdx.x} * kRound + threadIdx.x;
+  MapRound<N, T, F> now, next;
+  now.load(place, arrays, first, n_packs);
+  for (; first < n_packs; first += step) {
+    next.load(place, arrays, first + step, n_packs);
+    now.write(place, arrays, f, first, n_packs);
+    now = next;
   }
 }
 
@@ -186,32 +190,38 @@ MapWay way_of(const NdLoop<kIn + kOut>& loop, const MapArrays<T, kIn, kOut>& arr
 template <class T, class F>
 xlstm_status map(const NdLoop<F::kIn + F::kOut>& given, MapArrays<T, F::kIn, F::kOut> arrays,
                  const F& f, const xlstm_exec& exec) {
-  NdLoop<F::kIn + F::kOut> loop = merged(given);
+  constexpr int N = kPack<T>, kArrays = F::kIn + F::kOut;
+  NdLoop<kArrays> loop = merged(given);
   if (loop.count() == 0) return XLSTM_OK;
-  constexpr int N = kPack<T>;
-  const cudaStream_t stream = stream_of(exec);
-  const auto grid = [](int64_t packs) {
-    return grid_for(packs, kMapThreads * kMapUnroll<F>, 1 << 20);
+  const auto launch = [&](auto pack, const auto& place, int64_t n_packs) {
+    if (n_packs == 0) return XLSTM_OK;
+    map_kernel<decltype(pack)::value>
+        <<<grid_for(n_packs, kMapThreads * kMapUnroll<F>), kMapThreads, 0, stream_of(exec)>>>(
+            place, arrays, f, n_packs);
+    return launched();
   };
+  constexpr std::integral_constant<int, N> kMany{};
+  constexpr std::integral_constant<int, 1> kOne{};
   const int last = loop.n_dims - 1;
   const MapWay way = way_of(loop, arrays);
   if (way == MapWay::dense) {
     const int64_t n = loop.count();
-    dense_map_kernel<N><<<grid(n / N), kMapThreads, 0, stream>>>(arrays, f, n);
-    return launched();
+    const xlstm_status status = launch(kMany, DensePlace<N, kArrays>{}, n / N);
+    if (status != XLSTM_OK || n % N == 0) return status;
+    for (auto& in : arrays.in) in += n / N * N;
+    for (auto& out : arrays.out)
+      if (out != nullptr) out += n / N * N;
+    return launch(kOne, DensePlace<1, kArrays>{}, n % N);
   }
   for (int a = 0; a < F::kIn; ++a) arrays.repeats[a] = loop.strides[a][last] == 0;
-  const auto launch = [&](auto kernel) {
-    const int64_t n = loop.count();
-    kernel<<<grid(n), kMapThreads, 0, stream>>>(NdIndex<F::kIn + F::kOut>(loop), arrays, f, n);
-    return launched();
-  };
-  if (way == MapWay::elements) return launch(map_kernel<1, false, T, F>);
+  if (way == MapWay::elements)
+    return launch(kOne, AnyPlace<kArrays>{NdIndex<kArrays>(loop)}, loop.count());
   loop.sizes[last] /= N;
   for (auto& strides : loop.strides) strides[last] *= N;
+  const NdIndex<kArrays> index(loop);
   if (loop.n_dims == 2 && loop.count() < (int64_t{1} << 31))
-    return launch(map_kernel<N, true, T, F>);
-  return launch(map_kernel<N, false, T, F>);
+    return launch(kMany, RowPlace<kArrays>{index}, loop.count());
+  return launch(kMany, AnyPlace<kArrays>{index}, loop.count());
 }
 
 }  // namespace xlstm::kernels

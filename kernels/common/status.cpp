@@ -14,12 +14,16 @@ const char* xlstm_status_string(xlstm_status status) {
       return "the element type is not supported by this backend";
     case XLSTM_BAD_VALUE:
       return "a scalar or flag is outside its range";
+    case XLSTM_BAD_VARIANT:
+      return "the kernel variant asked for does not compute these sizes and types on this device";
     case XLSTM_WORKSPACE_TOO_SMALL:
       return "the workspace is missing or smaller than the workspace query says";
     case XLSTM_NOT_COMPILED:
       return "this backend is not part of the build";
     case XLSTM_DEVICE_ERROR:
       return "the device reported an error";
+    case XLSTM_MISALIGNED:
+      return "a pointer is not a multiple of its element's size, or the workspace not of 64 bytes";
   }
   return "unknown status";
 }

@@ -212,6 +212,14 @@ inline T sigmoid(T x) {
   return x >= T(0) ? r : e * r;
 }
 
+// The derivative of the sigmoid, e^{-|x|} / (1 + e^{-|x|})^2: no digits are lost where it is small.
+// tanh'(x) = 4 sigmoid'(2x).
+template <class T>
+inline T sigmoid_slope(T x) {
+  const T e = exp(-std::fabs(x));
+  return e / ((T(1) + e) * (T(1) + e));
+}
+
 // log sigmoid(x) = -(max(-x,0) + log1p(e^{-|x|})), finite for every finite x.
 template <class T>
 inline T log_sigmoid(T x) {

@@ -60,7 +60,7 @@ typedef struct xlstm_fill_args {
   unsigned char value[8]; /* one element, as it lies in memory */
 } xlstm_fill_args;
 
-/* Status: NULL_POINTER, BAD_SIZE (a negative size, too many dimensions), BAD_DTYPE. */
+/* Status: NULL_POINTER, BAD_SIZE (a negative size, too many dimensions), BAD_DTYPE, MISALIGNED. */
 xlstm_status xlstm_copy_cuda(const xlstm_copy_args* args, xlstm_exec exec);
 /* Every element becomes the value. One launch. */
 xlstm_status xlstm_fill_cuda(const xlstm_fill_args* args, xlstm_exec exec);

@@ -247,16 +247,24 @@ int64_t size_of(xlstm_element type) {
   return 0;
 }
 
-xlstm_status check(const xlstm_copy_args* args) {
-  if (args == nullptr) return XLSTM_NULL_POINTER;
+struct Array {
+  const void* data;
+  xlstm_element type;
+};
+
+template <class Args>
+xlstm_status check(const Args* args, std::initializer_list<Array> arrays) {
   if (args->n_dims < 0 || args->n_dims > XLSTM_COPY_MAX_DIMS) return XLSTM_BAD_SIZE;
   bool empty = false;
   for (int32_t d = 0; d < args->n_dims; ++d) {
     if (args->sizes[d] < 0) return XLSTM_BAD_SIZE;
     if (args->sizes[d] == 0) empty = true;
   }
-  if (size_of(args->from_type) == 0 || size_of(args->to_type) == 0) return XLSTM_BAD_DTYPE;
-  if (!empty && (args->from == nullptr || args->to == nullptr)) return XLSTM_NULL_POINTER;
+  for (const Array& a : arrays) {
+    if (size_of(a.type) == 0) return XLSTM_BAD_DTYPE;
+    if (!empty && a.data == nullptr) return XLSTM_NULL_POINTER;
+    if (misaligned(static_cast<uintptr_t>(size_of(a.type)), {a.data})) return XLSTM_MISALIGNED;
+  }
   return XLSTM_OK;
 }
 
@@ -464,20 +472,17 @@ xlstm_status fill(const xlstm_fill_args& g, const xlstm_exec& exec) {
 }  // namespace
 }  // namespace xlstm::kernels
 
+using namespace xlstm::kernels;
+
 xlstm_status xlstm_fill_cuda(const xlstm_fill_args* args, xlstm_exec exec) {
   if (args == nullptr) return XLSTM_NULL_POINTER;
-  if (args->n_dims < 0 || args->n_dims > XLSTM_COPY_MAX_DIMS) return XLSTM_BAD_SIZE;
-  bool empty = false;
-  for (int32_t d = 0; d < args->n_dims; ++d) {
-    if (args->sizes[d] < 0) return XLSTM_BAD_SIZE;
-    if (args->sizes[d] == 0) empty = true;
-  }
-  if (xlstm::kernels::size_of(args->type) == 0) return XLSTM_BAD_DTYPE;
-  if (!empty && args->to == nullptr) return XLSTM_NULL_POINTER;
-  return xlstm::kernels::fill(*args, exec);
+  const xlstm_status status = check(args, {{args->to, args->type}});
+  return status != XLSTM_OK ? status : fill(*args, exec);
 }
 
 xlstm_status xlstm_copy_cuda(const xlstm_copy_args* args, xlstm_exec exec) {
-  const xlstm_status status = xlstm::kernels::check(args);
+  if (args == nullptr) return XLSTM_NULL_POINTER;
+  const xlstm_status status =
+      check(args, {{args->from, args->from_type}, {args->to, args->to_type}});
   return status != XLSTM_OK ? status : xlstm::kernels::copy(*args, exec);
 }

@@ -72,13 +72,42 @@ struct CapTerms {  // made by the host once a launch
       p[k] = static_cast<float>(kTanh[k] * scale);
   }
 };
+// The largest x and |x| of a run; NaN is left out, for the sum has it. Two at once in 16 bits.
+template <int V>
+__device__ inline void largest_of(const Raw<float, V>& raw, float& most, float& size) {
+  most = raw[0], size = fabsf(raw[0]);
+#pragma unroll
+  for (int i = 1; i < V; ++i) most = fmaxf(most, raw[i]), size = fmaxf(size, fabsf(raw[i]));
+}
+template <class Two, class T, int V>
+__device__ inline void largest_of_pairs(const Raw<T, V>& raw, float& most, float& size) {
+  Two pair = *reinterpret_cast<const Two*>(&raw.held(0)), sizes = __habs2(pair);
+#pragma unroll
+  for (int i = 1; i < V / 2; ++i) {
+    const Two next = *reinterpret_cast<const Two*>(&raw.held(i));
+    pair = __hmax2(pair, next), sizes = __hmax2(sizes, __habs2(next));
+  }
+  most = fmaxf(to_float(pair.x), to_float(pair.y));
+  size = fmaxf(to_float(sizes.x), to_float(sizes.y));
+}
+template <int V>
+__device__ inline void largest_of(const Raw<bf16, V>& raw, float& most, float& size) {
+  largest_of_pairs<__nv_bfloat162>(raw, most, size);
+}
+template <int V>
+__device__ inline void largest_of(const Raw<f16, V>& raw, float& most, float& size) {
+  largest_of_pairs<__half2>(raw, most, size);
+}
+
 struct CappedRunning {
   float max = -INFINITY, sum = 0;
-  template <int V>
-  __device__ void add(const float (&x)[V], const SoftCap& soft_cap, const CapTerms& terms) {
-    float most = x[0], largest = fabsf(x[0]);
+  template <class T, int V>
+  __device__ void add(const Raw<T, V>& raw, const SoftCap& soft_cap, const CapTerms& terms) {
+    float most = raw[0], largest = fabsf(most);
+    if constexpr (V > 1) largest_of(raw, most, largest);
+    float x[V];
 #pragma unroll
-    for (int i = 1; i < V; ++i) most = fmaxf(most, x[i]), largest = fmaxf(largest, fabsf(x[i]));
+    for (int i = 0; i < V; ++i) x[i] = raw[i];
     max = fmaxf(max, most);
     float part = 0;
     if (largest <= terms.cap) {
@@ -135,21 +164,28 @@ __global__ void __launch_bounds__(kThreads, 4)
     }
     const T* x = static_cast<const T*>(a.logits) + row * a.logits_stride_row;
     std::conditional_t<kCapped, CappedRunning, Running> mine;
-    for (int64_t first = lane; first < packs; first += kAtOnce * kTeam) {
-      Raw<T, V> raw[kAtOnce];
+    // The next packs are on their way while these are added.
+    Raw<T, V> now[kAtOnce], next[kAtOnce];
+    const auto load = [&](int64_t first, Raw<T, V>(&raw)[kAtOnce]) {
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k)
         if (first + k * kTeam < packs) raw[k] = load_raw<V>(x + (first + k * kTeam) * V);
+    };
+    load(lane, now);
+    for (int64_t first = lane; first < packs; first += kAtOnce * kTeam) {
+      load(first + kAtOnce * kTeam, next);
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
         if (first + k * kTeam >= packs) break;
-        float z[V];
+        if constexpr (kCapped) {
+          mine.add(now[k], cap, terms);
+        } else {
+          float z[V];
 #pragma unroll
-        for (int i = 0; i < V; ++i) z[i] = kCapped ? raw[k][i] : cap(raw[k][i]);
-        if constexpr (kCapped)
-          mine.add(z, cap, terms);
-        else
+          for (int i = 0; i < V; ++i) z[i] = cap(now[k][i]);
           mine.add(z);
+        }
+        now[k] = next[k];
       }
     }
     Running part;

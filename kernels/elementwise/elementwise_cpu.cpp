@@ -130,13 +130,14 @@ void unary_bwd(const xlstm_unary_bwd_args& g) {
       return map(loop, s, dy, dx,
                  [](T x, T d) { return x > T(0) ? d : (x < T(0) ? -d : T(0) * d); });
     case XLSTM_UNARY_TANH:
-      return map(loop, s, dy, dx, [](T y, T d) { return (T(1) - y * y) * d; });
+      return map(loop, s, dy, dx, [](T x, T d) { return T(4) * vec::sigmoid_slope(T(2) * x) * d; });
     case XLSTM_UNARY_SIGMOID:
-      return map(loop, s, dy, dx, [](T y, T d) { return y * (T(1) - y) * d; });
+      return map(loop, s, dy, dx, [](T x, T d) { return vec::sigmoid_slope(x) * d; });
     case XLSTM_UNARY_LOG_SIGMOID:
       return map(loop, s, dy, dx, [](T x, T d) { return vec::sigmoid(-x) * d; });
     case XLSTM_UNARY_SOFTCAP:
-      return map(loop, s, dy, dx, [p](T y, T d) { return (T(1) - (y / p) * (y / p)) * d; });
+      return map(loop, s, dy, dx,
+                 [p](T x, T d) { return T(4) * vec::sigmoid_slope(T(2) * x / p) * d; });
   }
 }
 

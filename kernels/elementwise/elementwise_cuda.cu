@@ -76,13 +76,13 @@ struct UnaryBwd {
       case XLSTM_UNARY_ABS:
         XLSTM_EACH(dx[j] = s[j] > 0 ? d[j] : s[j] < 0 ? -d[j] : 0.0f * d[j])
       case XLSTM_UNARY_TANH:
-        XLSTM_EACH(dx[j] = (1.0f - s[j] * s[j]) * d[j])
+        XLSTM_EACH(dx[j] = 4.0f * Math<T>::sigmoid_slope(2.0f * s[j]) * d[j])
       case XLSTM_UNARY_SIGMOID:
-        XLSTM_EACH(dx[j] = s[j] * (1.0f - s[j]) * d[j])
+        XLSTM_EACH(dx[j] = Math<T>::sigmoid_slope(s[j]) * d[j])
       case XLSTM_UNARY_LOG_SIGMOID:
         XLSTM_EACH(dx[j] = Math<T>::sigmoid(-s[j]) * d[j])
       case XLSTM_UNARY_SOFTCAP:
-        XLSTM_EACH(dx[j] = (1.0f - (s[j] * inverse_p) * (s[j] * inverse_p)) * d[j])
+        XLSTM_EACH(dx[j] = 4.0f * Math<T>::sigmoid_slope(2.0f * s[j] * inverse_p) * d[j])
     }
   }
 };

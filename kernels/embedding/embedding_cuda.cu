@@ -12,6 +12,7 @@ using Backward = xlstm_embedding_bwd_args;
 constexpr int kThreads = 128;
 constexpr int kWindow = 64;  // sorted positions summed by one block
 constexpr int kAtOnce = 4;   // rows of dy on their way at once
+constexpr int kZeroRows = 32;
 constexpr int64_t kLimit = int64_t{1} << 31;
 
 // A warp copies a row, V elements a lane and kPieces of those at once; the token of its next row is
@@ -58,17 +59,19 @@ __global__ void __launch_bounds__(kThreads, 8) gather(Forward a) {
   }
 }
 
-// Zeros in the rows that no token names, a warp for a row.
+// Zeros in the rows that no token names, of the block's kZeroRows rows.
 template <class W, int V>
-__global__ void __launch_bounds__(kThreads) zero_absent(Backward a, const uint8_t* present) {
+__device__ void zero_absent(const Backward& a, const uint8_t* present, int64_t first) {
   constexpr int kWarps = kThreads / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const float zeros[V] = {};
-  for (int64_t w = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32; w < a.n_vocab;
-       w += static_cast<int64_t>(gridDim.x) * kWarps) {
-    if (present[w] != 0) continue;
-    W* row = static_cast<W*>(a.dweight) + w * a.D;
-    for (int64_t i = lane * V; i < a.D; i += 32 * V) store_values<V>(row + i, zeros);
+  // All at once: which of them are absent.
+  const int64_t mine = first + lane;
+  const uint32_t absent = __ballot_sync(0xffffffffu, mine < a.n_vocab && present[mine] == 0);
+  for (int row = warp; row < kZeroRows; row += kWarps) {
+    if ((absent >> row & 1) == 0) continue;
+    W* to = static_cast<W*>(a.dweight) + (first + row) * a.D;
+    for (int64_t i = lane * V; i < a.D; i += 32 * V) store_values<V>(to + i, zeros);
   }
 }
 
@@ -79,10 +82,16 @@ struct Partial {
 };
 
 // V columns a thread. A run of one token within the window goes to dweight, or to a partial row.
+// Blocks beyond those of the windows write the zeros meanwhile.
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kThreads) sum_windows(Backward a, Sorted s, Partial partial) {
+__global__ void __launch_bounds__(kThreads)
+    sum_windows(Backward a, Sorted s, Partial partial, const uint8_t* present) {
   __shared__ uint32_t keys[kWindow + 2], positions[kWindow];
   const int64_t start = static_cast<int64_t>(blockIdx.x) * kWindow;
+  if (start >= a.n_tokens) {
+    const int64_t block = blockIdx.x - ceil_div(a.n_tokens, kWindow);
+    return zero_absent<W, V>(a, present, (block * gridDim.y + blockIdx.y) * kZeroRows);
+  }
   const int n = static_cast<int>(a.n_tokens - start < kWindow ? a.n_tokens - start : kWindow);
   constexpr uint32_t kNone = 0xffffffffu;
   // keys[0] is the one before the window.
@@ -167,7 +176,7 @@ struct Layout {
   explicit Layout(const Backward& a) : bytes(0) {
     const int64_t windows = ceil_div(a.n_tokens, kWindow);
     for (int i = 0; i < 2; ++i) keys[i] = add(a.n_tokens * 4), positions[i] = add(a.n_tokens * 4);
-    counts = add(sort_chunks(a.n_tokens) * kBins * 4);
+    counts = add(sort_counts(a.n_tokens) * 4);
     present = add(a.n_vocab);
     head = add(windows * a.D * 4);
     tail = add(windows * a.D * 4);
@@ -192,15 +201,14 @@ void backward(const Backward& a, char* memory, cudaStream_t stream) {
     sorted = sort_positions(
         a.tokens, a.n_tokens, a.n_vocab, {at(layout.keys[0]), at(layout.keys[1])},
         {at(layout.positions[0]), at(layout.positions[1])}, at(layout.counts), present, stream);
-  zero_absent<W, V>
-      <<<grid_for(a.n_vocab, kThreads / 32, 1 << 16), kThreads, 0, stream>>>(a, present);
-  if (a.n_tokens == 0) return;
   const Partial partial{reinterpret_cast<float*>(memory + layout.head),
                         reinterpret_cast<float*>(memory + layout.tail)};
-  const dim3 grid(static_cast<unsigned>(ceil_div(a.n_tokens, kWindow)),
-                  static_cast<unsigned>(ceil_div(a.D, kThreads * V)));
-  sum_windows<T, W, V><<<grid, kThreads, 0, stream>>>(a, sorted, partial);
-  if (a.n_tokens > kWindow) sum_crossing<W, V><<<grid, kThreads, 0, stream>>>(a, sorted, partial);
+  const int64_t windows = ceil_div(a.n_tokens, kWindow), parts = ceil_div(a.D, kThreads * V);
+  const int64_t zero_blocks = ceil_div(a.n_vocab, kZeroRows * parts);
+  const dim3 grid(static_cast<unsigned>(windows + zero_blocks), static_cast<unsigned>(parts));
+  sum_windows<T, W, V><<<grid, kThreads, 0, stream>>>(a, sorted, partial, present);
+  const dim3 crossing(static_cast<unsigned>(windows), static_cast<unsigned>(parts));
+  if (windows > 1) sum_crossing<W, V><<<crossing, kThreads, 0, stream>>>(a, sorted, partial);
 }
 
 template <class T, class W>

@@ -1,3 +1,4 @@
+#include "kernels/common/alignment.h"
 #include "kernels/common/sizes.h"
 #include "kernels/common/weight_dtype.h"
 #include "kernels/headwise_linear/headwise_linear.h"
@@ -23,6 +24,8 @@ xlstm_status xlstm_headwise_linear_fwd_check(const xlstm_headwise_linear_fwd_arg
   if (a->N * a->H * a->O == 0) return XLSTM_OK;
   if (a->y == nullptr || (a->I > 0 && (a->x == nullptr || a->W == nullptr)))
     return XLSTM_NULL_POINTER;
+  if (misaligned(a->dtype, {a->x, a->y}) || misaligned(a->weight_dtype, {a->W, a->bias}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }
 
@@ -40,5 +43,8 @@ xlstm_status xlstm_headwise_linear_bwd_check(const xlstm_headwise_linear_bwd_arg
   if (a->dy == nullptr || (a->dW != nullptr && a->x == nullptr) ||
       (a->dx != nullptr && a->W == nullptr))
     return XLSTM_NULL_POINTER;
+  if (misaligned(a->dtype, {a->x, a->dy, a->dx}) ||
+      misaligned(a->weight_dtype, {a->W, a->dW, a->dbias}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }

@@ -1,13 +1,19 @@
 /* mLSTM: a linear recurrence with a matrix state, exponential input gate and a normaliser.
  *
  * Per batch row and head, with s = 1/sqrt(K), soft-capped gates i, f (x <- cap * tanh(x / cap)):
- *   ell = log_sigmoid(f_t) + m_{t-1};  m_t = max(ell, i_t);  F = exp(ell - m_t);  I = exp(i_t -
- * m_t) C_t = F C_{t-1} + I k_t v_t^T;     n_t = F n_{t-1} + I k_t l_t = s q_t.n_t;  N_t =
- * max(|l_t|, exp(-m_t)) + eps;  h_t = s C_t^T q_t / N_t (Beck et al., "xLSTM", arXiv 2405.04517,
- * equations 19-27; the chunkwise algorithm follows Beck et al., "Tiled Flash Linear Attention",
- * arXiv 2503.14376; README.md of this folder has it on a page). With the sigmoid input gate I =
- * sigmoid(i_t), F = sigmoid(f_t), m = 0 and N is max(|l|, 1) + eps, or 1 without the normaliser
- * (then n is not used).
+ *
+ *   ell = log_sigmoid(f_t) + m_{t-1};  m_t = max(ell, i_t)
+ *
+ *   F = exp(ell - m_t);  I = exp(i_t - m_t)
+ *
+ *   C_t = F C_{t-1} + I k_t v_t^T;  n_t = F n_{t-1} + I k_t
+ *
+ *   l_t = s q_t.n_t;  N_t = max(|l_t|, exp(-m_t)) + eps;  h_t = s C_t^T q_t / N_t
+ *
+ * (Beck et al., "xLSTM", arXiv 2405.04517, equations 19-27; the chunkwise algorithm follows Beck et
+ * al., "Tiled Flash Linear Attention", arXiv 2503.14376; README.md of this folder has it on a
+ * page). With the sigmoid input gate I = sigmoid(i_t), F = sigmoid(f_t), m = 0 and N is max(|l|, 1)
+ * + eps, or 1 without the normaliser (then n is not used).
  *
  * Layouts. q, k [B,T,H,K]; v, h [B,T,H,V]; i, f [B,T,H]; strides in elements, K and V dense, and
  * for q, k, v, h and their gradients stride t >= K (or V) when T > 1. States C [B,H,K,V], n

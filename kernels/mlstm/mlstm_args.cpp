@@ -3,9 +3,13 @@
 #include <initializer_list>
 #include <limits>
 
+#include "kernels/common/alignment.h"
 #include "kernels/mlstm/mlstm.h"
 
 namespace {
+
+using xlstm::kernels::misaligned;
+using xlstm::kernels::wide_dtype;
 
 // Matrix sides and row strides go to a BLAS with 32-bit integers.
 constexpr int64_t kMaxSide = std::numeric_limits<int32_t>::max();
@@ -48,6 +52,15 @@ bool is_empty(const xlstm_mlstm_config& c) {
   return c.B == 0 || c.H == 0;
 }
 
+// Data, gates and states, each a multiple of its own element's size?
+xlstm_status check_addresses(const xlstm_mlstm_config& c, std::initializer_list<const void*> data,
+                             std::initializer_list<const void*> gates,
+                             std::initializer_list<const void*> states) {
+  const bool bad = misaligned(c.dtype, data) || misaligned(c.gate_dtype, gates) ||
+                   misaligned(wide_dtype(c.dtype), states);
+  return bad ? XLSTM_MISALIGNED : XLSTM_OK;
+}
+
 bool any_null(std::initializer_list<const void*> pointers) {
   for (const void* p : pointers)
     if (p == nullptr) return true;
@@ -65,7 +78,9 @@ extern "C" xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args) 
     return XLSTM_BAD_STRIDE;
   if (!is_empty(c) && c.T > 0 && any_null({args->q, args->k, args->v, args->i, args->f, args->h}))
     return XLSTM_NULL_POINTER;
-  return XLSTM_OK;
+  return check_addresses(
+      c, {args->q, args->k, args->v, args->h}, {args->i, args->f},
+      {args->C0, args->n0, args->m0, args->C, args->n, args->m, args->saved_m, args->saved_l});
 }
 
 extern "C" xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args) {
@@ -78,17 +93,21 @@ extern "C" xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args) 
       !good_rows(args->dq_stride, c.T, c.K) || !good_rows(args->dk_stride, c.T, c.K) ||
       !good_rows(args->dv_stride, c.T, c.V))
     return XLSTM_BAD_STRIDE;
-  if (is_empty(c) || c.T == 0) return XLSTM_OK;
-  if (any_null({args->q, args->k, args->v, args->i, args->f, args->dq, args->dk, args->dv, args->di,
-                args->df}))
+  const bool has_steps = !is_empty(c) && c.T > 0;
+  if (has_steps && any_null({args->q, args->k, args->v, args->i, args->f, args->dq, args->dk,
+                             args->dv, args->di, args->df}))
     return XLSTM_NULL_POINTER;
-  if (c.normalize && args->dh != nullptr && any_null({args->saved_m, args->saved_l}))
-    return XLSTM_NULL_POINTER;
-  if (c.normalize && !c.detach_normalizer && args->dh != nullptr) {
+  const bool has_normalizer = has_steps && c.normalize && args->dh != nullptr;
+  if (has_normalizer && any_null({args->saved_m, args->saved_l})) return XLSTM_NULL_POINTER;
+  if (has_normalizer && !c.detach_normalizer) {
     if (args->h == nullptr) return XLSTM_NULL_POINTER;
     if (!good_rows(args->h_stride, c.T, c.V)) return XLSTM_BAD_STRIDE;
   }
-  return XLSTM_OK;
+  return check_addresses(
+      c, {args->q, args->k, args->v, args->h, args->dh, args->dq, args->dk, args->dv},
+      {args->i, args->f, args->di, args->df},
+      {args->C0, args->n0, args->m0, args->saved_m, args->saved_l, args->dC, args->dn, args->dC0,
+       args->dn0, args->dm0});
 }
 
 extern "C" xlstm_status xlstm_mlstm_step_check(const xlstm_mlstm_step_args* args) {
@@ -103,5 +122,7 @@ extern "C" xlstm_status xlstm_mlstm_step_check(const xlstm_mlstm_step_args* args
     return XLSTM_NULL_POINTER;
   if (c.normalize && args->n == nullptr) return XLSTM_NULL_POINTER;
   if (c.input_gate == XLSTM_MLSTM_EXPONENTIAL && args->m == nullptr) return XLSTM_NULL_POINTER;
-  return XLSTM_OK;
+  if (misaligned(args->slots)) return XLSTM_MISALIGNED;
+  return check_addresses(c, {args->q, args->k, args->v, args->h}, {args->i, args->f},
+                         {args->C, args->n, args->m});
 }

@@ -29,8 +29,9 @@ struct BwdScratch {
   T* dnum;                       // [kTileRows, V] dh / N
   T* dl;                         // [kTileRows] gradient of l
   T *scores, *d_scores, *decay;  // [kTileRows, kTileCols], [kTileRows, kTileCols], [kTileCols]
-  // Per step of the chunk: <q, dq> and <k, dk>, and what goes into m_t through eps.
-  double *q_dq, *k_dk;
+  // Per step of the chunk: <q, dq> and <k, dk>, <q, dq> as the output tells it, and what goes into
+  // m_t through eps.
+  double *q_dq, *k_dk, *read_out;
   T* dm;
   double* products;  // [kTileCols] P dP of one row
 
@@ -49,6 +50,7 @@ struct BwdScratch {
         decay(s.take<T>(kTileCols)),
         q_dq(s.take<double>(backward_chunk(c))),
         k_dk(s.take<double>(backward_chunk(c))),
+        read_out(s.take<double>(backward_chunk(c))),
         dm(s.take<T>(backward_chunk(c))),
         products(s.take<double>(kTileCols)) {}
 };
@@ -125,6 +127,7 @@ class BwdHead {
   T query_scale;
   bool initial_live_ = false;
   double later_dm_ = 0;  // gradient of the stabiliser, on its way back in time
+  double at_end_ = 0;    // <C, dC> + <n, dn> after the chunk at hand
 
   HeadState<T> stored(int64_t at) const {
     return {s.all_C + at * c.K * c.V, s.all_n + at * c.K, s.all_m[at], true};
@@ -141,7 +144,9 @@ class BwdHead {
   void tile(int64_t begin, int64_t r0, int64_t rows, int64_t c0, int64_t cols, bool add_dq);
   void score_gradients(int64_t r0, int64_t rows, int64_t c0, int64_t cols);
   void pass_to_state(int64_t begin, int64_t r0, int64_t rows, T keep);
-  void gate_gradients(int64_t begin, int64_t n, double at_end, int64_t before);
+  double state_product(int64_t at) const;
+  double excess_of_keys(int64_t n, double at_begin) const;
+  void gate_gradients(int64_t begin, int64_t n, int64_t before, double excess);
   T stabiliser_gradient(int64_t t, T m_before, T& d_log_f);
   void store_initial(bool cut);
 };
@@ -186,13 +191,7 @@ int64_t BwdHead<T>::walk_forward(bool wants_final) {
 template <class T>
 void BwdHead<T>::chunk(int64_t begin, int64_t n, int64_t before, int64_t after, bool flows) {
   s.gates.compute(c, i, f, begin, n, m_at_start(before));
-  double at_end = 0;  // <C, dC> + <n, dn> after the chunk
-  if (after >= 0) {
-    const HeadState<T> state = stored(after);
-    for (int64_t r = 0; r < c.K; ++r)
-      at_end += static_cast<double>(dot(state.C + r * c.V, s.dC + r * c.V, c.V));
-    if (c.normalize) at_end += static_cast<double>(dot(state.n, s.dn, c.K));
-  }
+  at_end_ = after >= 0 ? state_product(after) : 0.0;
   read_state_gradient(begin, n, after >= 0);
   if (flows && c.normalize) scale_to(s.dn, s.dn, after >= 0 ? s.gates.gamma : T(0), c.K);
   for (int64_t r0 = 0; r0 < n; r0 += kTileRows) {
@@ -209,7 +208,20 @@ void BwdHead<T>::chunk(int64_t begin, int64_t n, int64_t before, int64_t after, 
       pass_to_state(begin, r0, rows, r0 == 0 ? keep : T(1));
     }
   }
-  gate_gradients(begin, n, at_end, before);
+  // h is there for this alone; of a state whose gradient nobody asks for the product is not known.
+  const bool is_known = c.normalize && !c.detach_normalizer && (before < 0 || flows);
+  const double at_begin = before >= 0 && flows ? state_product(before) : 0.0;
+  gate_gradients(begin, n, before, is_known ? excess_of_keys(n, at_begin) : 0.0);
+}
+
+// <C, dC> + <n, dn> of a stored state.
+template <class T>
+double BwdHead<T>::state_product(int64_t at) const {
+  const HeadState<T> state = stored(at);
+  double total = 0;
+  for (int64_t r = 0; r < c.K; ++r)
+    total += static_cast<double>(dot(state.C + r * c.V, s.dC + r * c.V, c.V));
+  return c.normalize ? total + static_cast<double>(dot(state.n, s.dn, c.K)) : total;
 }
 
 // dk = alpha (dC v + dn) and dv = alpha dC^T k: what comes back from after the chunk.
@@ -244,7 +256,7 @@ void BwdHead<T>::prepare_rows(int64_t begin, int64_t r0, int64_t rows) {
     const int64_t t = begin + r0 + r;
     T* row = s.dnum + r * c.V;
     s.dl[r] = s.dm[r0 + r] = T(0);
-    s.q_dq[r0 + r] = 0;
+    s.q_dq[r0 + r] = s.read_out[r0 + r] = 0;
     if (dh.data == nullptr) {
       copy_or_zero<T>(row, nullptr, c.V);
     } else if (!c.normalize) {
@@ -257,8 +269,13 @@ void BwdHead<T>::prepare_rows(int64_t begin, int64_t r0, int64_t rows) {
       const T n = n_saved * vec::exp(m - s.gates.m[r0 + r]);
       scale_to(row, dh[t], T(1) / n, c.V);
       if (c.detach_normalizer) continue;
-      const T h_dh = static_cast<T>(dot_wide(h[t], dh[t], c.V));
+      const double wide_h_dh = dot_wide(h[t], dh[t], c.V);
+      const T h_dh = static_cast<T>(wide_h_dh);
       s.dl[r] = denominator_gradient(l, floor, n, h_dh);
+      // <h, dh> + l dl.
+      const double share =
+          s.dl[r] == T(0) ? 0.0 : std::abs(static_cast<double>(l)) / static_cast<double>(n_saved);
+      s.read_out[r0 + r] = wide_h_dh * (1 - share);
       if (wants_dm) s.dm[r0 + r] = -h_dh * eps / n_saved;
     }
   }
@@ -340,19 +357,36 @@ T BwdHead<T>::stabiliser_gradient(int64_t t, T m_before, T& d_log_f) {
   return T(0);
 }
 
+// Scaling the state before the chunk, or all keys and the state after it, is the same to the
+// outputs: <C, dC> + <n, dn> before the chunk = the same after it + sum <q, dq> - sum <k, dk>, and
+// of <q, dq> = <h, dh> + l dl the output tells more digits than the scores do. The norm behind
+// leaves next to nothing of <h, dh>, so sum <k, dk>, and with it the gradient of the input gate's
+// bias, is the small difference of large terms. Returns what rounding has left of the law, as a
+// part of each |<k, dk>|: less than their own rounding.
+template <class T>
+double BwdHead<T>::excess_of_keys(int64_t n, double at_begin) const {
+  double excess = at_begin - at_end_, size = 0;
+  for (int64_t t = 0; t < n; ++t) {
+    excess += s.k_dk[t] - s.read_out[t];
+    size += std::abs(s.k_dk[t]);
+  }
+  return size > 0 ? excess / size : 0.0;
+}
+
 // di = <k, dk>, d log f_t = <C, dC> + <n, dn> at the end + sum over the chunk's later steps and t
 // of <q, dq> - <k, dk>; then through the sigmoids and the soft cap.
 template <class T>
-void BwdHead<T>::gate_gradients(int64_t begin, int64_t n, double at_end, int64_t before) {
+void BwdHead<T>::gate_gradients(int64_t begin, int64_t n, int64_t before, double excess) {
   const T cap = static_cast<T>(c.soft_cap);
   const bool fresh = before < 0;
   const T m_before = m_at_start(before);
-  double later = at_end;
+  double later = at_end_;
   for (int64_t t = n; t-- > 0;) {
     later += s.q_dq[t] - s.k_dk[t];
     // The first forget gate of a document multiplies zeros; the sum would leave rounding noise.
     T d_log_f = fresh && t == 0 ? T(0) : static_cast<T>(later);
-    const T d_log_i = static_cast<T>(s.k_dk[t]) + stabiliser_gradient(t, m_before, d_log_f);
+    const T key = static_cast<T>(s.k_dk[t] - excess * std::abs(s.k_dk[t]));
+    const T d_log_i = key + stabiliser_gradient(t, m_before, d_log_f);
     const T f_capped = s.gates.f[t], i_capped = s.gates.i[t];
     *df[begin + t] = d_log_f * vec::sigmoid(-f_capped) * soft_cap_gradient(f_capped, cap);
     const T through = c.input_gate == XLSTM_MLSTM_SIGMOID ? vec::sigmoid(-i_capped) : T(1);

@@ -1,9 +1,13 @@
 #include <cmath>
 
+#include "kernels/common/alignment.h"
 #include "kernels/common/weight_dtype.h"
 #include "kernels/norm/norm.h"
 
 namespace {
+
+using xlstm::kernels::misaligned;
+using xlstm::kernels::wide_dtype;
 
 xlstm_status check_sizes(int64_t rows, int64_t groups, int64_t width) {
   if (rows < 0 || groups < 0 || width < 0) return XLSTM_BAD_SIZE;
@@ -36,6 +40,10 @@ xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* a) {
   if (a->residual != nullptr &&
       (a->residual_stride_row < 0 || !row_stride_ok(a->sum_stride_row, a->rows, row_elements)))
     return XLSTM_BAD_STRIDE;
+  if (misaligned(a->dtype, {a->x, a->residual, a->sum, a->y}) ||
+      misaligned(a->weight_dtype, {a->weight, a->bias}) ||
+      misaligned(wide_dtype(a->dtype), {a->mean, a->rstd}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }
 
@@ -53,5 +61,9 @@ xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* a) {
       (a->dx != nullptr && !row_stride_ok(a->dx_stride_row, a->rows, row_elements)) ||
       (a->dsum != nullptr && a->dsum_stride_row < 0))
     return XLSTM_BAD_STRIDE;
+  if (misaligned(a->dtype, {a->x, a->dy, a->dsum, a->dx}) ||
+      misaligned(a->weight_dtype, {a->weight, a->dweight, a->dbias}) ||
+      misaligned(wide_dtype(a->dtype), {a->mean, a->rstd}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }

@@ -81,27 +81,35 @@ void backward_group(const Args& a, const T* x, const T* weight, const T* dy, con
     for (int64_t i = 0; i < n; ++i) dbias[i] += static_cast<double>(dy[i]);
   }
   if (dx == nullptr) return;
+  // dx is what two subtractions leave: what a layer below sums over it (a gate's bias) may be a
+  // thousandth of it. So in double, with statistics of more digits than float ones have.
   const double count = static_cast<double>(n);
-  double mean_g = 0;
-  if (a.subtract_mean)
-    mean_g =
-        lane_sum(n, [=](int64_t i) { return static_cast<double>(dy[i] * (one + weight[i])); }) /
-        count;
-  const double mean_gx =
-      lane_sum(n,
-               [=](int64_t i) {
-                 return static_cast<double>(dy[i] * (one + weight[i]) * ((x[i] - mean) * r));
-               }) /
-      count;
-  const T shift = static_cast<T>(mean_g), slope = static_cast<T>(mean_gx);
+  double wide_mean = static_cast<double>(mean), wide_r = static_cast<double>(r);
+  if constexpr (sizeof(T) == 4) {
+    if (a.subtract_mean)
+      wide_mean = lane_sum(n, [=](int64_t i) { return static_cast<double>(x[i]); }) / count;
+    const double variance = lane_sum(n,
+                                     [=](int64_t i) {
+                                       const double d = static_cast<double>(x[i]) - wide_mean;
+                                       return d * d;
+                                     }) /
+                            count;
+    wide_r = 1 / std::sqrt(variance + a.eps);
+  }
+  const auto g = [=](int64_t i) {
+    return static_cast<double>(dy[i]) * (static_cast<double>(one) + static_cast<double>(weight[i]));
+  };
+  const auto xhat = [=](int64_t i) { return (static_cast<double>(x[i]) - wide_mean) * wide_r; };
+  const double shift = a.subtract_mean ? lane_sum(n, g) / count : 0.0;
+  const double slope = lane_sum(n, [=](int64_t i) { return g(i) * xhat(i); }) / count;
+  const auto gradient = [=](int64_t i) { return wide_r * (g(i) - shift - xhat(i) * slope); };
   if (dsum != nullptr) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i)
-      dx[i] = r * (dy[i] * (one + weight[i]) - shift - (x[i] - mean) * r * slope) + dsum[i];
+      dx[i] = static_cast<T>(gradient(i) + static_cast<double>(dsum[i]));
   } else {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i)
-      dx[i] = r * (dy[i] * (one + weight[i]) - shift - (x[i] - mean) * r * slope);
+    for (int64_t i = 0; i < n; ++i) dx[i] = static_cast<T>(gradient(i));
   }
 }
 

@@ -1,9 +1,13 @@
 #include <cmath>
 
+#include "kernels/common/alignment.h"
 #include "kernels/common/weight_dtype.h"
 #include "kernels/norm/norm_gated.h"
 
 namespace {
+
+using xlstm::kernels::misaligned;
+using xlstm::kernels::wide_dtype;
 
 // Everything but pointers and strides.
 template <class Args>
@@ -27,6 +31,10 @@ xlstm_status check_inputs(const Args& a) {
   if ((a.skip == nullptr) != (a.skip_weight == nullptr)) return XLSTM_NULL_POINTER;
   if (a.x_stride_row < 0 || a.gate_stride_row < 0 || (a.skip != nullptr && a.skip_stride_row < 0))
     return XLSTM_BAD_STRIDE;
+  if (misaligned(a.dtype, {a.x, a.gate, a.skip}) ||
+      misaligned(a.weight_dtype, {a.weight, a.bias, a.skip_weight}) ||
+      misaligned(wide_dtype(a.dtype), {a.mean, a.rstd}))
+    return XLSTM_MISALIGNED;
   return XLSTM_OK;
 }
 
@@ -44,7 +52,8 @@ xlstm_status xlstm_norm_gated_fwd_check(const xlstm_norm_gated_fwd_args* args) {
   if (a.rows * a.groups * a.width == 0) return XLSTM_OK;
   if (const auto status = check_inputs(a); status != XLSTM_OK) return status;
   if (a.y == nullptr) return XLSTM_NULL_POINTER;
-  return can_write(a, a.y, a.y_stride_row) ? XLSTM_OK : XLSTM_BAD_STRIDE;
+  if (!can_write(a, a.y, a.y_stride_row)) return XLSTM_BAD_STRIDE;
+  return misaligned(a.dtype, {a.y}) ? XLSTM_MISALIGNED : XLSTM_OK;
 }
 
 xlstm_status xlstm_norm_gated_bwd_check(const xlstm_norm_gated_bwd_args* args) {
@@ -61,5 +70,7 @@ xlstm_status xlstm_norm_gated_bwd_check(const xlstm_norm_gated_bwd_args* args) {
   if (a.dy_stride_row < 0 || !can_write(a, a.dx, a.dx_stride_row) ||
       !can_write(a, a.dgate, a.dgate_stride_row) || !can_write(a, a.dskip, a.dskip_stride_row))
     return XLSTM_BAD_STRIDE;
-  return XLSTM_OK;
+  const bool aligned = !misaligned(a.dtype, {a.dy, a.dx, a.dgate, a.dskip}) &&
+                       !misaligned(a.weight_dtype, {a.dweight, a.dbias, a.dskip_weight});
+  return aligned ? XLSTM_OK : XLSTM_MISALIGNED;
 }

@@ -1,6 +1,9 @@
 #include <cmath>
 
+#include "kernels/common/alignment.h"
 #include "kernels/sampling/sampling.h"
+
+using xlstm::kernels::misaligned;
 
 xlstm_status xlstm_sampling_check(const xlstm_sampling_args* a) {
   if (a == nullptr) return XLSTM_NULL_POINTER;
@@ -12,5 +15,9 @@ xlstm_status xlstm_sampling_check(const xlstm_sampling_args* a) {
     return XLSTM_BAD_VALUE;
   if (a->rows == 0) return XLSTM_OK;
   if (a->logits == nullptr || a->tokens == nullptr) return XLSTM_NULL_POINTER;
-  return a->logits_stride_row < 0 ? XLSTM_BAD_STRIDE : XLSTM_OK;
+  if (a->logits_stride_row < 0) return XLSTM_BAD_STRIDE;
+  if (misaligned(a->dtype, {a->logits}) || misaligned(a->streams) || misaligned(a->position_base) ||
+      misaligned(a->tokens))
+    return XLSTM_MISALIGNED;
+  return XLSTM_OK;
 }

@@ -18,13 +18,15 @@
  * Limits and their status: a negative size, or one whose product overflows: XLSTM_BAD_SIZE; an
  * output whose rows overlap by its strides: XLSTM_BAD_STRIDE; a null required pointer of an array
  * with elements: XLSTM_NULL_POINTER; a negative or NaN clip: XLSTM_BAD_VALUE; a weight_dtype that
- * does not go with dtype: XLSTM_BAD_DTYPE.
+ * does not go with dtype: XLSTM_BAD_DTYPE; a `saved` that is no multiple of 16 bytes:
+ * XLSTM_MISALIGNED.
  *
  * Cost of the forward: 8 B T H D^2 FLOP; of the backward 16 B T H D^2 with dR. On the CPU a task
  * owns one head and a tile of batch rows over all of time: R stays in its cache and no task waits
  * for another.
  *
- * On CUDA (README.md) one of three kernels runs, chosen by dtype, D and the card:
+ * On CUDA (README.md) one of three kernels runs, chosen by `variant`, or if that is 0 by dtype, D
+ * and the card, the first that fits:
  *  - small heads (short dtype, D <= 128): a block owns a head and 8 rows of the batch over all of
  *    time, a warp 16 units of it; R lies in registers and h goes through shared memory;
  *  - spread heads (larger D, and float32): several blocks own the units of a head between them, R
@@ -43,6 +45,16 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Forward and backward of one call may differ. Another number is XLSTM_BAD_VALUE; one that does not
+ * compute these sizes and types on the current device is XLSTM_BAD_VARIANT; the CPU has AUTO
+ * alone. */
+typedef enum xlstm_slstm_variant {
+  XLSTM_SLSTM_AUTO = 0,
+  XLSTM_SLSTM_SMALL = 1,
+  XLSTM_SLSTM_SPREAD = 2,
+  XLSTM_SLSTM_STEP = 3
+} xlstm_slstm_variant;
 
 typedef struct xlstm_slstm_fwd_args {
   xlstm_dtype dtype, weight_dtype;
@@ -66,6 +78,7 @@ typedef struct xlstm_slstm_fwd_args {
    * 6, D'] of float32 with D' a multiple of 4; i' and f' share one number (slstm_cuda.cuh). Units
    * beyond D hold numbers of no meaning. */
   void* saved;
+  int32_t variant; /* xlstm_slstm_variant */
 } xlstm_slstm_fwd_args;
 
 typedef struct xlstm_slstm_bwd_args {
@@ -92,6 +105,7 @@ typedef struct xlstm_slstm_bwd_args {
   void* dwx;
   int64_t dwx_stride_b, dwx_stride_t, dwx_stride_g, dwx_stride_h;
   void *dR, *dbias, *dh_init, *dc_init, *dn_init, *dm_init;
+  int32_t variant; /* xlstm_slstm_variant */
 } xlstm_slstm_bwd_args;
 
 /* All queries return 0 for arguments that the call itself would refuse. */
@@ -108,7 +122,8 @@ xlstm_status xlstm_slstm_bwd_cpu(const xlstm_slstm_bwd_args* args, xlstm_exec ex
 xlstm_status xlstm_slstm_bwd_cuda(const xlstm_slstm_bwd_args* args, xlstm_exec exec);
 
 /* Which kernel a call with these arguments runs on the current device, for reports: "small",
- * "spread", "step", or "nothing" for a call without elements. Never null, never freed. */
+ * "spread", "step", "nothing" for a call without elements, or "none" where the variant asked for is
+ * refused. Never null, never freed. */
 const char* xlstm_slstm_fwd_variant_cuda(const xlstm_slstm_fwd_args* args);
 const char* xlstm_slstm_bwd_variant_cuda(const xlstm_slstm_bwd_args* args);
 

@@ -286,5 +286,9 @@ int64_t xlstm_slstm_bwd_workspace_cpu(const xlstm_slstm_bwd_args* args) {
 
 xlstm_status xlstm_slstm_bwd_cpu(const xlstm_slstm_bwd_args* args, xlstm_exec exec) {
   return Cpu::run(args, xlstm_slstm_bwd_check, exec, xlstm_slstm_bwd_workspace_cpu,
-                  [&]<class T>(Element<T>) { backward<T>(*args, exec.workspace); });
+                  [&]<class T>(Element<T>) {
+                    if (args->variant != XLSTM_SLSTM_AUTO) return XLSTM_BAD_VARIANT;
+                    backward<T>(*args, exec.workspace);
+                    return XLSTM_OK;
+                  });
 }

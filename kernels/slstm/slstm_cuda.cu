@@ -4,17 +4,30 @@
 namespace xlstm::kernels {
 namespace {
 
-enum class Form { kNothing, kSmall, kSpread, kStep };
+enum class Form { kNothing, kSmall, kSpread, kStep, kRefused };
 
-Form form_of(const xlstm_slstm_fwd_args& a) {
-  if (a.B * a.H * a.D == 0 || a.T == 0) return Form::kNothing;
-  if (slstm_small_fits(a.dtype, a.D)) return Form::kSmall;
-  return slstm_spread_fwd_fits(a) ? Form::kSpread : Form::kStep;
+bool spread_fits(const xlstm_slstm_fwd_args& a) {
+  return slstm_spread_fwd_fits(a);
 }
-Form form_of(const xlstm_slstm_bwd_args& a) {
+bool spread_fits(const xlstm_slstm_bwd_args& a) {
+  return slstm_spread_bwd_fits(a);
+}
+
+template <class Args>
+Form form_of(const Args& a) {
   if (a.B * a.H * a.D == 0 || a.T == 0) return Form::kNothing;
+  switch (a.variant) {
+    case XLSTM_SLSTM_SMALL:
+      return slstm_small_fits(a.dtype, a.D) ? Form::kSmall : Form::kRefused;
+    case XLSTM_SLSTM_SPREAD:
+      return spread_fits(a) ? Form::kSpread : Form::kRefused;
+    case XLSTM_SLSTM_STEP:
+      return Form::kStep;
+    default:
+      break;
+  }
   if (slstm_small_fits(a.dtype, a.D)) return Form::kSmall;
-  return slstm_spread_bwd_fits(a) ? Form::kSpread : Form::kStep;
+  return spread_fits(a) ? Form::kSpread : Form::kStep;
 }
 
 int64_t recurrence_bytes(const xlstm_slstm_fwd_args& a, Form form) {
@@ -36,6 +49,8 @@ const char* name_of(Form form) {
       return "spread";
     case Form::kStep:
       return "step";
+    case Form::kRefused:
+      return "none";
     case Form::kNothing:
       break;
   }
@@ -100,7 +115,9 @@ xlstm_status forward(const xlstm_slstm_fwd_args& a, void* workspace, cudaStream_
       return slstm_spread_fwd(a, workspace, stream);
     case Form::kStep:
       return slstm_step_fwd(a, workspace, stream);
-    default:
+    case Form::kRefused:
+      return XLSTM_BAD_VARIANT;
+    case Form::kNothing:
       break;
   }
   const int64_t size = a.B * a.H * a.D;
@@ -114,6 +131,7 @@ xlstm_status forward(const xlstm_slstm_fwd_args& a, void* workspace, cudaStream_
 xlstm_status backward(xlstm_slstm_bwd_args a, void* workspace, cudaStream_t stream) {
   const Form form = form_of(a);
   if (form == Form::kNothing) return backward_of_nothing(a, stream);
+  if (form == Form::kRefused) return XLSTM_BAD_VARIANT;
   unsigned char* at = static_cast<unsigned char*>(workspace);
   const int64_t kept = dwx_bytes(a, form), recurrence = recurrence_bytes(a, form);
   if (kept > 0) {
@@ -128,12 +146,6 @@ xlstm_status backward(xlstm_slstm_bwd_args a, void* workspace, cudaStream_t stre
                                                       : slstm_step_bwd(a, at + kept, stream);
   if (status != XLSTM_OK || !wants_weights(a)) return status;
   return slstm_weight_grad(a, at + kept + recurrence, stream);
-}
-
-// A row of `saved` begins at a multiple of 16 bytes if the whole does.
-template <class Args>
-xlstm_status check_saved(const Args& a) {
-  return reinterpret_cast<uintptr_t>(a.saved) % 16 == 0 ? XLSTM_OK : XLSTM_BAD_STRIDE;
 }
 
 }  // namespace
@@ -158,24 +170,20 @@ int64_t xlstm_slstm_fwd_workspace_cuda(const xlstm_slstm_fwd_args* args) {
 int64_t xlstm_slstm_bwd_workspace_cuda(const xlstm_slstm_bwd_args* args) {
   return Cuda::workspace(args, xlstm_slstm_bwd_check, [&](auto) {
     const Form form = form_of(*args);
-    if (form == Form::kNothing) return int64_t{0};
+    if (form == Form::kNothing || form == Form::kRefused) return int64_t{0};
     return dwx_bytes(*args, form) + recurrence_bytes(*args, form) +
            (wants_weights(*args) ? slstm_weight_grad_workspace(*args) : 0);
   });
 }
 
 xlstm_status xlstm_slstm_fwd_cuda(const xlstm_slstm_fwd_args* args, xlstm_exec exec) {
-  return Cuda::run(args, xlstm_slstm_fwd_check, exec, xlstm_slstm_fwd_workspace_cuda, [&](auto) {
-    const xlstm_status status = check_saved(*args);
-    return status != XLSTM_OK ? status : forward(*args, exec.workspace, stream_of(exec));
-  });
+  return Cuda::run(args, xlstm_slstm_fwd_check, exec, xlstm_slstm_fwd_workspace_cuda,
+                   [&](auto) { return forward(*args, exec.workspace, stream_of(exec)); });
 }
 
 xlstm_status xlstm_slstm_bwd_cuda(const xlstm_slstm_bwd_args* args, xlstm_exec exec) {
-  return Cuda::run(args, xlstm_slstm_bwd_check, exec, xlstm_slstm_bwd_workspace_cuda, [&](auto) {
-    const xlstm_status status = check_saved(*args);
-    return status != XLSTM_OK ? status : backward(*args, exec.workspace, stream_of(exec));
-  });
+  return Cuda::run(args, xlstm_slstm_bwd_check, exec, xlstm_slstm_bwd_workspace_cuda,
+                   [&](auto) { return backward(*args, exec.workspace, stream_of(exec)); });
 }
 
 const char* xlstm_slstm_fwd_variant_cuda(const xlstm_slstm_fwd_args* args) {

@@ -196,5 +196,9 @@ int64_t xlstm_slstm_fwd_workspace_cpu(const xlstm_slstm_fwd_args* args) {
 
 xlstm_status xlstm_slstm_fwd_cpu(const xlstm_slstm_fwd_args* args, xlstm_exec exec) {
   return Cpu::run(args, xlstm_slstm_fwd_check, exec, xlstm_slstm_fwd_workspace_cpu,
-                  [&]<class T>(Element<T>) { forward<T>(*args, exec.workspace); });
+                  [&]<class T>(Element<T>) {
+                    if (args->variant != XLSTM_SLSTM_AUTO) return XLSTM_BAD_VARIANT;
+                    forward<T>(*args, exec.workspace);
+                    return XLSTM_OK;
+                  });
 }

@@ -302,9 +302,8 @@ bool slstm_small_fits(xlstm_dtype dtype, int64_t D) {
   if (dtype == XLSTM_F32 || D > 128) return false;
   const int needed = D <= 64 ? Backward<bf16, 64>::kBytes : Backward<bf16, 128>::kBytes;
   int device = 0, most = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) ==
-             cudaSuccess &&
+  return answered(cudaGetDevice(&device)) &&
+         answered(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device)) &&
          needed <= most;
 }
 

@@ -241,19 +241,19 @@ template <class Kernel, class Bytes>
 inline void spread_fit(SpreadPlan& plan, Kernel kernel, int64_t most_rows, Bytes bytes) {
   plan.fits = false;
   int device = 0, processors = 0, most_shared = 0;
-  if (cudaGetDevice(&device) != cudaSuccess ||
-      cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device) != cudaSuccess ||
-      cudaDeviceGetAttribute(&most_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) !=
-          cudaSuccess)
+  if (!answered(cudaGetDevice(&device)) ||
+      !answered(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device)) ||
+      !answered(
+          cudaDeviceGetAttribute(&most_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device)))
     return;
   for (int64_t rows = 8; rows <= most_rows; rows *= 2) {
     const int64_t shared = bytes(rows);
     int per_processor = 0;
     if (shared > most_shared ||
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(shared)) != cudaSuccess ||
-        cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, kernel, kSpreadThreads,
-                                                      static_cast<size_t>(shared)) != cudaSuccess)
+        !answered(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                       static_cast<int>(shared))) ||
+        !answered(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+            &per_processor, kernel, kSpreadThreads, static_cast<size_t>(shared))))
       return;
     const int64_t groups = int64_t{per_processor} * processors / plan.members;
     if (groups == 0) return;

@@ -13,7 +13,7 @@
 namespace xlstm {
 namespace {
 
-using Catch::Matchers::Contains;
+using xlstm::test::contains;
 
 constexpr int64_t kMiB = int64_t{1} << 20;
 
@@ -64,12 +64,12 @@ TEST_CASE("the report names the op, the sums by owner and the largest blocks") {
   const auto in_module = MemoryScope::module("blocks.2");
   const auto in_op = MemoryScope::op("mlstm", true);
   const std::string text = refusal([] { mebibytes(4); });
-  CHECK_THAT(text, Contains("out of memory on cpu in mlstm backward (blocks.2): tried 4.00 MiB, "
+  CHECK_THAT(text, contains("out of memory on cpu in mlstm backward (blocks.2): tried 4.00 MiB, "
                             "free 2.00 MiB of "));
-  CHECK_THAT(text, Contains("weights 1.00 MiB"));
-  CHECK_THAT(text, Contains("optimizer 1.00 MiB"));
-  CHECK_THAT(text, Contains("activations 4.00 MiB"));
-  CHECK_THAT(text, Contains("Largest: blocks.1 mlstm 2.00 MiB x2, "));
+  CHECK_THAT(text, contains("weights 1.00 MiB"));
+  CHECK_THAT(text, contains("optimizer 1.00 MiB"));
+  CHECK_THAT(text, contains("activations 4.00 MiB"));
+  CHECK_THAT(text, contains("Largest: blocks.1 mlstm 2.00 MiB x2, "));
 }
 
 TEST_CASE("an op names itself and its scratch memory, forward and backward") {
@@ -78,9 +78,9 @@ TEST_CASE("an op names itself and its scratch memory, forward and backward") {
   const Tensor y = ops::exp(x);
   CHECK(in_use_by(MemoryCategory::activations) == before + 4 * kMiB);
   const Limit limit(kMiB);
-  CHECK_THAT(refusal([&] { ops::tanh(x); }), Contains("on cpu in tanh: tried 4.00 MiB"));
+  CHECK_THAT(refusal([&] { ops::tanh(x); }), contains("on cpu in tanh: tried 4.00 MiB"));
   const Tensor dy = Tensor::full({1}, 1).strided_view(x.shape(), {0});
-  CHECK_THAT(refusal([&] { autograd::backward(y, dy); }), Contains("on cpu in exp backward: "));
+  CHECK_THAT(refusal([&] { autograd::backward(y, dy); }), contains("on cpu in exp backward: "));
 }
 
 TEST_CASE("scopes end, and a category set outside an op is kept inside") {
@@ -112,7 +112,7 @@ TEST_CASE("blocks that are held are not given back, and the report counts them")
   hold_cached_memory(kCpu);
   const std::string text = refusal([] { mebibytes(7); });
   unhold_cached_memory(kCpu);
-  CHECK_THAT(text, Contains("cached 6.00 MiB"));
+  CHECK_THAT(text, contains("cached 6.00 MiB"));
   CHECK_NOTHROW(mebibytes(7));
 }
 

@@ -5,7 +5,7 @@
 #include "core/autograd.h"
 #include "core/op_info.h"
 #include "core/ops/linear_cross_entropy.h"
-#include "tests/catch.h"
+#include "tests/cuda_device.h"
 
 namespace xlstm {
 namespace {
@@ -45,10 +45,7 @@ double error_of(const Tensor& got, const Tensor& want) {
 }
 
 TEST_CASE("the head's loss in short types on CUDA against float64 on the CPU") {
-  if (cuda_device_count() == 0) {
-    WARN("skipped: no CUDA device here");
-    return;
-  }
+  if (!test::has_cuda_device()) return;
   const int64_t rows = 300, D = 64, n_vocab = 1000;
   Generator generator{5, 0};
   std::vector<int64_t> ids;

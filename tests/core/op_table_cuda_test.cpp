@@ -1,12 +1,15 @@
-// Every row of the op table on CUDA: results and gradients in float32 against the same op in
-// float64 on the CPU, which the other tests hold against the oracles; twice, for the same bits.
+// Every row of the op table on CUDA, every kernel variant of it: results and gradients in float32
+// against the same op in float64 on the CPU, which the other tests hold against the oracles; twice,
+// for the same bits. (16 bits: the self-test, tests/tools/bench_cuda_test.cpp.)
 #include <cmath>
 #include <cstring>
 #include <set>
 
 #include "core/autograd.h"
+#include "core/kernel_variant.h"
 #include "core/op_info.h"
-#include "tests/catch.h"
+#include "core/variant_log.h"
+#include "tests/cuda_device.h"
 
 namespace xlstm {
 namespace {
@@ -84,30 +87,80 @@ void compare(const Tensors& got, const Tensors& want, double tolerance, const ch
   }
 }
 
+// Small samples, and those that reach the other paths inside kernels.
+std::vector<OpSample> all_samples(const OpInfo& op) {
+  Generator generator{20260101, 0};
+  std::vector<OpSample> samples = op.samples(SampleSize::check, DType::f32, generator);
+  if (op.path_samples != nullptr)
+    for (const LargeSample& sample : op.path_samples())
+      samples.push_back(sample.make(DType::f32, generator));
+  return samples;
+}
+
+// The names to ask for: none, and of each variant that has a number and a gradient if the op has.
+std::vector<std::string> names_to_ask_for(const OpInfo& op) {
+  std::vector<std::string> names{""};
+  for (const KernelVariant& variant : variants_of(op, DeviceType::cuda))
+    if (variant.id != 0 && (variant.has_backward || !op.has_gradient))
+      names.emplace_back(variant.name);
+  return names;
+}
+
+void compare_on_cuda(const OpInfo& op, const OpSample& sample, const Result& want) {
+  const OpSample on_cuda = placed(op, sample, DType::f32, kCuda);
+  const Result got = run(op, sample, on_cuda.inputs);
+  const Result again = run(op, sample, on_cuda.inputs);
+  const Tensors outputs = op.comparable != nullptr
+                              ? op.comparable(each(got.outputs, DType::f64, kCpu), want.outputs)
+                              : got.outputs;
+  compare(outputs, want.outputs, 3 * op.float_tolerance, "output");
+  compare(got.gradients, want.gradients, 10 * op.float_tolerance, "gradient of input");
+  compare(again.outputs, got.outputs, 0, "again, output");
+  compare(again.gradients, got.gradients, 0, "again, gradient of input");
+}
+
 TEST_CASE("every op of the table computes on CUDA what it computes on the CPU") {
+  if (!test::has_cuda_device()) return;
+  for (const OpInfo& op : op_table()) {
+    for (const OpSample& sample : all_samples(op)) {
+      INFO(op.name << ": " << sample.label);
+      try {
+        const Result want = run(op, sample, each(sample.inputs, DType::f64, kCpu));
+        for (const std::string& name : names_to_ask_for(op)) {
+          INFO("variant " << name);
+          const VariantChoice choice(op.name, name);
+          try {
+            compare_on_cuda(op, sample, want);
+          } catch (const VariantError&) {
+            CHECK_FALSE(name.empty());  // asked for, and not for these sizes
+          }
+        }
+      } catch (const Error& error) {
+        FAIL_CHECK(error.what());
+      }
+    }
+  }
+}
+
+TEST_CASE("the samples of the table reach every kernel variant on CUDA") {
   if (cuda_device_count() == 0) {
     WARN("skipped: no CUDA device here");
     return;
   }
+  const autograd::NoGrad no_grad;
   for (const OpInfo& op : op_table()) {
-    Generator generator{20260101, 0};
-    for (const OpSample& sample : op.samples(SampleSize::check, DType::f32, generator)) {
-      INFO(op.name << ": " << sample.label);
-      try {
-        const Result want = run(op, sample, each(sample.inputs, DType::f64, kCpu));
-        const Result got = run(op, sample, each(sample.inputs, DType::f32, kCuda));
-        const Result again = run(op, sample, each(sample.inputs, DType::f32, kCuda));
-        const Tensors outputs =
-            op.comparable != nullptr
-                ? op.comparable(each(got.outputs, DType::f64, kCpu), want.outputs)
-                : got.outputs;
-        compare(outputs, want.outputs, 3 * op.float_tolerance, "output");
-        compare(got.gradients, want.gradients, 10 * op.float_tolerance, "gradient of input");
-        compare(again.outputs, got.outputs, 0, "again, output");
-        compare(again.gradients, got.gradients, 0, "again, gradient of input");
-      } catch (const Error& error) {
-        FAIL_CHECK(error.what());
+    if (op.any_type) continue;  // copies have no name in the log
+    std::set<std::string> ran;
+    const VariantChoice choice(op.name, "");  // as the op chooses by itself
+    for (const OpSample& sample : all_samples(op))
+      for (const DType dtype : {DType::f32, DType::bf16}) {
+        const VariantLog log;
+        op.forward(placed(op, sample, dtype, kCuda).inputs, sample.attributes);
+        ran.insert(log.names().begin(), log.names().end());
       }
+    for (const KernelVariant& variant : variants_of(op, DeviceType::cuda)) {
+      INFO(op.name << ", " << variant.name);
+      CHECK(ran.contains(variant.name));
     }
   }
 }

@@ -11,7 +11,7 @@
 namespace xlstm::data {
 namespace {
 
-using Catch::Matchers::Contains;
+using xlstm::test::contains;
 
 // Token i is i mod 1000 plus one, with an end of text (0) at every 7th place.
 TokenStream stream_of(int64_t n) {
@@ -141,7 +141,7 @@ TEST_CASE("ranks and accumulated parts together are the global batch") {
     REQUIRE(sampler.rows(step, 3, 2).windows ==
             std::vector<int64_t>{whole.windows[3], whole.windows[4]});
   }
-  CHECK_THROWS_WITH(sampler.batch(0, 0, 3), Contains("cannot be shared by 3 ranks"));
+  CHECK_THROWS_WITH(sampler.batch(0, 0, 3), contains("cannot be shared by 3 ranks"));
   CHECK_THROWS_AS(sampler.batch(0, 2, 2), ConfigError);
   CHECK_THROWS_AS(sampler.batch(-1), ConfigError);
   CHECK_THROWS_AS(sampler.rows(0, 7, 2), ConfigError);
@@ -154,12 +154,12 @@ TEST_CASE("a changed stream or setting is named when a run goes on") {
   saved.seed = 6;
   saved.global_batch = 4;
   CHECK_THROWS_WITH(sampler.require_same(saved),
-                    Contains("seed is now 5, was 6; global batch is now 8, was 4"));
+                    contains("seed is now 5, was 6; global batch is now 8, was 4"));
   std::vector<int64_t> tokens(2000, 1);
   const BatchSampler a(TokenStream(tokens, 1001, 0), 8, 12, 5);
   tokens[1234] = 2;
   const BatchSampler b(TokenStream(tokens, 1001, 0), 8, 12, 5);
-  CHECK_THROWS_WITH(a.require_same(b.identity()), Contains("fingerprint"));
+  CHECK_THROWS_WITH(a.require_same(b.identity()), contains("fingerprint"));
 }
 
 TEST_CASE("validation goes through the windows in order, to the last") {
@@ -178,7 +178,7 @@ TEST_CASE("validation goes through the windows in order, to the last") {
 
 TEST_CASE("a corpus shorter than one sequence is an error, one as long is not") {
   CHECK_THROWS_WITH(BatchSampler(stream_of(10), 1, 10, 0),
-                    Contains("shorter than one sequence, got 10 tokens, expected at least 10 + 1"));
+                    contains("shorter than one sequence, got 10 tokens, expected at least 10 + 1"));
   CHECK_THROWS_AS(BatchSampler(stream_of(0), 1, 10, 0), ConfigError);
   CHECK_THROWS_AS(BatchSampler(stream_of(100), 0, 10, 0), ConfigError);
   CHECK_THROWS_AS(BatchSampler(stream_of(100), 1, 0, 0), ConfigError);

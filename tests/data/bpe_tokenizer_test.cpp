@@ -12,7 +12,7 @@
 namespace xlstm::data {
 namespace {
 
-using Catch::Matchers::Contains;
+using xlstm::test::contains;
 
 std::string golden(const char* name) {
   return real_file_system().read_file(testing::data_path(std::string("tests/data/golden/") + name));
@@ -158,32 +158,32 @@ TEST_CASE("merges as strings, and vocab.json with merges.txt, mean the same") {
   const Tokenizer gpt2 = Tokenizer::from_vocab_and_merges(vocab, lines, "gpt2");
   CHECK(gpt2.fingerprint() == tokenizer.fingerprint());
   CHECK_THROWS_WITH(Tokenizer::from_vocab_and_merges(vocab, "a b c\n", "gpt2"),
-                    Contains("merges, line 1"));
+                    contains("merges, line 1"));
   CHECK_THROWS_WITH(Tokenizer::from_vocab_and_merges(vocab, "t zzz\n", "gpt2"),
-                    Contains("\"zzz\" is not in the vocabulary"));
+                    contains("\"zzz\" is not in the vocabulary"));
 }
 
 TEST_CASE("fields that change ids and are not implemented are refused by name") {
   const Json nfc = Json(Json::Object{{"type", "NFC"}});
-  CHECK_THAT(error_of({"normalizer"}, nfc), Contains("t.json: normalizer"));
-  CHECK_THAT(error_of({"truncation"}, nfc), Contains("truncation"));
-  CHECK_THAT(error_of({"padding"}, nfc), Contains("padding"));
-  CHECK_THAT(error_of({"pre_tokenizer"}, nfc), Contains("pre_tokenizer"));
-  CHECK_THAT(error_of({"pre_tokenizer"}, nullptr), Contains("pre_tokenizer"));
-  CHECK_THAT(error_of({"post_processor"}, nfc), Contains("post_processor"));
-  CHECK_THAT(error_of({"decoder"}, nullptr), Contains("decoder"));
-  CHECK_THAT(error_of({"version"}, "2.0"), Contains("version"));
-  CHECK_THAT(error_of({"new_field"}, 1), Contains("new_field"));
-  CHECK_THAT(error_of({"model", "type"}, "Unigram"), Contains("model.type"));
-  CHECK_THAT(error_of({"model", "dropout"}, 0.1), Contains("model.dropout"));
-  CHECK_THAT(error_of({"model", "continuing_subword_prefix"}, "##"), Contains("continuing"));
-  CHECK_THAT(error_of({"model", "end_of_word_suffix"}, "</w>"), Contains("end_of_word_suffix"));
-  CHECK_THAT(error_of({"model", "byte_fallback"}, true), Contains("model.byte_fallback"));
-  CHECK_THAT(error_of({"model", "ignore_merges"}, true), Contains("model.ignore_merges"));
+  CHECK_THAT(error_of({"normalizer"}, nfc), contains("t.json: normalizer"));
+  CHECK_THAT(error_of({"truncation"}, nfc), contains("truncation"));
+  CHECK_THAT(error_of({"padding"}, nfc), contains("padding"));
+  CHECK_THAT(error_of({"pre_tokenizer"}, nfc), contains("pre_tokenizer"));
+  CHECK_THAT(error_of({"pre_tokenizer"}, nullptr), contains("pre_tokenizer"));
+  CHECK_THAT(error_of({"post_processor"}, nfc), contains("post_processor"));
+  CHECK_THAT(error_of({"decoder"}, nullptr), contains("decoder"));
+  CHECK_THAT(error_of({"version"}, "2.0"), contains("version"));
+  CHECK_THAT(error_of({"new_field"}, 1), contains("new_field"));
+  CHECK_THAT(error_of({"model", "type"}, "Unigram"), contains("model.type"));
+  CHECK_THAT(error_of({"model", "dropout"}, 0.1), contains("model.dropout"));
+  CHECK_THAT(error_of({"model", "continuing_subword_prefix"}, "##"), contains("continuing"));
+  CHECK_THAT(error_of({"model", "end_of_word_suffix"}, "</w>"), contains("end_of_word_suffix"));
+  CHECK_THAT(error_of({"model", "byte_fallback"}, true), contains("model.byte_fallback"));
+  CHECK_THAT(error_of({"model", "ignore_merges"}, true), contains("model.ignore_merges"));
   for (const char* key : {"single_word", "lstrip", "rstrip"})
     CHECK_THAT(
         error_after([key](Json& json) { json.find("added_tokens")->as_array()[0].set(key, true); }),
-        Contains(key));
+        contains(key));
 }
 
 TEST_CASE("a damaged or hostile tokenizer.json is a FormatError") {
@@ -192,17 +192,17 @@ TEST_CASE("a damaged or hostile tokenizer.json is a FormatError") {
   };
   for (const Json& id : {Json(-1), Json(int64_t{1} << 40), Json(1000), Json(1.5), Json("1"),
                          Json(nullptr), Json(Json::array()), Json(3)})
-    CHECK_THAT(vocab_error(id), Contains("token \"the\": got id"));
-  CHECK_THAT(error_of({"model", "vocab"}, Json::array()), Contains("expected object"));
-  CHECK_THAT(error_of({"model", "vocab"}, Json::object()), Contains("not in the vocabulary"));
-  CHECK_THAT(error_of({"model", "merges"}, 3), Contains("expected array"));
+    CHECK_THAT(vocab_error(id), contains("token \"the\": got id"));
+  CHECK_THAT(error_of({"model", "vocab"}, Json::array()), contains("expected object"));
+  CHECK_THAT(error_of({"model", "vocab"}, Json::object()), contains("not in the vocabulary"));
+  CHECK_THAT(error_of({"model", "merges"}, 3), contains("expected array"));
   for (const Json& merge :
        {Json(3), Json("ab"), Json("a b c"), Json("a nosuchtoken"), Json(Json::Array{"a"}),
         Json(Json::Array{"a", 1}), Json(Json::Array{"a", "b", "c"}), Json("é Ġz")})
     CHECK_THAT(error_of({"model", "merges"}, Json(Json::Array{merge})),
-               Contains("model.merges[0]") || Contains("merge 0 makes"));
-  CHECK_THAT(error_of({"model"}, Json::object()), Contains("vocab"));
-  CHECK_THAT(error_of({"added_tokens"}, 1), Contains("added_tokens"));
+               contains("model.merges[0]") || contains("merge 0 makes"));
+  CHECK_THAT(error_of({"model"}, Json::object()), contains("vocab"));
+  CHECK_THAT(error_of({"added_tokens"}, 1), contains("added_tokens"));
   const auto added_error = [](const char* content, const Json& id) {
     return error_after([&](Json& json) {
       Json token = json.find("added_tokens")->as_array()[0];
@@ -211,14 +211,14 @@ TEST_CASE("a damaged or hostile tokenizer.json is a FormatError") {
       json.find("added_tokens")->push_back(token);
     });
   };
-  CHECK_THAT(added_error("<new>", 420), Contains("no error"));
-  CHECK_THAT(added_error("<new>", 421), Contains("expected 420"));
-  CHECK_THAT(added_error("<new>", 5), Contains("expected 420"));
-  CHECK_THAT(added_error("<new>", -1), Contains("id"));
-  CHECK_THAT(added_error("<new>", int64_t{1} << 32), Contains("id"));
-  CHECK_THAT(added_error("a", 420), Contains("as in the vocabulary"));
-  CHECK_THAT(added_error("", 420), Contains("empty"));
-  CHECK_THAT(added_error("<|endoftext|>", 0), Contains("twice"));
+  CHECK_THAT(added_error("<new>", 420), contains("no error"));
+  CHECK_THAT(added_error("<new>", 421), contains("expected 420"));
+  CHECK_THAT(added_error("<new>", 5), contains("expected 420"));
+  CHECK_THAT(added_error("<new>", -1), contains("id"));
+  CHECK_THAT(added_error("<new>", int64_t{1} << 32), contains("id"));
+  CHECK_THAT(added_error("a", 420), contains("as in the vocabulary"));
+  CHECK_THAT(added_error("", 420), contains("empty"));
+  CHECK_THAT(added_error("<|endoftext|>", 0), contains("twice"));
   for (const char* text : {"", "{", "[]", "null", "{}", "{\"model\":{}}", "\xff"})
     CHECK_THROWS_AS(Tokenizer::from_json(text, "t.json"), FormatError);
   const std::string whole = golden("bpe_tokenizer.json");
@@ -234,10 +234,10 @@ TEST_CASE("a byte may lack a token only if UTF-8 never has it") {
       if (text == bytes_to_text({&c, 1})) text = "no longer a byte";
     return definition;
   };
-  CHECK_THROWS_WITH(Tokenizer(without(0x80), "t"), Contains("no token for byte 128"));
+  CHECK_THROWS_WITH(Tokenizer(without(0x80), "t"), contains("no token for byte 128"));
   const Tokenizer tokenizer(without(0xFF), "t");
   CHECK(tokenizer.decode(tokenizer.encode("h\xC3\xA9")) == "h\xC3\xA9");
-  CHECK_THROWS_WITH(tokenizer.encode("a\xFF"), Contains("byte 255"));
+  CHECK_THROWS_WITH(tokenizer.encode("a\xFF"), contains("byte 255"));
 }
 
 TEST_CASE("ids outside the vocabulary and a missing end of text are reported") {
@@ -256,7 +256,7 @@ TEST_CASE("a tokenizer is found in a file and in a folder") {
   const std::string dir = FileSystem::temporary_name(
       (std::filesystem::temp_directory_path() / "xlstm_tokenizer").string());
   files.make_dirs(dir);
-  CHECK_THROWS_WITH(Tokenizer::load(dir), Contains("no tokenizer here"));
+  CHECK_THROWS_WITH(Tokenizer::load(dir), contains("no tokenizer here"));
   CHECK_THROWS_AS(Tokenizer::load(join_path(dir, "absent.json")), FileError);
   const Tokenizer tokenizer = load(golden_tokenizer());
   tokenizer.save(join_path(dir, "tokenizer.json"));

@@ -13,7 +13,7 @@
 namespace xlstm::data {
 namespace {
 
-using Catch::Matchers::Contains;
+using xlstm::test::contains;
 using Documents = std::vector<std::string>;
 
 Documents read_documents(const std::string& path, int64_t chunk_bytes) {
@@ -102,10 +102,10 @@ TEST_CASE("tokens do not depend on the number of threads") {
 TEST_CASE("missing and empty corpora are reported") {
   const TemporaryDir dir;
   const Tokenizer tokenizer = BpeTrainer({.n_vocab = 257}).train();
-  CHECK_THROWS_WITH(open_corpus(dir.path() + "/absent"), Contains("no folder"));
-  CHECK_THROWS_WITH(open_corpus(dir.path()), Contains("no file") && Contains("train.txt"));
+  CHECK_THROWS_WITH(open_corpus(dir.path() + "/absent"), contains("no folder"));
+  CHECK_THROWS_WITH(open_corpus(dir.path()), contains("no file") && contains("train.txt"));
   dir.file("train.txt", "a");
-  CHECK_THROWS_WITH(open_corpus(dir.path()), Contains("valid.txt"));
+  CHECK_THROWS_WITH(open_corpus(dir.path()), contains("valid.txt"));
   dir.file("valid.txt", " \n<|endoftext|>\n");
   const TextCorpus corpus = open_corpus(dir.path());
   CHECK(tokens_of(corpus.train_path, tokenizer).size() == 2);

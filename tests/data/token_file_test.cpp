@@ -10,7 +10,7 @@
 namespace xlstm::data {
 namespace {
 
-using Catch::Matchers::Contains;
+using xlstm::test::contains;
 
 const char* const kText = "One two three.\n<|endoftext|>\nFour é 日本.\n<|endoftext|>\n";
 
@@ -98,13 +98,13 @@ TEST_CASE("raw files and reads are checked") {
   const std::string path = dir.file("a.bin", std::string("\x01\0\x02\0\x03\0", 6));
   const TokenStream stream = TokenStream::open_raw(path, 2, 4, 2);
   CHECK(all_tokens(stream) == std::vector<int64_t>{1, 2, 3});
-  CHECK_THROWS_WITH(TokenStream::open_raw(path, 4, 4, 2), Contains("multiple of 4"));
+  CHECK_THROWS_WITH(TokenStream::open_raw(path, 4, 4, 2), contains("multiple of 4"));
   CHECK_THROWS_AS(TokenStream::open_raw(path, 3, 4, 2), FormatError);
   CHECK_THROWS_AS(TokenStream::open_raw(path, 2, 70000, 2), FormatError);
   CHECK_THROWS_AS(TokenStream::open_raw(path, 2, 4, 4), FormatError);
   CHECK_THROWS_AS(TokenStream::open_raw(path, 2, -1, 0), FormatError);
   const TokenStream damaged = TokenStream::open_raw(path, 2, 3, 2);
-  CHECK_THROWS_WITH(all_tokens(damaged), Contains("token 2 is damaged, got 3"));
+  CHECK_THROWS_WITH(all_tokens(damaged), contains("token 2 is damaged, got 3"));
   std::vector<int64_t> two(2);
   CHECK_THROWS_AS(stream.read(2, two), ShapeError);
   CHECK_THROWS_AS(stream.read(-1, two), ShapeError);

@@ -3,11 +3,13 @@
 #
 #   run_all.sh [options] [-- Catch2 arguments]
 #     --filter REGEX   only programs whose name matches, e.g. 'kernels_.*_cuda'
-#     --repeat N       every program N times (default 1); stops with its first failure
+#     --repeat N       every program N times (default 1); stops with its first failure, or when the bits of results
+#                      (a checksum that programs print) are not those of the first run
 #     --tool TOOLS     under compute-sanitizer: memcheck, racecheck, initcheck, synccheck, several by commas;
-#                      only programs test_kernels_*_cuda unless --filter says otherwise
+#                      only programs test_kernels_*_cuda unless --filter says otherwise; the few cases that
+#                      reach every kernel, with 2 repeats, unless XLSTM_TEST_SMALL=0 or XLSTM_TEST_REPEATS say otherwise
 #     --bench          instead of the tests, their hidden [.bench] cases, one program after the other
-#     --jobs N         programs at a time (default: a quarter of the processors, at most 8)
+#     --jobs N         programs at a time (default: a quarter of the processors, half of them with --tool; at most 8)
 #     --timeout S      seconds for one run of one program (default 300; 1500 with --tool)
 #     --logs FOLDER    where the output goes (default ./gpu_test_logs)
 #     --programs FOLDER  where the programs are (default: the folder of this script)
@@ -35,13 +37,15 @@ catch_arguments=$([ $# -eq 0 ] || printf '%q ' "$@")
 export catch_arguments
 n_processors=$(nproc)
 if [ -z "$jobs" ]; then
-  jobs=$((n_processors / 4 > 8 ? 8 : n_processors / 4 < 1 ? 1 : n_processors / 4))
+  jobs=$((n_processors / $([ -n "$tools" ] && echo 2 || echo 4)))
+  jobs=$((jobs > 8 ? 8 : jobs < 1 ? 1 : jobs))
 fi
 [ "$bench" -eq 0 ] || jobs=1
 [ -n "$limit" ] || limit=$([ -n "$tools" ] && echo 1500 || echo 300)
 [ -n "$filter" ] || [ -z "$tools" ] || filter='^test_kernels_.*_cuda$'
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((n_processors / jobs > 1 ? n_processors / jobs : 1))}
 export OMP_WAIT_POLICY=passive
+[ -z "$tools" ] || export XLSTM_TEST_SMALL=${XLSTM_TEST_SMALL:-1} XLSTM_TEST_REPEATS=${XLSTM_TEST_REPEATS:-2}
 [ ! -d "$here/data" ] || export XLSTM_TEST_DATA=${XLSTM_TEST_DATA:-$here/data}
 [ ! -x "$here/prefix/bin/xlstm" ] || export XLSTM_TEST_COMMAND=${XLSTM_TEST_COMMAND:-$here/prefix/bin/xlstm}
 rm -rf "$logs"
@@ -83,15 +87,22 @@ nvidia-smi -L 2>/dev/null || echo "no GPU here: cases that need one say that the
 
 run_one() { # run_one PROGRAM TOOL: prints a line; leaves TOOL.PROGRAM.result (status, area, seconds) and .log
   local program=$1 tool=$2 log=$logs/$2.$1.log area=${1#test_}
-  local command=("$programs/$program") begin=$EPOCHREALTIME status=0 run state=ok
+  local command=("$programs/$program") begin=$EPOCHREALTIME status=0 run state=ok bits='' first_bits='' n_skipped
   [ "$tool" = none ] || command=("$sanitizer" --tool "$tool" --error-exitcode 86 --print-limit 20 "${command[@]}")
   [ "$bench" -eq 0 ] || command+=('[.bench]')
   eval "command+=($catch_arguments)"
   for ((run = 1; run <= repeat; ++run)); do
     timeout -k 5 "$limit" "${command[@]}" >"$log" 2>&1 || { status=$?; break; }
+    bits=$(sed -n 's/^checksum of bits: //p' "$log")
+    [ "$run" -gt 1 ] || first_bits=$bits
+    [ "$bits" = "$first_bits" ] || { status=1; echo "FAILED: bits $bits, in the first run $first_bits" >>"$log"; break; }
   done
   local seconds; seconds=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $begin }")
-  if [ "$status" -ne 0 ]; then
+  n_skipped=$(grep -c '^skipped' "$log")
+  if [ "$status" -eq 77 ]; then # tests/catch_main.cpp
+    state="skipped: $(sed -n 's/^skipped: \([^:]*\):.*/\1/p' "$log" | sort -u | paste -sd,)"
+    status=0
+  elif [ "$status" -ne 0 ]; then
     state=FAILED
     case "$status" in
       86) state="FAILED: $tool" ;;
@@ -99,13 +110,12 @@ run_one() { # run_one PROGRAM TOOL: prints a line; leaves TOOL.PROGRAM.result (s
       1[3-9]?) state="FAILED: signal $((status - 128))" ;;
     esac
     [ "$repeat" -eq 1 ] || state="$state in run $run of $repeat"
-  elif grep -q 'skipped: no CUDA device' "$log"; then
-    state=skipped
   fi
   printf '%s %s %s\n' "${state%%[: ]*}" "${area%%_*}" "$seconds" >"$logs/$tool.$program.result"
   [ "$tool" = none ] && tool='' || tool=" ($tool)"
   printf '%-8s %-46s %7s s  %s\n' "${state%%[: ]*}" "${program#test_}$tool" "$seconds" \
-    "$([ "$state" = ok ] && grep -E '^(All tests passed|No tests ran|test cases)' "$log" | tail -1 || echo "${state#* }")"
+    "$([ "$state" = ok ] && grep -E '^(All tests passed|No tests ran|test cases)' "$log" | tail -1 || echo "${state#* }")$(
+      [ "$state" != ok ] || [ "$n_skipped" -eq 0 ] || echo ", $n_skipped skipped in whole or in part")"
   if [ "$bench" -eq 1 ] && ! grep -q '^No tests ran' "$log"; then
     grep -vE '^(=+|Filters|All tests passed.*|test cases.*|)$' "$log"
   fi
@@ -117,11 +127,17 @@ run_one() { # run_one PROGRAM TOOL: prints a line; leaves TOOL.PROGRAM.result (s
 export -f run_one
 
 begin=$SECONDS
-for tool in ${tools:-none}; do
-  # The lines of a program are printed at once, so that those of programs beside it do not mix with them.
-  # shellcheck disable=SC2016
-  xargs -P "$jobs" -I {} bash -c 'lines=$(run_one "$1" "$2"); printf "%s\n" "$lines"' _ {} "$tool" <<<"$names"
-done
+# Under a tool the recurrences take longest, so they begin.
+first='' rest=$names
+[ -z "$tools" ] || { first=$(grep lstm <<<"$names") rest=$(grep -v lstm <<<"$names"); }
+for group in "$first" "$rest"; do
+  for tool in ${tools:-none}; do
+    [ -z "$group" ] || sed "s/$/ $tool/" <<<"$group"
+  done
+done >"$logs/order"
+# The lines of a program are printed at once, so that those of programs beside it do not mix with them.
+# shellcheck disable=SC2016
+xargs -P "$jobs" -L 1 bash -c 'lines=$(run_one "$1" "$2"); printf "%s\n" "$lines"' _ <"$logs/order"
 echo
 printf '%-12s %9s %7s %7s %8s %10s\n' area programs ok failed skipped seconds
 cat "$logs"/*.result | awk '

@@ -22,6 +22,8 @@ std::vector<ConvCase> cases() {
       {2, 64, 512, 4, true, true, true, false, dense},
       {1, 300, 1030, 4, true, true, true, false, dense},
       {2, 1100, 130, 4, false, true, true, true, apart},
+      {3, 35, 72, 4, true, true, true, true, dense},
+      {5, 33, 136, 4, true, true, true, false, apart},
       {2, 37, 7, 4, true, true, true, true, crooked},
       {2, 37, 64, 4, true, true, true, true, crooked},
       {2, 9, 16, 1, true, true, false, true, dense},
@@ -128,28 +130,34 @@ struct OnDevice {
   }
 };
 
+void check_against_host(const ConvCase& c, const Types& t) {
+  INFO(to_string(t) << ", B " << c.B << " T " << c.T << " C " << c.C << " KS " << c.KS << " before "
+                    << c.place.before);
+  const Values v(c, t);
+  const Results want = on_host(c, v);
+  OnDevice got(c, t, v);
+  REQUIRE(got.forward() == XLSTM_OK);
+  CHECK(relative_error(got.y.values(), want.y) < forward_tolerance(t.dtype));
+  CHECK(got.y.surroundings_intact());
+  CHECK(got.state_final.values() == want.state_final);
+  REQUIRE(got.backward() == XLSTM_OK);
+  CHECK(relative_error(got.dx.values(), want.dx) < gradient_tolerance(t.dtype));
+  CHECK(got.dx.surroundings_intact());
+  CHECK(relative_error(got.dstate_init.values(), want.dstate_init) < gradient_tolerance(t.dtype));
+  CHECK(relative_error(got.dweight.values(), want.dweight) < gradient_tolerance(t.weights));
+  CHECK(relative_error(got.dbias.values(), want.dbias) < gradient_tolerance(t.weights));
+}
+
 TEST_CASE("the causal convolution on CUDA against the CPU in float64") {
   if (!has_cuda_device()) return;
-  for (const Types& t : all_types()) {
-    for (const ConvCase& c : cases()) {
-      INFO(to_string(t) << ", B " << c.B << " T " << c.T << " C " << c.C << " KS " << c.KS
-                        << " before " << c.place.before);
-      const Values v(c, t);
-      const Results want = on_host(c, v);
-      OnDevice got(c, t, v);
-      REQUIRE(got.forward() == XLSTM_OK);
-      CHECK(relative_error(got.y.values(), want.y) < forward_tolerance(t.dtype));
-      CHECK(got.y.surroundings_intact());
-      CHECK(got.state_final.values() == want.state_final);
-      REQUIRE(got.backward() == XLSTM_OK);
-      CHECK(relative_error(got.dx.values(), want.dx) < gradient_tolerance(t.dtype));
-      CHECK(got.dx.surroundings_intact());
-      CHECK(relative_error(got.dstate_init.values(), want.dstate_init) <
-            gradient_tolerance(t.dtype));
-      CHECK(relative_error(got.dweight.values(), want.dweight) < gradient_tolerance(t.weights));
-      CHECK(relative_error(got.dbias.values(), want.dbias) < gradient_tolerance(t.weights));
-    }
-  }
+  for (const Types& t : all_types())
+    for (const ConvCase& c : cases()) check_against_host(c, t);
+}
+
+TEST_CASE("the causal convolution on CUDA against the CPU: runs of more than 32 steps") {
+  if (!has_cuda_device()) return;
+  // Runs are as long only where there are many channels.
+  check_against_host({64, 41, 8192, 4, true, true, true, true, {0, 0}}, {XLSTM_BF16, XLSTM_F32});
 }
 
 TEST_CASE("the causal convolution on CUDA: single gradients, no dy, no steps") {

@@ -160,7 +160,7 @@ TEST_CASE("long batches: the float32 mean keeps its digits and threads change no
 TEST_CASE("bad arguments of cross-entropy are refused and the target is named") {
   const Tensor x = Tensor::zeros({2, 3});
   CHECK_THROWS_WITH(ops::cross_entropy(x, ids({0, 3})),
-                    Catch::Contains("got 3 at position 1, expected 0 to 2"));
+                    test::contains("got 3 at position 1, expected 0 to 2"));
   CHECK_THROWS_AS(ops::cross_entropy(x, ids({0, -2})), ShapeError);
   CHECK_THROWS_AS(ops::cross_entropy(x, ids({0})), ShapeError);
   CHECK_THROWS_AS(ops::cross_entropy(x, Tensor::zeros({2})), ShapeError);
@@ -173,7 +173,7 @@ TEST_CASE("the cross-entropy kernels name what is wrong with their arguments") {
   float x[4] = {}, max[2], sum[2], loss;
   int64_t n_targets = 0;
   const int64_t targets[2] = {0, 2};
-  double scratch[2];
+  alignas(64) double scratch[2];
   xlstm_cross_entropy_fwd_args args{XLSTM_F32, 2, 2,     x,          2,   targets,
                                     -1,        0, &loss, &n_targets, max, sum};
   const xlstm_exec exec{nullptr, scratch, sizeof(scratch), nullptr};

@@ -95,23 +95,11 @@ template <class Args>
 xlstm_status run_on_host(xlstm_status (*kernel)(const Args*, xlstm_exec),
                          int64_t (*query)(const Args*), const Args& args) {
   const int64_t bytes = query == nullptr ? 0 : query(&args);
-  std::vector<double> workspace(static_cast<size_t>(bytes) / 8 + 16);
+  struct alignas(64) Line {
+    char bytes[64];
+  };
+  std::vector<Line> workspace(static_cast<size_t>(bytes) / sizeof(Line) + 1);
   return kernel(&args, {nullptr, workspace.data(), bytes, nullptr});
-}
-
-// Whether 20 calls leave the same bytes in all of these arrays, which are poisoned in between.
-inline bool same_bits_again(const std::function<void()>& call,
-                            const std::vector<DeviceArray*>& results) {
-  std::vector<std::vector<unsigned char>> first;
-  for (int repeat = 0; repeat < 20; ++repeat) {
-    for (DeviceArray* result : results) result->poison();
-    call();
-    for (size_t i = 0; i < results.size(); ++i) {
-      if (repeat == 0) first.push_back(results[i]->raw<unsigned char>());
-      if (results[i]->raw<unsigned char>() != first[i]) return false;
-    }
-  }
-  return true;
 }
 
 inline void print_time(const char* what, double ms, double bytes) {

@@ -1,6 +1,8 @@
 // How entry points begin: what is refused, in which order, and that nothing runs then.
 #include "kernels/common/entry.h"
 
+#include <utility>
+
 #include "tests/catch.h"
 
 namespace xlstm {
@@ -55,7 +57,7 @@ TEST_CASE("a backend runs the code of the element type, and refuses those that i
 }
 
 TEST_CASE("a workspace that is missing or too small is refused before anything runs") {
-  double memory[4];
+  alignas(64) double memory[4];
   bool has_run = false;
   const auto with = [&](Args args, void* workspace, int64_t bytes) {
     has_run = false;
@@ -71,6 +73,42 @@ TEST_CASE("a workspace that is missing or too small is refused before anything r
   CHECK(has_run);
   CHECK(with({XLSTM_F32, 4}, memory, 16) == XLSTM_OK);
   CHECK(with({XLSTM_F64, 0}, nullptr, 0) == XLSTM_OK);
+}
+
+TEST_CASE("a workspace that is used is a multiple of 64 bytes") {
+  alignas(64) double memory[16];
+  bool has_run = false;
+  const auto with = [&](int64_t n, double* workspace) {
+    has_run = false;
+    const Args args{XLSTM_F64, n};
+    return Cpu::run(&args, check, {nullptr, workspace, 64, nullptr}, needed,
+                    [&](auto) { has_run = true; });
+  };
+  CHECK(with(8, memory + 1) == XLSTM_MISALIGNED);
+  CHECK(with(8, memory + 4) == XLSTM_MISALIGNED);
+  CHECK(with(9, memory + 1) == XLSTM_WORKSPACE_TOO_SMALL);
+  CHECK_FALSE(has_run);
+  CHECK(with(8, memory + 8) == XLSTM_OK);
+  CHECK(has_run);
+  CHECK(with(0, memory + 1) == XLSTM_OK);
+}
+
+TEST_CASE("an address must be a multiple of the element's size") {
+  using kernels::misaligned;
+  const auto at = [](uintptr_t address) { return reinterpret_cast<const void*>(address); };
+  for (const auto& [dtype, bytes] : {std::pair{XLSTM_F64, 8}, std::pair{XLSTM_F32, 4},
+                                     std::pair{XLSTM_BF16, 2}, std::pair{XLSTM_F16, 2}}) {
+    for (uintptr_t address = 0; address < 32; ++address) {
+      const bool bad = address % static_cast<uintptr_t>(bytes) != 0;
+      CHECK(misaligned(dtype, {at(address)}) == bad);
+      CHECK(misaligned(dtype, {nullptr, at(address), at(64)}) == bad);
+      CHECK(misaligned(dtype, {at(64), at(address)}) == bad);
+    }
+  }
+  CHECK_FALSE(misaligned(XLSTM_F64, {}));
+  CHECK_FALSE(misaligned(static_cast<xlstm_dtype>(77), {at(1)}));  // refused for its type
+  CHECK(misaligned(static_cast<const int64_t*>(at(4))));
+  CHECK_FALSE(misaligned(static_cast<const int32_t*>(at(4))));
 }
 
 TEST_CASE("a workspace query answers 0 for arguments that the call refuses") {

@@ -167,7 +167,7 @@ TEST_CASE("a decoding step of sequences in slots") {
       step(state, bad);
       FAIL("no error, expected " << part);
     } catch (const ShapeError& error) {
-      CHECK_THAT(error.what(), Catch::Contains(part));
+      CHECK_THAT(error.what(), test::contains(part));
     }
   };
   fails_with(slots, list({0, 4}), "slot of row 1 is out of range, got 4, expected less than 4");
@@ -186,7 +186,7 @@ TEST_CASE("mlstm explains what is wrong with its arguments") {
       p.run();
       FAIL("no error, expected " << part);
     } catch (const Error& error) {
-      CHECK_THAT(error.what(), Catch::Contains(part));
+      CHECK_THAT(error.what(), test::contains(part));
     }
   };
   const auto tensor = [](const Shape& shape) { return Tensor::zeros(shape, DType::f64); };

@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "kernels/reduce/reduce.h"
-#include "tests/cuda_device.h"
+#include "tests/kernels/cuda_kernel_case.h"
 
 namespace xlstm::test {
 namespace {
@@ -17,11 +17,15 @@ struct Shape {
   int64_t outer, n, inner;
 };
 // Rows and columns, short and long, packed and not, one and many slices, groups of several sizes.
-constexpr Shape kShapes[] = {
-    {1, 1, 1},      {1, 7, 1},      {5, 1, 3},    {3, 0, 2},      {0, 4, 4},     {1, 100003, 1},
-    {1, 131072, 1}, {1000, 64, 1},  {37, 65, 1},  {3, 5000, 1},   {4099, 3, 1},  {2, 3, 4},
-    {1, 5000, 4},   {1, 3000, 128}, {4, 257, 96}, {1, 4096, 300}, {2, 17, 2048}, {7, 33, 51},
-    {300, 5, 77},   {1, 1, 5000},   {1, 20000, 8}};
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> all = some<Shape>(
+      {{1, 100003, 1}, {37, 65, 1},   {3, 5000, 1},   {4099, 3, 1},  {1, 3000, 128}, {4, 257, 96},
+       {7, 33, 51},    {2, 17, 2048}, {1, 20000, 8},  {1, 1, 1},     {1, 7, 1},      {5, 1, 3},
+       {3, 0, 2},      {0, 4, 4},     {1, 131072, 1}, {1000, 64, 1}, {2, 3, 4},      {1, 5000, 4},
+       {1, 4096, 300}, {300, 5, 77},  {1, 1, 5000}},
+      9);
+  return all;
+}
 
 std::vector<double> input(const Shape& s, xlstm_dtype dtype, uint64_t seed) {
   return rounded(normal(s.outer * s.n * s.inner, seed, 1, 0.25), dtype);
@@ -31,7 +35,7 @@ std::vector<double> input(const Shape& s, xlstm_dtype dtype, uint64_t seed) {
 TEST_CASE("sums on CUDA are those of the CPU in float64") {
   if (!has_cuda_device()) return;
   for (const xlstm_dtype dtype : kTypes)
-    for (const Shape& s : kShapes)
+    for (const Shape& s : shapes())
       for (const int64_t shift : {0, 1}) {
         INFO(name_of(dtype) << " " << s.outer << "x" << s.n << "x" << s.inner << " shift "
                             << shift);
@@ -47,11 +51,7 @@ TEST_CASE("sums on CUDA are those of the CPU in float64") {
         args.factor = 1 / static_cast<double>(std::max<int64_t>(1, s.n));
         args.x = x.data() + shift;
         args.y = want.data();
-        std::vector<double> scratch(
-            static_cast<size_t>(xlstm_sum_fwd_workspace_cpu(&args) / 8 + 1));
-        const xlstm_exec cpu{nullptr, scratch.data(), static_cast<int64_t>(scratch.size()) * 8,
-                             nullptr};
-        REQUIRE(xlstm_sum_fwd_cpu(&args, cpu) == XLSTM_OK);
+        REQUIRE(run_on_host(xlstm_sum_fwd_cpu, xlstm_sum_fwd_workspace_cpu, args) == XLSTM_OK);
 
         const DeviceArray device_x(x, dtype), y(cells, dtype);
         args.dtype = dtype;
@@ -73,7 +73,10 @@ TEST_CASE("sums on CUDA are those of the CPU in float64") {
         }
         CHECK(worst <= tolerance(dtype) * largest);
         const auto bits = y.raw<uint16_t>();
-        for (int i = 0; i < 20; ++i) REQUIRE(xlstm_sum_fwd_cuda(&args, exec) == XLSTM_OK);
+        for (int i = 1; i < n_repeats(); ++i) {
+          y.poison();
+          REQUIRE(xlstm_sum_fwd_cuda(&args, exec) == XLSTM_OK);
+        }
         CHECK(y.raw<uint16_t>() == bits);
       }
 }
@@ -81,7 +84,7 @@ TEST_CASE("sums on CUDA are those of the CPU in float64") {
 TEST_CASE("maxima on CUDA, their places and their gradients are exactly those of the CPU") {
   if (!has_cuda_device()) return;
   for (const xlstm_dtype dtype : kTypes)
-    for (const Shape& s : kShapes) {
+    for (const Shape& s : shapes()) {
       if (s.n == 0) continue;
       INFO(name_of(dtype) << " " << s.outer << "x" << s.n << "x" << s.inner);
       std::vector<double> x = input(s, dtype, 2);
@@ -141,7 +144,7 @@ TEST_CASE("maxima on CUDA, their places and their gradients are exactly those of
 TEST_CASE("running sums on CUDA are those of the CPU in float64, both ways and in place") {
   if (!has_cuda_device()) return;
   for (const xlstm_dtype dtype : kTypes)
-    for (const Shape& s : kShapes)
+    for (const Shape& s : shapes())
       for (const int32_t reverse : {0, 1}) {
         INFO(name_of(dtype) << " " << s.outer << "x" << s.n << "x" << s.inner << " " << reverse);
         // Within the range of float16.
@@ -168,6 +171,41 @@ TEST_CASE("running sums on CUDA are those of the CPU in float64, both ways and i
         REQUIRE(xlstm_cumsum_fwd_cuda(&args, {}) == XLSTM_OK);
         CHECK(device_x.raw<uint16_t>() == y.raw<uint16_t>());
       }
+}
+
+TEST_CASE("reductions on CUDA have the same bits every time") {
+  if (!has_cuda_device()) return;
+  for (const xlstm_dtype dtype : kTypes)
+    for (const Shape& s : {Shape{1, 20011, 1}, {37, 65, 3}, {4, 257, 96}}) {
+      INFO(name_of(dtype) << " " << s.outer << "x" << s.n << "x" << s.inner);
+      const int64_t cells = s.outer * s.inner;
+      const DeviceArray x(input(s, dtype, 1), dtype), dy(normal(cells, 2), dtype);
+      DeviceArray y(cells, dtype), running(s.outer * s.n * s.inner, dtype),
+          dx(s.outer * s.n * s.inner, dtype), index = DeviceArray::bytes(cells * 8);
+      const xlstm_sum_fwd_args sum{dtype, s.outer, s.n, s.inner, 1.0, x, y};
+      const int64_t bytes = xlstm_sum_fwd_workspace_cuda(&sum);
+      const DeviceArray workspace = DeviceArray::bytes(bytes);
+      const xlstm_exec exec{nullptr, workspace, bytes, nullptr};
+      CHECK(same_bits_again([&] { REQUIRE(xlstm_sum_fwd_cuda(&sum, exec) == XLSTM_OK); }, {&y}));
+      const xlstm_max_fwd_args max{
+          dtype, s.outer, s.n, s.inner, x, y, static_cast<int64_t*>(index.get())};
+      CHECK(same_bits_again([&] { REQUIRE(xlstm_max_fwd_cuda(&max, {}) == XLSTM_OK); },
+                            {&y, &index}));
+      xlstm_max_bwd_args back{};
+      back.dtype = dtype;
+      back.outer = s.outer;
+      back.n = s.n;
+      back.inner = s.inner;
+      back.index = static_cast<const int64_t*>(index.get());
+      back.dy = dy;
+      back.dx = dx;
+      CHECK(same_bits_again([&] { REQUIRE(xlstm_max_bwd_cuda(&back, {}) == XLSTM_OK); }, {&dx}));
+      for (const int32_t reverse : {0, 1}) {
+        const xlstm_cumsum_fwd_args scan{dtype, s.outer, s.n, s.inner, reverse, x, running};
+        CHECK(same_bits_again([&] { REQUIRE(xlstm_cumsum_fwd_cuda(&scan, {}) == XLSTM_OK); },
+                              {&running}));
+      }
+    }
 }
 
 TEST_CASE("reductions on CUDA refuse what they should") {

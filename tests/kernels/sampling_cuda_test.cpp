@@ -3,7 +3,7 @@
 
 #include "kernels/common/philox.h"
 #include "kernels/sampling/sampling.h"
-#include "tests/cuda_device.h"
+#include "tests/kernels/cuda_kernel_case.h"
 
 namespace xlstm::test {
 namespace {
@@ -37,9 +37,7 @@ std::vector<int64_t> on_cpu(xlstm_sampling_args args, const std::vector<double>&
   args.logits = logits.data();
   args.streams = streams.empty() ? nullptr : streams.data();
   args.tokens = tokens.data();
-  std::vector<double> scratch(static_cast<size_t>(xlstm_sampling_workspace_cpu(&args) / 8 + 1));
-  const int64_t bytes = static_cast<int64_t>(scratch.size()) * 8;
-  REQUIRE(xlstm_sampling_cpu(&args, {nullptr, scratch.data(), bytes, nullptr}) == XLSTM_OK);
+  REQUIRE(run_on_host(xlstm_sampling_cpu, xlstm_sampling_workspace_cpu, args) == XLSTM_OK);
   return tokens;
 }
 
@@ -54,7 +52,11 @@ std::vector<int64_t> on_device(xlstm_sampling_args args, const std::vector<doubl
   CHECK(xlstm_sampling_workspace_cuda(&args) == 0);
   REQUIRE(xlstm_sampling_cuda(&args, {}) == XLSTM_OK);
   const auto first = tokens.raw<int64_t>();
-  for (int i = 0; i < 20; ++i) REQUIRE(xlstm_sampling_cuda(&args, {}) == XLSTM_OK);
+  note_bits(first.data(), first.size() * sizeof(int64_t));
+  for (int i = 1; i < n_repeats(); ++i) {
+    tokens.poison();
+    REQUIRE(xlstm_sampling_cuda(&args, {}) == XLSTM_OK);
+  }
   CHECK(tokens.raw<int64_t>() == first);
   return first;
 }

@@ -150,10 +150,10 @@ TEST_CASE("logits that cannot be sampled from give an error that names row and i
     return ops::sample(Tensor::from(x, {2, 3}), {}, 0);
   };
   CHECK_THROWS_WITH(sample({0, 0, 0, 0, 0, NAN}),
-                    Catch::Contains("row 1 has the logit nan at id 2"));
+                    test::contains("row 1 has the logit nan at id 2"));
   CHECK_THROWS_AS(sample({0, 0, 0, 0, INFINITY, 0}), NonFiniteError);
   CHECK_THROWS_WITH(sample({-INFINITY, -INFINITY, -INFINITY, 0, 0, 0}),
-                    Catch::Contains("every valid logit of row 0 is -inf"));
+                    test::contains("every valid logit of row 0 is -inf"));
 }
 
 TEST_CASE("bad options are refused") {

@@ -380,7 +380,8 @@ void check_case(const Case& original, const Types& types, const Order& wx_order 
   check(OnDevice(c, types, wx_order, h_order), on_cpu(c));
 }
 
-// One shape for each kernel.
+// One shape for each kernel; where few are asked for, one for each way of cutting a head, and
+// short.
 struct Form {
   Sizes s;
   Types types;
@@ -390,22 +391,32 @@ const std::vector<Form>& forms() {
       {{9, 12, 2, 40}, kBf16}, {{3, 7, 1, 5}, kF16},   {{9, 12, 2, 128}, kF16},
       {{9, 7, 2, 192}, kBf16}, {{3, 7, 1, 385}, kF16}, {{3, 5, 1, 640}, kBf16},
       {{9, 12, 2, 24}, kF32},  {{3, 5, 1, 606}, kF32}, {{3, 4, 1, 1100}, kBf16}};
-  return all;
+  static const std::vector<Form> few{{{9, 5, 1, 40}, kBf16},
+                                     {{3, 3, 1, 144}, kF16},
+                                     {{9, 3, 1, 24}, kF32},
+                                     {{1, 3, 1, 1040}, kBf16}};
+  return test::small_run() ? few : all;
 }
 
 TEST_CASE("small heads of the sLSTM on CUDA are those of the CPU") {
   if (!has_cuda_device()) return;
-  for (const Sizes s : {Sizes{33, 2, 3, 1},
-                        {1, 1, 1, 9},
-                        {3, 5, 2, 5},
-                        {8, 2, 1, 16},
-                        {9, 70, 1, 17},
-                        {16, 70, 3, 40},
-                        {33, 5, 12, 64},
-                        {8, 300, 2, 64},
-                        {3, 9, 2, 100},
-                        {1, 2, 5, 127},
-                        {3, 70, 2, 128}}) {
+  // The first: every width of a head, one tile of the batch and two.
+  for (const Sizes s : test::some<Sizes>({{9, 5, 2, 5},
+                                          {3, 7, 1, 17},
+                                          {1, 6, 1, 64},
+                                          {3, 5, 1, 100},
+                                          {33, 2, 3, 1},
+                                          {1, 1, 1, 9},
+                                          {3, 5, 2, 5},
+                                          {8, 2, 1, 16},
+                                          {9, 70, 1, 17},
+                                          {16, 70, 3, 40},
+                                          {33, 5, 12, 64},
+                                          {8, 300, 2, 64},
+                                          {3, 9, 2, 100},
+                                          {1, 2, 5, 127},
+                                          {3, 70, 2, 128}},
+                                         4)) {
     const Case c = Case::random(s);
     for (const Types& types : {kF32, kBf16, kF16}) {
       check_case(c, types);
@@ -416,17 +427,23 @@ TEST_CASE("small heads of the sLSTM on CUDA are those of the CPU") {
 
 TEST_CASE("spread heads of the sLSTM on CUDA are those of the CPU") {
   if (!has_cuda_device()) return;
-  for (const Sizes s : {Sizes{1, 1, 1, 129},
-                        {3, 5, 2, 192},
-                        {2, 300, 1, 192},
-                        {16, 70, 1, 256},
-                        {8, 5, 2, 384},
-                        {9, 2, 1, 512},
-                        {2, 40, 1, 513},
-                        {17, 5, 1, 768},
-                        {3, 5, 1, 1000},
-                        {8, 5, 1, 1024}})
+  // The first: every number of units a block, 8, 16 and 32 rows.
+  for (const Sizes s : test::some<Sizes>({{9, 4, 1, 160},
+                                          {2, 3, 1, 384},
+                                          {17, 3, 1, 520},
+                                          {1, 1, 1, 129},
+                                          {3, 5, 2, 192},
+                                          {2, 300, 1, 192},
+                                          {16, 70, 1, 256},
+                                          {8, 5, 2, 384},
+                                          {9, 2, 1, 512},
+                                          {2, 40, 1, 513},
+                                          {17, 5, 1, 768},
+                                          {3, 5, 1, 1000},
+                                          {8, 5, 1, 1024}},
+                                         3))
     for (const Types& types : {kF32, kBf16, kF16}) check_case(Case::random(s), types);
+  if (test::small_run()) return;
   for (const Types& types : {kF32, kBf16, kF16}) {
     check_case(Case::random({3, 70, 2, 192}).without_options(), types);
     check_case(Case::random({3, 5, 1, 642}).without_options(), types);
@@ -435,6 +452,7 @@ TEST_CASE("spread heads of the sLSTM on CUDA are those of the CPU") {
 
 TEST_CASE("an sLSTM on CUDA with more to do than blocks at once") {
   if (!has_cuda_device()) return;
+  if (test::small_run()) return test::skipped("few cases are asked for, and these are large");
   for (const Types& types : {kF32, kBf16}) {
     check_case(Case::random({40, 2, 12, 192}), types);
     check_case(Case::random({33, 3, 2, 500}), types);
@@ -445,6 +463,11 @@ TEST_CASE("an sLSTM on CUDA with more to do than blocks at once") {
 
 TEST_CASE("the sLSTM on CUDA step by step is that of the CPU") {
   if (!has_cuda_device()) return;
+  if (test::small_run()) {
+    check_case(Case::random({9, 2, 1, 1030}), kF16);
+    check_case(Case::random({1, 2, 1, 1500}).without_options(), kF32);
+    return;
+  }
   check_case(Case::random({2, 3, 1, 2048}), kBf16);
   check_case(Case::random({9, 4, 2, 1030}), kF16);
   check_case(Case::random({1, 5, 1, 1030}).without_options(), kBf16WithF32);
@@ -454,10 +477,16 @@ TEST_CASE("the sLSTM on CUDA step by step is that of the CPU") {
 
 TEST_CASE("the sLSTM on CUDA with float32 weights beside 16-bit activations") {
   if (!has_cuda_device()) return;
-  for (const Sizes s : {Sizes{9, 40, 3, 40}, {8, 12, 2, 128}, {9, 12, 2, 200}, {3, 5, 1, 700}})
+  for (const Sizes s : test::some<Sizes>({{9, 4, 1, 40},
+                                          {3, 3, 1, 200},
+                                          {9, 40, 3, 40},
+                                          {8, 12, 2, 128},
+                                          {9, 12, 2, 200},
+                                          {3, 5, 1, 700}},
+                                         2))
     for (const Types& types : {kBf16WithF32, kF16WithF32}) check_case(Case::random(s), types);
   // The product takes R rounded: weights beyond the short type give the bits of rounded ones.
-  for (const Sizes s : {Sizes{3, 9, 2, 64}, {3, 9, 1, 192}, {2, 3, 1, 1100}}) {
+  for (const Sizes s : test::some<Sizes>({{3, 9, 2, 64}, {3, 9, 1, 192}, {2, 3, 1, 1100}}, 1)) {
     const Case exact = Case::random(s).rounded(kBf16WithF32);
     Case c = exact;
     c.R = test::rounded(Case::random(s).R, XLSTM_F32);
@@ -490,7 +519,10 @@ TEST_CASE("the options of the sLSTM on CUDA, one by one") {
     all[9].dh = {};
     all[10].dhT = {};
     all[11].dcT = all[11].dnT = {};
+    // Where few are asked for, each option in two of the forms.
+    const auto number = static_cast<size_t>(&form - forms().data());
     for (size_t i = 0; i < all.size(); ++i) {
+      if (test::small_run() && i % 2 != number % 2) continue;
       INFO("variant " << i);
       check_case(all[i], form.types);
     }
@@ -508,6 +540,7 @@ TEST_CASE("the arrays of the sLSTM on CUDA may lie in any order, aligned or not"
     const Case c = Case::random(form.s).rounded(form.types);
     const Results want = on_cpu(c);
     for (size_t i = 0; i < orders.size(); ++i) {
+      if (test::small_run() && i == 1) continue;
       INFO("order " << i << ", " << to_string(form.s) << ", " << test::to_string(form.types));
       check(OnDevice(c, form.types, orders[i].first, orders[i].second), want);
     }
@@ -725,7 +758,7 @@ TEST_CASE("the sLSTM on CUDA refuses what it cannot do") {
     CHECK(forward_with([](F& a) { a.h = nullptr; }) == XLSTM_NULL_POINTER);
     CHECK(forward_with([](F& a) { a.h_stride_t = 1; }) == XLSTM_BAD_STRIDE);
     CHECK(forward_with([](F& a) { a.saved = static_cast<char*>(a.saved) + 4; }) ==
-          XLSTM_BAD_STRIDE);
+          XLSTM_MISALIGNED);
     CHECK(forward_with([](F& a) { a.forward_clip = NAN; }) == XLSTM_BAD_VALUE);
     CHECK(forward_with([](F& a) { a.dtype = a.weight_dtype = XLSTM_F64; }) == XLSTM_BAD_DTYPE);
     CHECK(forward_with([](F& a) {

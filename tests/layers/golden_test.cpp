@@ -5,7 +5,7 @@
 #include "core/ops/cross_entropy.h"
 #include "core/safetensors.h"
 #include "layers/official_names.h"
-#include "tests/catch.h"
+#include "tests/devices.h"
 #include "tests/layers/small_models.h"
 #include "tests/test_data.h"
 
@@ -27,13 +27,27 @@ Tensor find(const NamedTensors& pack, const std::string& name) {
 
 struct Tolerance {
   double logits, loss, gradients;
+  double input_gate_bias = gradients;
 };
+
+// Of float32. The gradient of the input gate's bias is a sum of terms 2300 times as large
+// (architecture B), because the norm behind the mLSTM undoes what all input gates have in common.
+// The CPU knows that sum in double. In plain float32 it is wrong by 0.5 to 1.2e-4, depending on the
+// order in which products are summed, and so was the official code's in float32 (0.7 to 1.5e-4
+// against its own in float64): thrice that is the limit where sums over time are float32.
+Tolerance float32_on(Device device) {
+  return {1e-5, 1e-5, 1e-4, device == kCpu ? 1e-4 : 4e-4};
+}
+
+bool is_input_gate_bias(const std::string& name) {
+  return name.ends_with("igate.bias") || name.ends_with("igate_preact.bias");
+}
 
 void compare_with_pack(LanguageModel& model, const NamedTensors& pack, const Tolerance& tolerance,
                        const ForwardContext& context = {}) {
   StateLayout layout = load_state(model, pack);
   CHECK(layout.prefix == "weights.");
-  const Tensor tokens = find(pack, "tokens");
+  const Tensor tokens = find(pack, "tokens").to(model.device());
   const int64_t T = tokens.size(1) - 1;
   const Tensor inputs = testing::times(tokens, 0, T), targets = testing::times(tokens, 1, T + 1);
 
@@ -53,7 +67,7 @@ void compare_with_pack(LanguageModel& model, const NamedTensors& pack, const Tol
   for (const auto& [name, gradient] : gradients) {
     const double error = relative_error(gradient, find(pack, name));
     INFO(name << " differs by " << error);
-    CHECK(error <= tolerance.gradients);
+    CHECK(error <= (is_input_gate_bias(name) ? tolerance.input_gate_bias : tolerance.gradients));
     if (error > worst) {
       worst = error;
       worst_name = name;
@@ -62,8 +76,8 @@ void compare_with_pack(LanguageModel& model, const NamedTensors& pack, const Tol
   size_t expected_count = 0;
   for (const auto& [name, tensor] : pack) expected_count += name.starts_with("grads.") ? 1 : 0;
   CHECK(gradients.size() == expected_count);
-  std::printf("%s %s: logits %.2g, loss %.2g, worst gradient %.2g (%s)\n", model.arch(),
-              name_of(model.dtype()), logits_error,
+  std::printf("%s %s on %s: logits %.2g, loss %.2g, worst gradient %.2g (%s)\n", model.arch(),
+              name_of(model.dtype()), to_string(model.device()).c_str(), logits_error,
               std::abs(loss.item() - expected_loss) / std::abs(expected_loss), worst,
               worst_name.c_str());
 }
@@ -87,9 +101,17 @@ XlstmLargeConfig golden_b() {
   return config;
 }
 
+std::unique_ptr<LanguageModel> model_on(Device device, const ModelConfig& config) {
+  auto model = make_language_model(config, 1);
+  model->to(device);
+  return model;
+}
+
 TEST_CASE("architecture A agrees with the official model in float32") {
-  const auto model = make_language_model(golden_a(), 1);
-  compare_with_pack(*model, read_pack("a_small.safetensors"), {1e-5, 1e-5, 1e-4});
+  test::for_each_device([](Device device) {
+    compare_with_pack(*model_on(device, golden_a()), read_pack("a_small.safetensors"),
+                      float32_on(device));
+  });
 }
 
 TEST_CASE("architecture A agrees with the official model in float64") {
@@ -102,16 +124,27 @@ TEST_CASE("architecture A agrees with the official model in float64") {
 }
 
 TEST_CASE("architecture B agrees with the official model in float32") {
-  const auto model = make_language_model(golden_b(), 1);
-  compare_with_pack(*model, read_pack("b_small.safetensors"), {1e-5, 1e-5, 1e-4});
+  test::for_each_device([](Device device) {
+    compare_with_pack(*model_on(device, golden_b()), read_pack("b_small.safetensors"),
+                      float32_on(device));
+  });
+}
+
+TEST_CASE("architecture B agrees with the official model in float64") {
+  // Here the stabiliser is a constant of the gradient, so what the official one has through eps is
+  // missing: 1.8e-7.
+  const auto model = make_language_model(golden_b(), 1, DType::f64);
+  compare_with_pack(*model, read_pack("b_small.safetensors"), {1e-7, 1e-7, 1e-7, 5e-7});
 }
 
 TEST_CASE("activation checkpointing agrees with the official models too") {
   const ForwardContext context{.activation_checkpointing = true};
-  const auto a = make_language_model(golden_a(), 1);
-  compare_with_pack(*a, read_pack("a_small.safetensors"), {1e-5, 1e-5, 1e-4}, context);
-  const auto b = make_language_model(golden_b(), 1);
-  compare_with_pack(*b, read_pack("b_small.safetensors"), {1e-5, 1e-5, 1e-4}, context);
+  test::for_each_device([&](Device device) {
+    compare_with_pack(*model_on(device, golden_a()), read_pack("a_small.safetensors"),
+                      float32_on(device), context);
+    compare_with_pack(*model_on(device, golden_b()), read_pack("b_small.safetensors"),
+                      float32_on(device), context);
+  });
 }
 
 TEST_CASE("the chunk size does not matter") {
@@ -123,17 +156,18 @@ TEST_CASE("the chunk size does not matter") {
   }
 }
 
-TEST_CASE("gradients come back in the layout of the file") {
-  XlstmModelConfig config = golden_a();
-  const auto model = make_language_model(config, 1);
+TEST_CASE("weights come back in the layout of the file") {
   const NamedTensors pack = read_pack("a_small.safetensors");
-  const StateLayout layout = load_state(*model, pack);
-  CHECK(layout.recurrent == RecurrentLayout::vanilla);
-  // Written out again, the weights are the file's, bit for bit.
-  for (const auto& [name, tensor] : state_dict(*model, layout)) {
-    INFO(name);
-    CHECK(testing::same_bits(tensor, find(pack, name)));
-  }
+  test::for_each_device([&](Device device) {
+    const auto model = model_on(device, golden_a());
+    const StateLayout layout = load_state(*model, pack);
+    CHECK(layout.recurrent == RecurrentLayout::vanilla);
+    // Written out again, the weights are the file's, bit for bit.
+    for (const auto& [name, tensor] : state_dict(*model, layout)) {
+      INFO(name);
+      CHECK(testing::same_bits(tensor, find(pack, name)));
+    }
+  });
 }
 
 }  // namespace

@@ -52,6 +52,17 @@ inline std::unique_ptr<LanguageModel> perturbed_model(const ModelConfig& config,
   perturb(*model, seed + 1);
   return model;
 }
+inline std::unique_ptr<LanguageModel> perturbed_model(const ModelConfig& config, DType dtype,
+                                                      Device device) {
+  auto model = perturbed_model(config, dtype);
+  model->to(device);
+  return model;
+}
+
+// The type for comparisons of two ways to compute the same: float64 where there is one.
+inline DType widest_on(Device device) {
+  return device == kCpu ? DType::f64 : DType::f32;
+}
 
 inline Tensor random_tokens(const Shape& shape, int64_t n_vocab, uint64_t seed) {
   Generator generator{seed, 0};

@@ -147,7 +147,7 @@ TEST_CASE("a bad loss alone skips the update too") {
   const std::vector<double> before = everything(optimizer);
   CHECK_FALSE(update(optimizer, guard, NAN, 0.1).updated);
   CHECK(everything(optimizer) == before);
-  CHECK_THAT(guard.report(), Catch::Contains("every gradient is finite"));
+  CHECK_THAT(guard.report(), test::contains("every gradient is finite"));
 }
 
 TEST_CASE("the report names the tensors; skips in a row end the run; a good step forgives") {
@@ -161,7 +161,7 @@ TEST_CASE("the report names the tensors; skips in a row end the run; a good step
   spoil();
   CHECK_FALSE(update(optimizer, guard, 1, 0.1).updated);
   CHECK_THAT(guard.report(),
-             Catch::Contains("not finite in 1 of 2 gradients: a.weight[5] = nan (2 such)"));
+             test::contains("not finite in 1 of 2 gradients: a.weight[5] = nan (2 such)"));
   CHECK_FALSE(update(optimizer, guard, 1, 0.1).updated);
   set_three_four(parameters);
   CHECK(update(optimizer, guard, 1, 0.1).updated);
@@ -170,7 +170,7 @@ TEST_CASE("the report names the tensors; skips in a row end the run; a good step
   update(optimizer, guard, 1, 0.1);
   update(optimizer, guard, 1, 0.1);
   const std::vector<double> before = everything(optimizer);
-  CHECK_THROWS_WITH(update(optimizer, guard, 1, 0.1), Catch::Contains("a.weight[5]"));
+  CHECK_THROWS_WITH(update(optimizer, guard, 1, 0.1), test::contains("a.weight[5]"));
   CHECK(everything(optimizer) == before);
   CHECK(guard.n_skipped() == 5);
 }
@@ -181,7 +181,7 @@ TEST_CASE("a norm that overflows in double is said so") {
   Sgd optimizer(parameters, {});
   StepGuard guard;
   CHECK_FALSE(update(optimizer, guard, 1, 0.1).updated);
-  CHECK_THAT(guard.report(), Catch::Contains("their squares overflow"));
+  CHECK_THAT(guard.report(), test::contains("their squares overflow"));
 }
 
 TEST_CASE("the guard's counters survive a checkpoint") {

@@ -31,6 +31,7 @@ Row row_of(const char* op, double low, double median, double high) {
   row.bytes = 1e9;
   row.verified = "cpu, float64";
   row.error = 1e-7;
+  row.peak_bytes = 3e6;
   return row;
 }
 
@@ -47,15 +48,36 @@ TEST_CASE("spreads are order statistics") {
   CHECK(spread_of({}).n == 0);
 }
 
+TEST_CASE("three calls warm up before the first that counts") {
+  Meter meter(kCpu);
+  int64_t n_calls = 0, n_prepared = 0;
+  const Spread ms = meter.measure([&] { ++n_prepared; }, [&] { ++n_calls; }, 1e-9, 60);
+  CHECK(ms.n == 3);
+  CHECK(n_calls == 3 + 3);
+  CHECK(n_prepared == n_calls);
+  n_calls = 0;
+  CHECK(meter
+            .measure(
+                {}, [&] { ++n_calls; }, 60, 60)
+            .n == 60);
+  CHECK(n_calls == 60 + 22);
+}
+
 TEST_CASE("reports survive JSON, and damaged ones are refused by field") {
   const Report report = report_of({row_of("a", 1, 2, 3)});
   const Json json = to_json(report);
   const Report again = report_from_json(parse_json(to_text(json), "r.json"), "r.json");
   CHECK(to_json(again) == json);
   CHECK(again.rows.at(0).ms.high == 3);
+  CHECK(again.rows.at(0).peak_bytes == 3e6);
+  // Earlier reports do not have it.
+  std::string text = to_text(json);
+  const size_t at = text.find("\"peak_bytes\":"), end = text.find(',', at);
+  text.erase(at, end + 1 - at);
+  CHECK(report_from_json(parse_json(text, "r.json"), "r.json").rows.at(0).peak_bytes == 0);
   Json damaged = json;
   damaged.find("rows")->as_array()[0].set("ms", "fast");
-  CHECK_THROWS_WITH(report_from_json(damaged, "r.json"), Catch::Contains("r.json: rows[0].ms"));
+  CHECK_THROWS_WITH(report_from_json(damaged, "r.json"), test::contains("r.json: rows[0].ms"));
   Json other = json;
   other.set("format", "something else");
   CHECK_THROWS_AS(report_from_json(other, "r.json"), FormatError);
@@ -81,8 +103,9 @@ TEST_CASE("tables and pictures show rates against the ceilings") {
   failed.failure = "wrong result";
   const Report report = report_of({row_of("a", 90, 100, 110), failed});
   const std::string table = markdown(report);
-  CHECK(table.find("10.0 | 50 %") != std::string::npos);  // 1 GB in 100 ms of 20 GB/s
-  CHECK(table.find("0.02 | 20 %") != std::string::npos);  // 2 GFLOP in 100 ms of 100 GFLOP/s
+  CHECK(table.find("10.0 | 50 %") != std::string::npos);   // 1 GB in 100 ms of 20 GB/s
+  CHECK(table.find("0.02 | 20 %") != std::string::npos);   // 2 GFLOP in 100 ms of 100 GFLOP/s
+  CHECK(table.find("20 % | 3.0 |") != std::string::npos);  // 3 MB at once
   CHECK(table.find("failed") != std::string::npos);
   const std::string svg = roofline_svg(report);
   CHECK(svg.find("<circle") != std::string::npos);
@@ -166,6 +189,9 @@ TEST_CASE("rows are verified, and one of another variant fails") {
   CHECK(rows[0].variant == "portable");
   CHECK(rows[0].ms.median > 0);
   CHECK(rows[0].verified == "cpu, float64");
+  // The result h, of 4 bytes a number; the state is updated in place.
+  CHECK(rows[0].peak_bytes >= 4 * 16 * 4 * 64);
+  CHECK(rows[0].peak_bytes < 4 * 16 * 4 * 64 * 64);
   options.variant = "spread";
   bench_ops(options, meter, keep);
   REQUIRE(rows.size() == 2);
@@ -178,6 +204,34 @@ TEST_CASE("rows are verified, and one of another variant fails") {
   CHECK(rows[3].pass == "backward");
   CHECK(rows[3].variant == "reference");
   CHECK(rows[3].failure.empty());
+  options.filter = "slstm | B1 T1";
+  options.variant = "portable";
+  bench_ops(options, meter, keep);
+  REQUIRE(rows.size() == 6);
+  CHECK(rows[4].failure.empty());
+  CHECK(rows[5].failure.empty());
+  options.variant = "reference";
+  bench_ops(options, meter, keep);
+  REQUIRE(rows.size() == 8);
+  CHECK(rows[6].variant == "reference");
+  CHECK(rows[6].failure.empty());
+  CHECK(rows[6].ms.median > rows[4].ms.median);  // it is the twin that was timed
+}
+
+Tensors other_kernel_with_a_tape(const Tensors& in, const OpAttributes& a) {
+  const Tensors out = find_op("tanh")->forward(in, a);
+  note_variant(out[0].requires_grad() ? "with_a_tape" : "without_one");
+  return out;
+}
+
+TEST_CASE("the kernel of a call without a tape is not that of one with it") {
+  OpInfo op = *find_op("tanh");
+  Generator g{1, 0};
+  const OpSample sample = op.samples(SampleSize::check, DType::f32, g).at(2);
+  CHECK(run_forward(op, other_kernel_with_a_tape, sample).forward_variant ==
+        "portable+without_one");
+  CHECK(run_with_gradients(op, other_kernel_with_a_tape, sample).forward_variant ==
+        "portable+with_a_tape");
 }
 
 TEST_CASE("presets are valid configurations of the sizes they name") {
@@ -188,12 +242,13 @@ TEST_CASE("presets are valid configurations of the sizes they name") {
     const std::string name = preset.name;
     if (name == "didactic") CHECK(millions == Approx(8.4).epsilon(0.01));
     if (name == "paper-120m") CHECK(millions == Approx(120.4).epsilon(0.01));
+    if (name == "paper-120m-mlstm") CHECK(millions == Approx(120.5).epsilon(0.01));
     if (name == "large-407m") CHECK(millions == Approx(407).epsilon(0.01));
     if (name == "large-1.4b") CHECK(millions == Approx(1421).epsilon(0.01));
     if (name == "large-7b") CHECK(millions == Approx(6865).epsilon(0.01));
   }
   CHECK_THROWS_WITH(config_of("huge", "", {}),
-                    Catch::Contains("got huge, expected one of didactic"));
+                    test::contains("got huge, expected one of didactic"));
 }
 
 TEST_CASE("the command times, writes, compares and refuses") {
@@ -225,6 +280,7 @@ TEST_CASE("the command times, writes, compares and refuses") {
 
   result = run_command({"bench", "--device", "cpu", "--list", "--filter", "slstm"}, dir.path(""));
   CHECK(result.code == 0);
+  CHECK(result.out.find("slstm: portable, reference\n") != std::string::npos);
   CHECK(result.out.find("slstm | B8 T256 H4 D64\n") != std::string::npos);
   const std::vector<std::pair<std::vector<std::string>, int>> bad = {
       {{"bench", "--device", "tpu"}, 2},
@@ -233,6 +289,7 @@ TEST_CASE("the command times, writes, compares and refuses") {
       {{"bench", "--device", "cpu", "--compare", "none.json"}, 7},
       {{"bench", "--device", "cpu", "--filter", "no such op"}, 2},
       {{"bench", "--device", "cpu", "--filter", "mlstm_step", "--variant", "step"}, 9},
+      {{"bench", "--device", "cpu", "--filter", "linear | one row", "--variant", "few_rows"}, 9},
       {{"bench", "train", "--preset", "huge", "--device", "cpu"}, 2},
       {{"bench", "train", "--device", "cpu", "--optimizer.speed", "3"}, 2},
       {{"bench", "generate", "--device", "cpu", "--batch", "0"}, 2},
@@ -271,6 +328,18 @@ TEST_CASE("the self-test trusts the kernels of this CPU") {
   INFO(result.out);
   CHECK(result.code == 0);
   CHECK(result.out.find("NOT TRUSTED") == std::string::npos);
+  CHECK(result.out.find("blas 14\n") != std::string::npos);
+  CHECK(result.out.find(" kernels and types are trustworthy here, in ") != std::string::npos);
+}
+
+TEST_CASE("commands refuse kernel variants that do not exist") {
+  const TemporaryDir dir;
+  setenv("XLSTM_KERNEL_SLSTM", "fast", 1);
+  const CommandResult result = run_command({"bench", "--device", "cpu", "--list"}, dir.path(""));
+  unsetenv("XLSTM_KERNEL_SLSTM");
+  CHECK(result.code == 2);
+  CHECK(result.err.find("XLSTM_KERNEL_SLSTM: slstm has no such kernel variant, got \"fast\"") !=
+        std::string::npos);
 }
 
 }  // namespace

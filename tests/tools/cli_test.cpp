@@ -82,7 +82,7 @@ void check_refused(const CommandResult& result, int code, const Arguments& words
   CHECK(result.code == code);
   CHECK(result.err.starts_with("xlstm: error: "));
   CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-  for (const std::string& word : words) CHECK_THAT(result.err, Catch::Matchers::Contains(word));
+  for (const std::string& word : words) CHECK_THAT(result.err, test::contains(word));
 }
 
 TEST_CASE("what is wrong with arguments, configuration and corpus is said in one line") {
@@ -191,12 +191,12 @@ TEST_CASE("a damaged checkpoint is refused by name, and last falls back to the o
     check_refused(place.run({"fit", "--config", "c.yaml", "--ckpt_path", newest}), 7, {file});
     const CommandResult verify = place.run({"inspect", "verify", newest});
     CHECK(verify.code == 7);
-    CHECK_THAT(verify.out, Catch::Matchers::Contains(file));
+    CHECK_THAT(verify.out, test::contains(file));
     const CommandResult last =
         place.run({"fit", "--config", "c.yaml", "--ckpt_path", "last", "--trainer.max_steps", "7"});
     CHECK(last.code == 0);
-    CHECK_THAT(last.out, Catch::Matchers::Contains("continuing after step 3"));
-    CHECK_THAT(last.err, Catch::Matchers::Contains("step-000000006"));
+    CHECK_THAT(last.out, test::contains("continuing after step 3"));
+    CHECK_THAT(last.err, test::contains("step-000000006"));
   }
 }
 
@@ -316,10 +316,10 @@ TEST_CASE("limit_val_batches 0 trains without validation") {
                                           "--trainer.limit_val_batches", "0"});
   INFO(result.err);
   REQUIRE(result.code == 0);
-  CHECK_THAT(result.out, !Catch::Matchers::Contains("validation loss"));
+  CHECK_THAT(result.out, !test::contains("validation loss"));
   const std::string metrics = place.read("runs/xlstm/version_0/metrics.jsonl");
-  CHECK_THAT(metrics, Catch::Matchers::Contains("\"train\""));
-  CHECK_THAT(metrics, !Catch::Matchers::Contains("\"valid\""));
+  CHECK_THAT(metrics, test::contains("\"train\""));
+  CHECK_THAT(metrics, !test::contains("\"valid\""));
   CHECK(place.run({"fit", "--config", "c.yaml", "--ckpt_path", "last", "--trainer.max_steps", "14"})
             .code == 0);
   check_refused(place.run({"validate", "--trainer.limit_val_batches", "0"}), 2,
@@ -336,7 +336,7 @@ TEST_CASE("a disk that is full when saving leaves the last good checkpoint intac
   INFO(result.err);
   CHECK(result.signal == 0);
   CHECK(result.code == 7);
-  CHECK_THAT(result.err, Catch::Matchers::Contains("xlstm: error: "));
+  CHECK_THAT(result.err, test::contains("xlstm: error: "));
   CHECK(place.newest() == before);
   CHECK(verify_checkpoint(before).empty());
 }
@@ -432,7 +432,7 @@ TEST_CASE("inspect knows every kind of file, and a printed configuration reads a
   for (const auto& [path, word] : rows) {
     const CommandResult result = place.run({"inspect", path});
     CHECK(result.code == 0);
-    CHECK_THAT(result.out, Catch::Matchers::Contains(word));
+    CHECK_THAT(result.out, test::contains(word));
   }
   const CommandResult printed = place.run({"fit", "--config", "c.yaml", "--print_config"});
   CHECK(printed.code == 0);

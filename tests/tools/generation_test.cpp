@@ -96,7 +96,7 @@ TEST_CASE("logits that cannot be sampled from end generation with an error that 
                           {.max_new_tokens = 9, .stop_at_end_of_text = false});
   stream.next();
   for (Tensor& parameter : trainer.model().parameters()) parameter.fill(NAN);
-  CHECK_THROWS_WITH(stream.next(), Catch::Contains("sample: row 0 has the logit nan at id 0"));
+  CHECK_THROWS_WITH(stream.next(), test::contains("sample: row 0 has the logit nan at id 0"));
 }
 
 TEST_CASE("what makes no sense is refused") {

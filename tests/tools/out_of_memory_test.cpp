@@ -12,7 +12,7 @@
 namespace xlstm::train {
 namespace {
 
-using Catch::Matchers::Contains;
+using xlstm::test::contains;
 
 void check_same(const MemoryStats& now, const MemoryStats& before) {
   CHECK(now.in_use_bytes == before.in_use_bytes);
@@ -37,8 +37,8 @@ TEST_CASE("whichever allocation of a step fails, everything is freed and trainin
         trainer.step();
       } catch (const OutOfMemory& error) {
         failed = true;
-        CHECK_THAT(error.what(), Contains("out of memory on cpu"));
-        CHECK_THAT(error.what(), Contains("Try data.batch_size at most "));
+        CHECK_THAT(error.what(), contains("out of memory on cpu"));
+        CHECK_THAT(error.what(), contains("Try data.batch_size at most "));
       }
       check_same(memory_stats(), before);
     }
@@ -70,8 +70,8 @@ TEST_CASE("a limit that the batch exceeds is met by following the advice") {
     text = error.what();
   }
   set_memory_limit(0);
-  CHECK_THAT(text, Contains("activations "));
-  CHECK_THAT(text, Contains("(now 16; more trainer.accumulate_grad_batches than 1 make up for it), "
+  CHECK_THAT(text, contains("activations "));
+  CHECK_THAT(text, contains("(now 16; more trainer.accumulate_grad_batches than 1 make up for it), "
                             "or trainer.activation_checkpointing true."));
   CHECK_NOTHROW(trainer.step());
 }
@@ -86,16 +86,16 @@ TEST_CASE("advice looks at the configuration and at what took the memory") {
   const auto advice = [&](Device device = kCpu) {
     return memory_advice(config, ModelUse::training, device, report);
   };
-  CHECK_THAT(advice(), Contains("data.batch_size at most 12 (now 16"));
-  CHECK_THAT(advice(), !Contains("bf16-mixed"));
-  CHECK_THAT(advice({DeviceType::cuda, 0}), Contains("trainer.precision bf16-mixed"));
+  CHECK_THAT(advice(), contains("data.batch_size at most 12 (now 16"));
+  CHECK_THAT(advice(), !contains("bf16-mixed"));
+  CHECK_THAT(advice({DeviceType::cuda, 0}), contains("trainer.precision bf16-mixed"));
   config.trainer.activation_checkpointing = true;
-  CHECK_THAT(advice(), !Contains("activation_checkpointing"));
+  CHECK_THAT(advice(), !contains("activation_checkpointing"));
   config.data.batch_size = 1;
-  CHECK_THAT(advice(), Contains("data.max_length (now 256)"));
-  CHECK_THAT(advice(), !Contains("batch_size"));
+  CHECK_THAT(advice(), contains("data.max_length (now 256)"));
+  CHECK_THAT(advice(), !contains("batch_size"));
   report.asking.category = MemoryCategory::optimizer;
-  CHECK_THAT(advice(), Contains("fewer blocks"));
+  CHECK_THAT(advice(), contains("fewer blocks"));
 }
 
 TEST_CASE("the command ends with exit code 5 and the report") {
@@ -111,9 +111,9 @@ TEST_CASE("the command ends with exit code 5 and the report") {
           .wait();
   ::unsetenv("XLSTM_MEMORY_LIMIT");
   CHECK(result.code == 5);
-  CHECK_THAT(result.err, Contains("xlstm: error: out of memory on cpu in "));
-  CHECK_THAT(result.err, Contains(" of 2.00 MiB, in use "));
-  CHECK_THAT(result.err, Contains("Try data.batch_size at most "));
+  CHECK_THAT(result.err, contains("xlstm: error: out of memory on cpu in "));
+  CHECK_THAT(result.err, contains(" of 2.00 MiB, in use "));
+  CHECK_THAT(result.err, contains("Try data.batch_size at most "));
 }
 
 }  // namespace

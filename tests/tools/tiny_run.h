@@ -12,9 +12,11 @@ namespace xlstm::train {
 
 class TinyRun {
  public:
-  // xLSTM[1:1], width 16, on 80 stories, 12 steps of 2 x 2 x 24 tokens with dropout.
+  // xLSTM[1:1], width 16, on 80 stories, 12 steps of 2 x 2 x 24 tokens with dropout, on the CPU
+  // unless a test says otherwise.
   TinyRun() {
     data::write_story_corpus(dir.path("text"), 3, 80);
+    config.trainer.accelerator = "cpu";
     config.trainer.default_root_dir = dir.path("runs");
     config.trainer.max_steps = 12;
     config.trainer.accumulate_grad_batches = 2;

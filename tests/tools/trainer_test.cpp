@@ -89,11 +89,11 @@ TEST_CASE("a run is not continued on other data, or as another model") {
   const std::string checkpoint = newest(first);
   std::get<layers::XlstmModelConfig>(run.config.model).embedding_dim = 32;
   Trainer wider(run.config, run.services());
-  CHECK_THROWS_WITH(wider.resume(checkpoint), Catch::Matchers::Contains("model.embedding_dim"));
+  CHECK_THROWS_WITH(wider.resume(checkpoint), test::contains("model.embedding_dim"));
   std::get<layers::XlstmModelConfig>(run.config.model).embedding_dim = 16;
   run.config.data.batch_size = 4;
   Trainer larger(run.config, run.services());
-  CHECK_THROWS_WITH(larger.resume(checkpoint), Catch::Matchers::Contains("data.batch_size"));
+  CHECK_THROWS_WITH(larger.resume(checkpoint), test::contains("data.batch_size"));
   run.config.data.batch_size = 2;
   data::write_story_corpus(run.dir.path("text"), 4, 80);
   Trainer other(run.config, run.services());
@@ -167,8 +167,7 @@ TEST_CASE("a full disk during training costs a checkpoint, not the run") {
 TEST_CASE("the vocabulary may be larger than the tokenizer's, not smaller") {
   TinyRun run;
   std::get<layers::XlstmModelConfig>(run.config.model).vocab_size = 20;
-  CHECK_THROWS_WITH(Trainer(run.config, run.services()),
-                    Catch::Matchers::Contains("model.vocab_size"));
+  CHECK_THROWS_WITH(Trainer(run.config, run.services()), test::contains("model.vocab_size"));
   std::get<layers::XlstmModelConfig>(run.config.model).vocab_size = 320;
   Trainer trainer(run.config, run.services());
   CHECK(trainer.model().n_vocab() == 320);
@@ -182,7 +181,7 @@ TEST_CASE("the sequences of all accumulated batches count against the training t
   CHECK_NOTHROW(Trainer(run.config, run.services()));
   run.config.trainer.accumulate_grad_batches = n / 2 + 2;
   CHECK_THROWS_WITH(Trainer(run.config, run.services()),
-                    Catch::Matchers::Contains("trainer.accumulate_grad_batches"));
+                    test::contains("trainer.accumulate_grad_batches"));
 }
 
 TEST_CASE("without validation a run ends and reports none") {
@@ -235,6 +234,10 @@ TEST_CASE("memory for weights, gradients and moments is predicted to the byte") 
   };
   check_need(ModelUse::inference, 4 * n);
   check_need(ModelUse::training, 16 * n);
+  run.config.trainer.precision = "bf16-mixed";
+  check_need(ModelUse::inference, 2 * n);
+  check_need(ModelUse::training, 18 * n);
+  run.config.trainer.precision = "32-true";
   run.config.optimizer.name = "sgd";
   check_need(ModelUse::training, 12 * n);
   run.config.optimizer.momentum = 0;

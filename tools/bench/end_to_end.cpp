@@ -130,6 +130,7 @@ Row bench_train(const std::string& name, const train::RunConfig& given, int64_t 
   row.tokens = static_cast<double>(c.data.batch_size * micro * c.data.max_length);
   row.flops = 6 * product_parameters(trainer.model()) * row.tokens;
   std::vector<double> times, losses;
+  reset_peak_memory(trainer.model().device());
   for (int64_t step = 0; step < kWarmUpSteps + steps; ++step) {
     const double start = now_ms();
     const train::StepReport report = trainer.step();
@@ -139,6 +140,7 @@ Row bench_train(const std::string& name, const train::RunConfig& given, int64_t 
       row.failure = detail::concat("wrong result: step ", report.step, " was not finite");
   }
   row.ms = spread_of(times);
+  row.peak_bytes = static_cast<double>(memory_stats(trainer.model().device()).peak_bytes);
   row.verified = detail::concat("losses finite, ", losses.front(), " to ", losses.back());
   return row;
 }
@@ -169,6 +171,7 @@ std::vector<Row> bench_generate(const std::string& name, const train::RunConfig&
   const double element = static_cast<double>(size_of(model->compute_dtype()));
   decode.bytes = parameters * element + state_bytes(*model) * decode.tokens;
 
+  reset_peak_memory(model->device());
   std::vector<double> prefill_times, decode_times;
   std::vector<int32_t> chosen;
   for (int repeat = 0; repeat < 3; ++repeat) {
@@ -185,6 +188,8 @@ std::vector<Row> bench_generate(const std::string& name, const train::RunConfig&
   }
   prefill.ms = spread_of(prefill_times);
   decode.ms = spread_of(decode_times);
+  prefill.peak_bytes = decode.peak_bytes =
+      static_cast<double>(memory_stats(model->device()).peak_bytes);
   const double gap = regret(*model, tokenizer, prompts[0], chosen);
   const double allowed = element == 2 ? rounding_bound(model->n_blocks()) : 1e-3;
   for (Row* row : {&prefill, &decode}) {

@@ -30,7 +30,7 @@ train::RunConfig config_of(const std::string& preset, const std::string& config,
 Row bench_train(const std::string& name, const train::RunConfig& config, int64_t steps);
 
 struct GenerateShape {
-  int64_t batch = 1, prompt_tokens = 128, new_tokens = 32;
+  int64_t batch = 1, prompt_tokens = 2048, new_tokens = 32;  // as in published timings
 };
 // A row for reading the prompts and one for decoding, with random weights. The chosen tokens are
 // compared with those of the whole text read at once.

@@ -15,6 +15,8 @@
 namespace xlstm::bench {
 namespace {
 
+constexpr int64_t kMostWarmUp = 20;
+
 double now_ms() {
   return std::chrono::duration<double, std::milli>(
              std::chrono::steady_clock::now().time_since_epoch())
@@ -55,13 +57,12 @@ double Meter::once(const std::function<void()>& prepare, const std::function<voi
 
 Spread Meter::measure(const std::function<void()>& prepare, const std::function<void()>& call,
                       double seconds, int64_t max_repeats) {
-  once(prepare, call);
+  once(prepare, call);  // loads code and takes memory from the system
   const double start = now_ms();
-  double warm = once(prepare, call);
+  once(prepare, call);
   const double each = std::max(now_ms() - start, 1e-3);  // preparation included
   const int64_t n = std::clamp<int64_t>(static_cast<int64_t>(seconds * 1e3 / each), 3, max_repeats);
-  for (int64_t i = 0; i < std::min<int64_t>(n / 5, 5); ++i) warm = once(prepare, call);
-  static_cast<void>(warm);
+  for (int64_t i = 0; i < std::clamp<int64_t>(n / 3, 1, kMostWarmUp); ++i) once(prepare, call);
   std::vector<double> times;
   for (int64_t i = 0; i < n; ++i) times.push_back(once(prepare, call));
   return spread_of(std::move(times));

@@ -24,7 +24,8 @@ class Meter {
 
   // Milliseconds of one call. `prepare`, which may be empty, runs before it, untimed.
   double once(const std::function<void()>& prepare, const std::function<void()>& call);
-  // Warms up, then repeats for about `seconds`, at least 3 and at most `max_repeats` times.
+  // Warms up with 3 calls or more, then repeats for about `seconds`, at least 3 and at most
+  // `max_repeats` times.
   Spread measure(const std::function<void()>& prepare, const std::function<void()>& call,
                  double seconds, int64_t max_repeats = 60);
   Device device() const { return device_; }

@@ -1,9 +1,12 @@
 #include "tools/bench/op_bench.h"
 
 #include <new>
+#include <optional>
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "core/kernel_variant.h"
+#include "core/variant_log.h"
 #include "tools/bench/check.h"
 
 namespace xlstm::bench {
@@ -21,10 +24,18 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-bool has_variant(const std::string& ran, const std::string& asked) {
-  const std::string parts = "+" + ran + "+";
-  return asked.empty() || parts.find("+" + asked + "+") != std::string::npos;
-}
+// Memory that a call took beyond what was held before it.
+class PeakMemory {
+ public:
+  explicit PeakMemory(Device device) : device_(device), before_(memory_stats(device).in_use_bytes) {
+    reset_peak_memory(device);
+  }
+  double bytes() const { return static_cast<double>(memory_stats(device_).peak_bytes - before_); }
+
+ private:
+  Device device_;
+  int64_t before_;
+};
 
 class SampleBench {
  public:
@@ -33,25 +44,47 @@ class SampleBench {
         meter_(meter),
         op_(op),
         reference_(options.variant == "reference"),
-        sample_(placed(op, drawn, options.dtype, meter.device())) {}
+        call_(reference_ ? op.composed : op.forward),
+        sample_(placed(op, drawn, options.dtype, meter.device())) {
+    if (listed_variant() != nullptr) choice_.emplace(op.name, options.variant);
+  }
 
   // Checks first: a wrong kernel gets no time.
   void run(const std::function<void(const Row&)>& done) {
-    const Call call = reference_ ? op_.composed : op_.forward;
-    const Results got = run_with_gradients(op_, call, sample_);
-    Row forward = row(Pass::forward, got.forward_variant);
-    Row backward = row(Pass::backward, got.backward_variant);
-    const bool has_backward = !got.backward_variant.empty();
-    if (options_.verify) {
-      const Difference difference = compare_with_reference(op_, sample_, got);
-      judge(forward, difference.reference, difference.forward, Pass::forward);
-      judge(backward, difference.reference, difference.backward, Pass::backward);
+    const bool wants_backward =
+        op_.has_gradient && (listed_variant() == nullptr || listed_variant()->has_backward);
+    Reference reference;
+    if (options_.verify) reference = reference_of(op_, sample_, wants_backward);
+    {
+      const Results got = run_forward(op_, call_, sample_);
+      Row forward = row(Pass::forward, got.forward_variant);
+      if (options_.verify) {
+        const Errors errors = errors_of(op_, got, reference);
+        judge(forward, reference, errors.forward(), Pass::forward);
+      }
+      if (forward.failure.empty()) time_forward(forward);
+      done(forward);
     }
-    if (forward.failure.empty()) time_forward(forward);
-    done(forward);
-    if (!has_backward) return;
+    if (!wants_backward) return;
+    const Results got = run_with_gradients(op_, call_, sample_);
+    if (got.backward_variant.empty()) return;  // nothing to differentiate in this sample
+    Row backward = row(Pass::backward, got.backward_variant);
+    if (options_.verify) {
+      const Errors errors = errors_of(op_, got, reference);
+      judge(backward, reference, errors.forward(), Pass::forward);
+      judge(backward, reference, errors.backward(), Pass::backward);
+    }
     if (backward.failure.empty()) time_backward(backward);
     done(backward);
+  }
+
+ private:
+  // The asked variant's entry in the op's row, or null.
+  const KernelVariant* listed_variant() const {
+    for (const KernelVariant& variant : op_.variants)
+      if (variant.device == meter_.device().type && variant.name == options_.variant)
+        return &variant;
+    return nullptr;
   }
 
   Row row(Pass pass, const std::string& variant) const {
@@ -65,36 +98,54 @@ class SampleBench {
     const OpWork work = work_of(op_, sample_, pass);
     out.flops = work.flops;
     out.bytes = work.bytes;
-    if (!has_variant(out.variant, options_.variant))
-      out.failure = "ran variant " + out.variant + ", asked for " + options_.variant;
+    require_variant(out);
     return out;
   }
 
- private:
-  void judge(Row& row, const std::string& reference, double error, Pass pass) const {
-    row.verified = reference;
+  void require_variant(Row& row) const {
+    if (!options_.variant.empty() && !has_variant(row.variant, options_.variant))
+      row.failure = "ran variant " + row.variant + ", asked for " + options_.variant;
+  }
+
+  void judge(Row& row, const Reference& reference, double error, Pass pass) const {
+    row.verified = reference.name;
     row.error = error;
     const double limit =
         tolerance_of(op_, op_.all_wide ? wide_type(options_.dtype) : options_.dtype, pass);
     // Infinity cannot be written as JSON.
     if (!(error <= 1e30)) row.error = 1e30;
     if (!(error <= limit) && row.failure.empty())
-      row.failure = detail::concat("wrong result: error ", row.error, " against ", reference,
+      row.failure = detail::concat("wrong result: error ", row.error, " against ", reference.name,
                                    ", allowed ", limit);
+  }
+
+  // Runs `call` once to see which variant it is that will be timed and what memory it takes, then
+  // times it. What was verified has more outputs and may name more kernels, but not fewer.
+  void time(Row& row, const std::function<void()>& prepare, const std::function<void()>& call) {
+    if (prepare) prepare();
+    const std::string verified = row.variant;
+    {
+      const PeakMemory peak(meter_.device());
+      const VariantLog log;
+      call();
+      if (!reference_) row.variant = joined(log, op_);
+      row.peak_bytes = peak.bytes();
+      for (const std::string& name : log.names())
+        if (!reference_ && !has_variant(verified, name))
+          row.failure = "timed variant " + row.variant + ", verified " + verified;
+    }
+    if (row.failure.empty()) require_variant(row);
+    if (row.failure.empty()) row.ms = meter_.measure(prepare, call, options_.seconds);
   }
 
   void time_forward(Row& row) {
     const autograd::NoGrad no_grad;
-    const Call call = reference_                ? op_.composed
-                      : op_.in_place != nullptr ? op_.in_place
-                                                : op_.forward;
-    row.ms = meter_.measure(
-        {}, [&] { call(sample_.inputs, sample_.attributes); }, options_.seconds);
+    const Call call = !reference_ && op_.in_place != nullptr ? op_.in_place : call_;
+    time(row, {}, [&] { call(sample_.inputs, sample_.attributes); });
   }
 
   // The forward call before each backward one is not timed.
   void time_backward(Row& row) {
-    const Call call = reference_ ? op_.composed : op_.forward;
     Tensors inputs;
     for (const Tensor& t : sample_.inputs) inputs.push_back(t.defined() ? t.detach() : Tensor{});
     for (const int64_t i : differentiable_inputs(op_, sample_))
@@ -104,7 +155,7 @@ class SampleBench {
       for (Tensor& t : inputs)
         if (t.defined()) t.set_grad({});
       roots.clear();
-      outputs = call(inputs, sample_.attributes);
+      outputs = call_(inputs, sample_.attributes);
       // The first result is the one that layers use; states are not differentiated in training.
       for (const Tensor& y : outputs)
         if (y.defined() && y.requires_grad() && roots.empty()) roots.push_back(y);
@@ -112,15 +163,16 @@ class SampleBench {
     forward();
     for (const Tensor& y : roots)
       grads.push_back(Tensor::full(y.shape(), 0.5, y.dtype(), y.device()));
-    row.ms = meter_.measure(
-        forward, [&] { autograd::backward(roots, grads); }, options_.seconds);
+    time(row, forward, [&] { autograd::backward(roots, grads); });
   }
 
   const OpBenchOptions& options_;
   Meter& meter_;
   const OpInfo& op_;
   bool reference_;
+  Call call_;
   OpSample sample_;
+  std::optional<VariantChoice> choice_;
 };
 
 void bench_sample(const OpBenchOptions& options, Meter& meter, const OpInfo& op,

@@ -14,8 +14,10 @@ namespace xlstm::bench {
 enum class Sizes { small, large, all };
 
 struct OpBenchOptions {
-  std::string filter;   // "OP" or "OP | SAMPLE", parts of the names; empty: all
-  std::string variant;  // that must run; empty: any. "reference" times the composed twins
+  std::string filter;  // "OP" or "OP | SAMPLE", parts of the names; empty: all
+  // To run where the op has it, and that must have run; empty: the op's choice. "reference" times
+  // the composed twins.
+  std::string variant;
   DType dtype = DType::f32;
   Sizes sizes = Sizes::small;
   bool verify = true;
@@ -33,7 +35,9 @@ struct Listed {
 std::vector<Listed> list_ops(const OpBenchOptions& options);
 
 // One or two rows a sample, forward and backward, each given to `done` as soon as it is there. A
-// row that cannot run, has a wrong result or ran another variant says so in `failure`.
+// row that cannot run, has a wrong result or ran another variant says so in `failure`. A forward
+// row is verified and timed without a tape, a backward row with one; a variant that has no backward
+// gives none.
 void bench_ops(const OpBenchOptions& options, Meter& meter,
                const std::function<void(const Row&)>& done);
 

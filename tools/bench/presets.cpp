@@ -30,6 +30,16 @@ model:
   slstm_block: {slstm: {num_heads: 4}}
 data: {batch_size: 8, max_length: 2048, n_stories: 4000}
 )"},
+      {"paper-120m-mlstm", "A, xLSTM[1:0]: 12 blocks of width 768, all mLSTM, batch 8 x 2048", R"(
+model:
+  arch: xlstm
+  vocab_size: 50304
+  embedding_dim: 768
+  num_blocks: 12
+  slstm_at: []
+  mlstm_block: {mlstm: {num_heads: 4}}
+data: {batch_size: 8, max_length: 2048, n_stories: 4000}
+)"},
       {"large-407m", "B, 24 blocks of width 1024, 4 heads, batch 16 x 2048", R"(
 model: {arch: xlstm_large, vocab_size: 50304, embedding_dim: 1024, num_heads: 4, num_blocks: 24}
 data: {batch_size: 16, max_length: 2048, n_stories: 4000}

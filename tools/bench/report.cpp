@@ -26,12 +26,16 @@ std::string tokens_per_second(const Row& row) {
                                              : "";
 }
 
+std::string megabytes(const Row& row) {
+  return row.peak_bytes > 0 ? formatted("%.1f", row.peak_bytes / 1e6) : "";
+}
+
 }  // namespace
 
 std::string heading() {
-  return formatted("%-18s %-40s %-8s %-8s %-18s %10s %15s %9s %6s %9s %6s %9s\n", "op", "sample",
-                   "pass", "dtype", "variant", "ms", "low..high", "GB/s", "copy", "GFLOP/s",
-                   "matmul", "tok/s");
+  return formatted("%-18s %-40s %-8s %-8s %-18s %10s %15s %9s %6s %9s %6s %8s %9s\n", "op",
+                   "sample", "pass", "dtype", "variant", "ms", "low..high", "GB/s", "copy",
+                   "GFLOP/s", "matmul", "peak MB", "tok/s");
 }
 
 std::string line_of(const Row& row, const Ceilings& ceilings) {
@@ -40,12 +44,12 @@ std::string line_of(const Row& row, const Ceilings& ceilings) {
   if (!row.failure.empty()) return line + " FAILED: " + row.failure + "\n";
   const std::string range = formatted("%.4g..%.4g", row.ms.low, row.ms.high);
   return line +
-         formatted(" %10.4f %15s %9s %6s %9s %6s %9s\n", row.ms.median, range.c_str(),
+         formatted(" %10.4f %15s %9s %6s %9s %6s %8s %9s\n", row.ms.median, range.c_str(),
                    rate(row.bytes_per_second(), "%.1f", 1e9).c_str(),
                    percent(row.bytes_per_second(), ceilings.copy_bytes_per_second).c_str(),
                    rate(row.flops_per_second(), "%.1f", 1e9).c_str(),
                    percent(row.flops_per_second(), ceilings.product_flops_per_second).c_str(),
-                   tokens_per_second(row).c_str());
+                   megabytes(row).c_str(), tokens_per_second(row).c_str());
 }
 
 std::string markdown(const Report& report) {
@@ -55,12 +59,13 @@ std::string markdown(const Report& report) {
                 report.ceilings.product_flops_per_second / 1e12);
   text +=
       "| op | sample | pass | dtype | variant | ms | 20 % .. 80 % | GB/s | of copy | TFLOP/s | of "
-      "product | tok/s | verified |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+      "product | peak MB | tok/s | verified |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
   for (const Row& row : report.rows) {
     text += "| `" + row.op + "` | " + row.sample + " | " + row.pass + " | " + row.dtype + " | " +
             row.variant + " | ";
     if (!row.failure.empty()) {
-      text += "failed | | | | | | | " + row.failure + " |\n";
+      text += "failed | | | | | | | | " + row.failure + " |\n";
       continue;
     }
     text += formatted("%.4g | %.4g .. %.4g | ", row.ms.median, row.ms.low, row.ms.high) +
@@ -68,7 +73,8 @@ std::string markdown(const Report& report) {
             percent(row.bytes_per_second(), report.ceilings.copy_bytes_per_second) + " | " +
             rate(row.flops_per_second(), "%.3g", 1e12) + " | " +
             percent(row.flops_per_second(), report.ceilings.product_flops_per_second) + " | " +
-            tokens_per_second(row) + " | " + (row.verified.empty() ? "no" : row.verified) + " |\n";
+            megabytes(row) + " | " + tokens_per_second(row) + " | " +
+            (row.verified.empty() ? "no" : row.verified) + " |\n";
   }
   return text;
 }

@@ -24,6 +24,7 @@ Json to_json(const Row& row) {
                                    {"flops", row.flops},
                                    {"bytes", row.bytes},
                                    {"tokens", row.tokens},
+                                   {"peak_bytes", row.peak_bytes},
                                    {"error", row.error}})
     json.set(key, value);
   json.set("n", row.ms.n);
@@ -49,6 +50,8 @@ Row row_from_json(const JsonField& json) {
                                    {"tokens", &row.tokens},
                                    {"error", &row.error}})
     *value = json.at(key).as_double(kNoLess);
+  // Reports of earlier versions do not have it.
+  if (json.has("peak_bytes")) row.peak_bytes = json.at("peak_bytes").as_double(kNoLess);
   row.ms.n = json.at("n").as_int(0);
   return row;
 }

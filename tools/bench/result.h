@@ -21,9 +21,11 @@ struct Row {
   Spread ms;
   double flops = 0, bytes = 0;  // of one call; 0: not counted
   double tokens = 0;            // of one call, end to end only
-  std::string verified;         // what the result was compared with
-  double error = 0;             // relative, of that comparison
-  std::string failure;          // empty: the row holds; else why not, and there is no time
+  // The most that the call held beyond its arguments; end to end: of the run, weights included.
+  double peak_bytes = 0;
+  std::string verified;  // what the result was compared with
+  double error = 0;      // relative, of that comparison
+  std::string failure;   // empty: the row holds; else why not, and there is no time
 
   std::string key() const {
     return op + " | " + sample + " | " + pass + " | " + device + " | " + dtype;

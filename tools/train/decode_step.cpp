@@ -2,6 +2,7 @@
 
 #include "core/autograd.h"
 #include "core/cuda/graph.h"
+#include "core/cuda/runtime.h"
 #include "core/error.h"
 
 namespace xlstm::train {
@@ -31,7 +32,7 @@ DecodeStep::DecodeStep(const layers::LanguageModel& model, layers::ModelState st
                        const ops::SamplingOptions& sampling, bool use_graph)
     : model_(model),
       sampling_(sampling),
-      use_graph_(use_graph && model.device() != kCpu),
+      use_graph_(use_graph && model.device() != kCpu && !cuda::waits_after_each_call()),
       state_(std::move(state)),
       logits_(logits.clone()),
       streams_on_host_(streams) {

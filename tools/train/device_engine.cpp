@@ -165,7 +165,9 @@ class DeviceEngine : public StepEngine {
 
   void run() {
     if (graph_ != nullptr) return graph_->launch();
-    if (!s_.config.trainer.cuda_graph || n_run_++ < kEagerSteps) return step();
+    // Inside a graph there is no waiting for a call.
+    const bool eager = !s_.config.trainer.cuda_graph || cuda::waits_after_each_call();
+    if (eager || n_run_++ < kEagerSteps) return step();
     graph_ = std::make_unique<cuda::Graph>(device_, [this] { step(); });
     graph_->launch();
   }

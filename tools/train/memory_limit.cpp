@@ -8,6 +8,8 @@
 #include <limits>
 
 #include "core/checked_size.h"
+#include "core/cuda/runtime.h"
+#include "tools/train/placement.h"
 #include "tools/train/progress.h"
 
 namespace xlstm::train {
@@ -28,6 +30,15 @@ int64_t numbers_per_parameter(const OptimizerConfig& optimizer, ModelUse use) {
   return optimizer.momentum > 0 ? 3 : 2;
 }
 
+// In training, what products read in 16 bits is a copy; otherwise it is all there is.
+int64_t bytes_per_parameter(const RunConfig& config, ModelUse use) {
+  const std::string& precision = config.trainer.precision;
+  const bool narrow = precision.starts_with("bf16") || precision.starts_with("16");
+  const int64_t element = precision == "64-true" ? 8 : 4;
+  if (use == ModelUse::inference) return narrow ? 2 : element;
+  return element * numbers_per_parameter(config.optimizer, use) + (narrow ? 2 : 0);
+}
+
 int64_t count_known_parameters(layers::ModelConfig model) {
   std::visit([](auto& m) { m.vocab_size = std::max<int64_t>(m.vocab_size, 1); }, model);
   return layers::count_parameters(model);
@@ -35,7 +46,8 @@ int64_t count_known_parameters(layers::ModelConfig model) {
 
 }  // namespace
 
-int64_t usable_memory_bytes() {
+int64_t usable_memory_bytes(Device device) {
+  if (device != kCpu) return cuda::memory_of(device).total;
   const int64_t pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
   int64_t bytes = pages > 0 && page_bytes > 0 ? pages * page_bytes : kUnlimited;
   for (const char* path :
@@ -48,13 +60,12 @@ int64_t usable_memory_bytes() {
 }
 
 void require_model_fits(const RunConfig& config, ModelUse use, int64_t limit) {
-  const int64_t element = config.trainer.precision == "64-true" ? 8 : 4;
   const char* what = use == ModelUse::training ? " with gradients and optimizer state" : "";
   constexpr const char* kHint = " (take fewer blocks or a smaller embedding_dim)";
   int64_t n = 0, bytes = 0;
   try {
     n = count_known_parameters(config.model);
-    bytes = checked_mul(n, element * numbers_per_parameter(config.optimizer, use));
+    bytes = checked_mul(n, bytes_per_parameter(config, use));
   } catch (const ShapeError&) {  // more than 64 bits can count
     throw_error<OutOfMemory>("model: out of memory", what, ", got more than ", kUnlimited,
                              " bytes, expected at most ", limit, kHint);
@@ -62,6 +73,17 @@ void require_model_fits(const RunConfig& config, ModelUse use, int64_t limit) {
   require<OutOfMemory>(bytes <= limit, "model: out of memory, got ", n, " parameters that take ",
                        format_count(static_cast<double>(bytes)), "B", what, ", expected at most ",
                        format_count(static_cast<double>(limit)), "B", kHint);
+}
+
+void require_model_fits(const RunConfig& config, ModelUse use) {
+  const Device device = (use == ModelUse::training ? training_placement(config.trainer)
+                                                   : inference_placement(config.trainer))
+                            .device;
+  const bool on_gpu = device != kCpu;
+  if (on_gpu) require_model_fits(config, use, usable_memory_bytes(device));
+  RunConfig on_host = config;
+  if (on_host.trainer.precision != "64-true") on_host.trainer.precision = "32-true";
+  require_model_fits(on_host, on_gpu ? ModelUse::inference : use, usable_memory_bytes());
 }
 
 std::string memory_advice(const RunConfig& config, ModelUse use, Device device,

@@ -12,16 +12,18 @@
 namespace xlstm::train {
 
 // Bytes of memory that this process may use: the machine's, or less where a container or a limit
-// of the shell says so.
-int64_t usable_memory_bytes();
+// of the shell says so; of a GPU all that it has.
+int64_t usable_memory_bytes(Device device = kCpu);
 
 enum class ModelUse { training, inference };
 
-// OutOfMemory if the weights of the configured model (for training also their gradients and the
-// optimizer's moments) take more than `limit` bytes. What a batch takes comes on top and is not
-// counted. A vocabulary that is not known yet (0) counts as nothing.
-void require_model_fits(const RunConfig& config, ModelUse use,
-                        int64_t limit = usable_memory_bytes());
+// OutOfMemory if the weights of the configured model (for training also their gradients, the
+// optimizer's moments and 16-bit copies) take more than `limit` bytes. What a batch takes comes on
+// top and is not counted. A vocabulary that is not known yet (0) counts as nothing.
+void require_model_fits(const RunConfig& config, ModelUse use, int64_t limit);
+// The same with the limit of the device that the configuration asks for. A model for a GPU is made
+// on the host, whose memory must hold its weights too.
+void require_model_fits(const RunConfig& config, ModelUse use);
 
 // "Try data.batch_size at most 12 (now 16; ...", by what took the memory and what the
 // configuration does not do yet.

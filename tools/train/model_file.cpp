@@ -65,8 +65,9 @@ void write_reference_outputs(layers::LanguageModel& model, const layers::StateLa
   const int64_t T = tokens.size(1) - 1;
   const bool with_gradients = !grads_path.empty();
   for (Tensor& parameter : model.parameters()) parameter.set_requires_grad(with_gradients);
-  const Tensor inputs = ops::contiguous(ops::slice(tokens, 1, 0, T));
-  const Tensor targets = ops::contiguous(ops::slice(tokens, 1, 1, T + 1));
+  const Tensor inputs = ops::contiguous(ops::slice(tokens, 1, 0, T)).to(model.device());
+  const Tensor targets = ops::contiguous(ops::slice(tokens, 1, 1, T + 1)).to(model.device());
+  const auto written = [](const Tensor& x) { return ops::cast(x, DType::f32).to(kCpu); };
   const Tensor raw = model.raw_logits(model.forward_hidden(inputs).hidden);
   const Tensor loss = ops::cross_entropy(raw, targets, model.soft_cap()).loss;
   Tensor logits = raw.detach();
@@ -74,10 +75,10 @@ void write_reference_outputs(layers::LanguageModel& model, const layers::StateLa
     const autograd::NoGrad no_grad;
     logits = ops::softcap(logits, model.soft_cap());
   }
-  write_safetensors(logits_path,
-                    {{"logits", ops::cast(logits, DType::f32)},
-                     {"loss", ops::cast(ops::reshape(loss.detach(), {1}), DType::f32)}},
-                    {}, files);
+  write_safetensors(
+      logits_path,
+      {{"logits", written(logits)}, {"loss", written(ops::reshape(loss.detach(), {1}))}}, {},
+      files);
   if (!with_gradients) return;
   model.zero_grad();
   autograd::backward(loss);
@@ -85,7 +86,7 @@ void write_reference_outputs(layers::LanguageModel& model, const layers::StateLa
   layers::StateLayout official = layout;
   official.prefix.clear();  // a pack's own prefix is no part of the names
   for (const auto& [name, gradient] : layers::grad_dict(model, official))
-    gradients.emplace_back(name, ops::cast(gradient, DType::f32));
+    gradients.emplace_back(name, written(gradient));
   write_safetensors(grads_path, gradients, {}, files);
 }
 

@@ -71,7 +71,9 @@ void run(const char* name, const Kernel<Args>& kernel, const Args& args, const T
   const Tensor workspace = at::empty({exec.workspace_bytes}, like.options().dtype(at::kByte));
   exec.workspace = raw(workspace);
   const xlstm_status status = on_gpu ? kernel.cuda(&args, exec) : kernel.cpu(&args, exec);
-  TORCH_CHECK(status == XLSTM_OK, name, ": ", xlstm_status_string(status));
+  TORCH_CHECK(status == XLSTM_OK, name, ": ", xlstm_status_string(status),
+              status == XLSTM_DEVICE_ERROR ? ": " : "",
+              status == XLSTM_DEVICE_ERROR ? xlstm_take_device_error() : "");
 }
 
 // ---- sLSTM ----
