@@ -55,16 +55,22 @@ StreamOutcome Block::forward(const ResidualStream& x, const BlockState& state, c
                       to_string(x.sum.shape()), ", expected [B, T, ", width_, "]");
   if (!context.activation_checkpointing || !autograd::grad_enabled())
     return run(x, state, reset, context);
-  // One tensor is kept for each block, so the additions between them are done first.
+  // An addition that is left to the block stays its own, so that recomputing changes no bit.
+  const bool has_update = x.update.defined();
+  Tensors kept = flatten(x.sum, state);
+  if (has_update) kept.push_back(x.update);
   const Tensors outputs = autograd::checkpoint(
-      [this, state, reset, context](const Tensors& inputs) {
+      [this, state, reset, context, has_update](const Tensors& inputs) {
         const auto in = unflatten(inputs, state);
-        const auto out = run({in.y, {}}, in.state, reset, context);
-        return flatten(out.x.value(), out.state);
+        const Tensor update = has_update ? inputs.back() : Tensor{};
+        const auto out = run({in.y, update}, in.state, reset, context);
+        Tensors all = flatten(out.x.sum, out.state);
+        all.push_back(out.x.update);
+        return all;
       },
-      flatten(x.value(), state), context.training ? context.generator : nullptr);
+      kept, context.training ? context.generator : nullptr);
   auto out = unflatten(outputs, state);
-  return {{out.y, {}}, std::move(out.state)};
+  return {{out.y, outputs.back()}, std::move(out.state)};
 }
 
 Outcome<BlockState> Block::step(const Tensor& x, const BlockState& state,

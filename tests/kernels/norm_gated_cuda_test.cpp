@@ -26,7 +26,7 @@ std::vector<GatedCase> cases() {
   return {
       {3, 1, 7, true, true, true, skip, dense},
       {5, 1, 8, true, false, false, bias, apart},
-      {50, 3, 1, true, false, false, bias, dense},
+      {50, 3, 2, true, false, false, bias, dense},
       {50, 3, 2, true, false, true, skip, dense},
       {70, 2, 4, false, false, false, nothing, apart},
       {9, 4, 128, true, false, false, skip, crooked},

@@ -150,8 +150,8 @@ TEST_CASE("the gated norm kernels name what is wrong with their arguments") {
   const auto backward = [](auto change) {
     Case c;
     change(c.b);
-    std::vector<double> workspace(1024);
-    return xlstm_norm_gated_bwd_cpu(&c.b, {nullptr, workspace.data(), 8192, nullptr});
+    alignas(64) double workspace[1024];
+    return xlstm_norm_gated_bwd_cpu(&c.b, {nullptr, workspace, sizeof workspace, nullptr});
   };
   CHECK(backward([](Backward&) {}) == XLSTM_OK);
   CHECK(backward([](Backward& a) { a.dbias = a.dskip_weight; }) == XLSTM_BAD_VALUE);
@@ -180,8 +180,9 @@ TEST_CASE("gradients of a gated norm may be written over its inputs") {
     c.b.dgate = in_place ? dy.data() : dgate.data();
     c.b.dskip = in_place ? skip.data() : dskip.data();
     c.b.dweight = c.dw.data(), c.b.dskip_weight = nullptr;
-    std::vector<double> workspace(1024);
-    REQUIRE(xlstm_norm_gated_bwd_cpu(&c.b, {nullptr, workspace.data(), 8192, nullptr}) == XLSTM_OK);
+    alignas(64) double workspace[1024];
+    REQUIRE(xlstm_norm_gated_bwd_cpu(&c.b, {nullptr, workspace, sizeof workspace, nullptr}) ==
+            XLSTM_OK);
     return std::vector<std::vector<float>>{in_place ? x : dx, in_place ? dy : dgate,
                                            in_place ? skip : dskip, c.dw};
   };
