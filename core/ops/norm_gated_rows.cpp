@@ -19,7 +19,7 @@ Tensors gated(const Tensors& in, const OpAttributes& a) {
              a.get("one_plus") != 0 ? ops::NormScale::one_plus : ops::NormScale::plain)};
 }
 
-// What is beside x * xhat in a gated norm.
+// What a gated norm adds to xhat * scale.
 enum class Beside { nothing, bias, skip };
 Tensors gated_inputs(const Shape& shape, Beside beside, DType dtype, Generator& g) {
   const Shape width{shape.back()};
