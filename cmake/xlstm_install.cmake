@@ -22,13 +22,14 @@ foreach(folder core layers optim data tools/train)
     FILES_MATCHING
     PATTERN "*.h")
 endforeach()
-# Of kernels/ only the C interface: types.h and <op>/<op>.h. The other headers there hold inline code that
-# depends on the compiler flags of this build.
-file(GLOB kernel_rooms CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} kernels/*)
-foreach(room IN LISTS kernel_rooms)
-  get_filename_component(op ${room} NAME)
-  if(EXISTS ${PROJECT_SOURCE_DIR}/${room}/${op}.h)
-    install(FILES ${room}/${op}.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/${room})
+# Of kernels/ only the C interface: types.h and what declares extern "C". The other headers there hold inline code
+# that depends on the compiler flags of this build.
+file(GLOB kernel_headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} kernels/*/*.h)
+foreach(header IN LISTS kernel_headers)
+  file(STRINGS ${header} linkage REGEX "^extern \"C\"")
+  if(linkage)
+    get_filename_component(room ${header} DIRECTORY)
+    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/${room})
   endif()
 endforeach()
 install(FILES kernels/common/types.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/xlstm/kernels/common)

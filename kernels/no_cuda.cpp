@@ -11,6 +11,7 @@
 #include "kernels/linear/linear.h"
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
+#include "kernels/norm/norm_gated.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
@@ -51,6 +52,8 @@ XLSTM_ABSENT(mlstm_fwd)
 XLSTM_ABSENT(mlstm_step)
 XLSTM_ABSENT(norm_bwd)
 XLSTM_ABSENT(norm_fwd)
+XLSTM_ABSENT(norm_gated_bwd)
+XLSTM_ABSENT(norm_gated_fwd)
 XLSTM_ABSENT(sampling)
 XLSTM_ABSENT(sgd)
 XLSTM_ABSENT(slstm_bwd)
@@ -69,6 +72,7 @@ XLSTM_NO_WORKSPACE(headwise_linear_fwd)
 XLSTM_NO_WORKSPACE(mlstm_bwd)
 XLSTM_NO_WORKSPACE(mlstm_fwd)
 XLSTM_NO_WORKSPACE(norm_bwd)
+XLSTM_NO_WORKSPACE(norm_gated_bwd)
 XLSTM_NO_WORKSPACE(sampling)
 XLSTM_NO_WORKSPACE(slstm_bwd)
 XLSTM_NO_WORKSPACE(slstm_fwd)

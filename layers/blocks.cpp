@@ -1,7 +1,6 @@
 #include "layers/blocks.h"
 
 #include "core/autograd.h"
-#include "core/ops/elementwise.h"
 #include "core/ops/view.h"
 
 namespace xlstm::layers {
@@ -46,18 +45,32 @@ Outcome<BlockState> unflatten(const Tensors& all, const BlockState& like) {
 
 Outcome<BlockState> Block::forward(const Tensor& x, const BlockState& state, const Tensor& reset,
                                    const ForwardContext& context) const {
-  require<ShapeError>(x.dim() == 3 && x.size(2) == width_, "block: input, got ",
-                      to_string(x.shape()), ", expected [B, T, ", width_, "]");
+  auto out = forward(ResidualStream{x, {}}, state, reset, context);
+  return {out.x.value(), std::move(out.state)};
+}
+
+StreamOutcome Block::forward(const ResidualStream& x, const BlockState& state, const Tensor& reset,
+                             const ForwardContext& context) const {
+  require<ShapeError>(x.sum.dim() == 3 && x.sum.size(2) == width_, "block: input, got ",
+                      to_string(x.sum.shape()), ", expected [B, T, ", width_, "]");
   if (!context.activation_checkpointing || !autograd::grad_enabled())
     return run(x, state, reset, context);
+  // An addition that is left to the block stays its own, so that recomputing changes no bit.
+  const bool has_update = x.update.defined();
+  Tensors kept = flatten(x.sum, state);
+  if (has_update) kept.push_back(x.update);
   const Tensors outputs = autograd::checkpoint(
-      [this, state, reset, context](const Tensors& inputs) {
+      [this, state, reset, context, has_update](const Tensors& inputs) {
         const auto in = unflatten(inputs, state);
-        const auto out = run(in.y, in.state, reset, context);
-        return flatten(out.y, out.state);
+        const Tensor update = has_update ? inputs.back() : Tensor{};
+        const auto out = run({in.y, update}, in.state, reset, context);
+        Tensors all = flatten(out.x.sum, out.state);
+        all.push_back(out.x.update);
+        return all;
       },
-      flatten(x, state), context.training ? context.generator : nullptr);
-  return unflatten(outputs, state);
+      kept, context.training ? context.generator : nullptr);
+  auto out = unflatten(outputs, state);
+  return {{out.y, outputs.back()}, std::move(out.state)};
 }
 
 Outcome<BlockState> Block::step(const Tensor& x, const BlockState& state,
@@ -102,13 +115,14 @@ SlstmBlock::SlstmBlock(int64_t width, int64_t n_heads, double proj_factor, int64
     : SlstmBlock(BlockPlace{.embedding_dim = width}, alone(n_heads, proj_factor, kernel_size),
                  ParameterFactory(seed)) {}
 
-Outcome<BlockState> SlstmBlock::run(const Tensor& x, const BlockState& state, const Tensor& reset,
-                                    const ForwardContext& context) const {
-  const auto cell =
-      xlstm_.forward(xlstm_norm_.forward(x), of_kind<SlstmLayerState>(state), reset, context);
-  Tensor y = ops::add(x, cell.y);
-  if (ffn_) y = ops::add(y, ffn_->forward(ffn_norm_->forward(y), context));
-  return {y, cell.state};
+StreamOutcome SlstmBlock::run(const ResidualStream& x, const BlockState& state, const Tensor& reset,
+                              const ForwardContext& context) const {
+  const auto in = xlstm_norm_.forward(x);
+  const auto cell = xlstm_.forward(in.y, of_kind<SlstmLayerState>(state), reset, context);
+  const ResidualStream mixed{in.sum, cell.y};
+  if (!ffn_) return {mixed, cell.state};
+  const auto up = ffn_norm_->forward(mixed);
+  return {{up.sum, ffn_->forward(up.y, context)}, cell.state};
 }
 
 BlockState SlstmBlock::init_state(int64_t batch) const {
@@ -134,11 +148,11 @@ MlstmBlock::MlstmBlock(int64_t width, int64_t n_heads, double proj_factor, int64
                                             .proj_factor = proj_factor}},
                  ParameterFactory(seed)) {}
 
-Outcome<BlockState> MlstmBlock::run(const Tensor& x, const BlockState& state, const Tensor& reset,
-                                    const ForwardContext& context) const {
-  const auto cell =
-      xlstm_.forward(xlstm_norm_.forward(x), of_kind<MlstmLayerState>(state), reset, context);
-  return {ops::add(x, cell.y), cell.state};
+StreamOutcome MlstmBlock::run(const ResidualStream& x, const BlockState& state, const Tensor& reset,
+                              const ForwardContext& context) const {
+  const auto in = xlstm_norm_.forward(x);
+  const auto cell = xlstm_.forward(in.y, of_kind<MlstmLayerState>(state), reset, context);
+  return {{in.sum, cell.y}, cell.state};
 }
 
 BlockState MlstmBlock::init_state(int64_t batch) const {
@@ -161,12 +175,12 @@ MlstmLargeBlock::MlstmLargeBlock(const MlstmLargeConfig& mlstm,
   register_module("ffn", ffn_);
 }
 
-Outcome<BlockState> MlstmLargeBlock::run(const Tensor& x, const BlockState& state,
-                                         const Tensor& reset, const ForwardContext& context) const {
-  const auto cell =
-      mlstm_layer_.forward(norm_mlstm_.forward(x), of_kind<MlstmLayerState>(state), reset, context);
-  const Tensor y = ops::add(x, cell.y);
-  return {ops::add(y, ffn_.forward(norm_ffn_.forward(y))), cell.state};
+StreamOutcome MlstmLargeBlock::run(const ResidualStream& x, const BlockState& state,
+                                   const Tensor& reset, const ForwardContext& context) const {
+  const auto in = norm_mlstm_.forward(x);
+  const auto cell = mlstm_layer_.forward(in.y, of_kind<MlstmLayerState>(state), reset, context);
+  const auto up = norm_ffn_.forward(ResidualStream{in.sum, cell.y});
+  return {{up.sum, ffn_.forward(up.y)}, cell.state};
 }
 
 BlockState MlstmLargeBlock::init_state(int64_t batch) const {

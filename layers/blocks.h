@@ -1,4 +1,5 @@
-// Residual blocks. Each maps x [B, T, D] to y [B, T, D] and carries its state.
+// Residual blocks. Each maps x [B, T, D] to y [B, T, D] and carries its state. In a row of blocks
+// the last addition of one is done by the first norm of the next (ResidualStream).
 //
 //   SlstmBlock       y = x + slstm(norm(x)), then y + feed_forward(norm(y))     architecture A
 //   MlstmBlock       y = x + mlstm(norm(x))                                     architecture A
@@ -13,12 +14,21 @@
 
 namespace xlstm::layers {
 
+// What a block makes of a residual stream.
+struct StreamOutcome {
+  ResidualStream x;
+  BlockState state;
+};
+
 class Block : public Module {
  public:
   // x [B, T, D]; reset uint8 [B, T] or undefined: 1 starts a document. ShapeError if x is not a
   // sequence of the block's width, ConfigError if the state belongs to another kind of block.
   Outcome<BlockState> forward(const Tensor& x, const BlockState& state, const Tensor& reset = {},
                               const ForwardContext& context = {}) const;
+  // The same on a stream of such x, whose last addition is left to its reader.
+  StreamOutcome forward(const ResidualStream& x, const BlockState& state, const Tensor& reset = {},
+                        const ForwardContext& context = {}) const;
   // One time step, x [B, D] -> y [B, D].
   Outcome<BlockState> step(const Tensor& x, const BlockState& state,
                            const ForwardContext& context = {}) const;
@@ -32,8 +42,8 @@ class Block : public Module {
 
  protected:
   explicit Block(int64_t width) : width_(width) {}
-  virtual Outcome<BlockState> run(const Tensor& x, const BlockState& state, const Tensor& reset,
-                                  const ForwardContext& context) const = 0;
+  virtual StreamOutcome run(const ResidualStream& x, const BlockState& state, const Tensor& reset,
+                            const ForwardContext& context) const = 0;
 
  private:
   int64_t width_;
@@ -60,8 +70,8 @@ class SlstmBlock : public Block {
   BlockState start_state() const override { return SlstmLayerState{}; }
 
  protected:
-  Outcome<BlockState> run(const Tensor& x, const BlockState& state, const Tensor& reset,
-                          const ForwardContext& context) const override;
+  StreamOutcome run(const ResidualStream& x, const BlockState& state, const Tensor& reset,
+                    const ForwardContext& context) const override;
 
  private:
   Norm xlstm_norm_;
@@ -82,8 +92,8 @@ class MlstmBlock : public Block {
   BlockState start_state() const override { return MlstmLayerState{}; }
 
  protected:
-  Outcome<BlockState> run(const Tensor& x, const BlockState& state, const Tensor& reset,
-                          const ForwardContext& context) const override;
+  StreamOutcome run(const ResidualStream& x, const BlockState& state, const Tensor& reset,
+                    const ForwardContext& context) const override;
 
  private:
   Norm xlstm_norm_;
@@ -98,8 +108,8 @@ class MlstmLargeBlock : public Block {
   BlockState start_state() const override { return MlstmLayerState{}; }
 
  protected:
-  Outcome<BlockState> run(const Tensor& x, const BlockState& state, const Tensor& reset,
-                          const ForwardContext& context) const override;
+  StreamOutcome run(const ResidualStream& x, const BlockState& state, const Tensor& reset,
+                    const ForwardContext& context) const override;
 
  private:
   Norm norm_mlstm_;

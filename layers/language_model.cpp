@@ -20,16 +20,17 @@ HiddenOutput LanguageModel::forward_hidden(const Tensor& tokens, const ModelStat
   require<ShapeError>(rows == 0 || rows == tokens.size(0), "model: state has another batch, got ",
                       rows, " rows, expected ", tokens.size(0));
   HiddenOutput out;
-  Tensor x = dropout(embedding_->forward(tokens, compute_dtype()), embedding_dropout_, context);
+  ResidualStream x{
+      dropout(embedding_->forward(tokens, compute_dtype()), embedding_dropout_, context), {}};
   out.state.blocks.reserve(blocks_.size());
   for (size_t b = 0; b < blocks_.size(); ++b) {
     const auto scope = MemoryScope::module(blocks_[b]->owner_name());
     auto result = blocks_[b]->forward(
         x, state.blocks.empty() ? blocks_[b]->start_state() : state.blocks[b], reset, context);
-    x = std::move(result.y);
+    x = std::move(result.x);
     out.state.blocks.push_back(std::move(result.state));
   }
-  out.hidden = final_norm_ ? final_norm_->forward(x) : x;
+  out.hidden = final_norm_ ? final_norm_->forward(x).y : x.value();
   return out;
 }
 

@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "core/ops/activation.h"
-#include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/view.h"
 
@@ -150,10 +148,9 @@ Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerSt
                               .eps = 1e-6,
                               .start_m = kStartA,
                               .stabilizer_gradient = config_.stabilizer_gradient});
-  const Tensor normed = outnorm_->forward(join_heads(cell.h));
-  const Tensor skip = ops::cast(learnable_skip_, conv.y.dtype());
-  const Tensor skipped = ops::add(normed, ops::mul(conv.y, skip));
-  const Tensor y = proj_down_->forward(ops::gated(gate, skipped, ops::Activation::silu));
+  const Tensor gated =
+      outnorm_->forward(join_heads(cell.h), {gate, ops::Activation::silu, conv.y, learnable_skip_});
+  const Tensor y = proj_down_->forward(gated);
   return {dropout(y, dropout_, context), {conv.state, cell.final_state}};
 }
 
@@ -257,8 +254,8 @@ Outcome<MlstmLayerState> MlstmLargeLayer::forward(const Tensor& x, const MlstmLa
                               .soft_cap = config_.gate_soft_cap,
                               .eps = config_.eps,
                               .start_m = kStartB});
-  const Tensor normed = multihead_norm_->forward(join_heads(cell.h));
-  const Tensor gated = ops::gated(in[3], normed, ops::Activation::sigmoid);
+  const Tensor gated =
+      multihead_norm_->forward(join_heads(cell.h), {in[3], ops::Activation::sigmoid, {}, {}});
   return {out_proj_->forward(gated), {Tensor{}, cell.final_state}};
 }
 

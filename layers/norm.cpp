@@ -37,4 +37,27 @@ Tensor Norm::forward(const Tensor& x) const {
   return bias_.defined() ? ops::add(y, bias_) : y;
 }
 
+ops::AddedNorm Norm::forward(const ResidualStream& x) const {
+  if (!x.update.defined() || config_.kind == NormKind::multi_head) {
+    const Tensor sum = x.value();
+    return {forward(sum), sum};
+  }
+  if (config_.kind == NormKind::layer)
+    return ops::add_layer_norm(x.sum, x.update, weight_, bias_, config_.eps, config_.scale);
+  auto result = ops::add_rms_norm(x.sum, x.update, weight_, config_.eps, config_.scale);
+  if (bias_.defined()) result.y = ops::add(result.y, bias_);
+  return result;
+}
+
+Tensor Norm::forward(const Tensor& x, const ops::NormGate& gate) const {
+  require<ConfigError>(config_.kind == NormKind::multi_head,
+                       "norm: a gate, got one on another norm than multi_head");
+  return ops::multi_head_norm_gated(x, gate, weight_, bias_, config_.num_heads, config_.eps,
+                                    config_.scale);
+}
+
+Tensor ResidualStream::value() const {
+  return update.defined() ? ops::add(sum, update) : sum;
+}
+
 }  // namespace xlstm::layers

@@ -25,11 +25,22 @@ struct NormConfig {
   void validate() const;  // ConfigError
 };
 
+// The residual stream on its way through layers: `sum`, and what the last layer computed. That
+// `update` is left to the norm that reads the stream next, which adds it in its own pass.
+struct ResidualStream {
+  Tensor sum, update;    // no update: nothing is left to add
+  Tensor value() const;  // sum + update
+};
+
 // Parameters: weight [width], bias [width].
 class Norm : public Module {
  public:
   Norm(const NormConfig& config, ParameterFactory& factory);
   Tensor forward(const Tensor& x) const;  // [..., width] -> [..., width]
+  // The norm of the stream's value, and that value.
+  ops::AddedNorm forward(const ResidualStream& x) const;
+  // multi_head only: the norm with a gate on it.
+  Tensor forward(const Tensor& x, const ops::NormGate& gate) const;
 
  private:
   NormConfig config_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <tuple>
 
 #include "core/cuda/check.h"
@@ -96,8 +97,10 @@ auto key_of(const Product& p, Device device, uint32_t align_a, uint32_t align_b,
 }
 using Key = decltype(key_of({}, {}, 0, 0, 0));
 
-cublasLtMatmulAlgo_t best_algorithm(const Problem& problem, const Product& p, Device device,
-                                    uint32_t align_a, uint32_t align_b, uint32_t align_y) {
+// Nothing for a bias that cuBLASLt does not add to such a product.
+std::optional<cublasLtMatmulAlgo_t> best_algorithm(const Problem& problem, const Product& p,
+                                                   Device device, uint32_t align_a,
+                                                   uint32_t align_b, uint32_t align_y) {
   cublasLtMatmulPreference_t preference = nullptr;
   check(cublasLtMatmulPreferenceCreate(&preference), "matmul");
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
@@ -118,8 +121,9 @@ cublasLtMatmulAlgo_t best_algorithm(const Problem& problem, const Product& p, De
       static_cast<cublasLtHandle_t>(cublaslt(device)), problem.operation, problem.first,
       problem.second, problem.result, problem.result, preference, 1, &found, &n_found);
   cublasLtMatmulPreferenceDestroy(preference);
-  require<CudaError>(status == CUBLAS_STATUS_SUCCESS && n_found > 0,
-                     "matmul: cuBLASLt has no algorithm for ", name_of(p.dtype), " to ",
+  const bool is_found = status == CUBLAS_STATUS_SUCCESS && n_found > 0;
+  if (!is_found && p.bias != nullptr) return {};
+  require<CudaError>(is_found, "matmul: cuBLASLt has no algorithm for ", name_of(p.dtype), " to ",
                      name_of(p.y_dtype), ", M ", p.M, ", N ", p.N, ", K ", p.K, ", batch ", p.batch,
                      " (", cublasLtGetStatusString(status), ")", OpScope::where(device));
   return found.algo;
@@ -142,10 +146,28 @@ void* workspace(Device device) {
   return buffer;
 }
 
+// Whether the bias can be left to cuBLASLt. Its kernels may read it in words of 16 bytes, whatever
+// alignment is asked for; and a product of nothing has no kernel.
+bool can_fuse_bias(const Product& p) {
+  return p.K > 0 && reinterpret_cast<uintptr_t>(p.bias) % 16 == 0;
+}
+
+// The bias written to every row first, the product added to it.
+void multiply_onto_bias(const Product& p, Device device) {
+  const Shape shape{p.batch, p.M, p.N}, from{0, 0, 1}, to{p.y_stride, p.y_ld, 1};
+  copy_elements(shape, {const_cast<void*>(p.bias), p.y_dtype, &from}, {p.y, p.y_dtype, &to},
+                device);
+  Product rest = p;
+  rest.bias = nullptr;
+  rest.beta = 1;
+  multiply(rest, device);
+}
+
 }  // namespace
 
 void multiply(const Product& p, Device device) {
   if (p.M == 0 || p.N == 0 || p.batch == 0) return;
+  if (p.bias != nullptr && !can_fuse_bias(p)) return multiply_onto_bias(p, device);
   const DeviceGuard guard(device);
   const Problem problem(p);
   const int64_t element = size_of(p.dtype);
@@ -153,8 +175,8 @@ void multiply(const Product& p, Device device) {
                  align_b = alignment_of(p.b, p.b_ld, p.b_stride, element),
                  align_y = alignment_of(p.y, p.y_ld, p.y_stride, size_of(p.y_dtype));
   static std::mutex mutex;
-  static auto* algorithms = new std::map<Key, cublasLtMatmulAlgo_t>;
-  cublasLtMatmulAlgo_t algorithm;
+  static auto* algorithms = new std::map<Key, std::optional<cublasLtMatmulAlgo_t>>;
+  std::optional<cublasLtMatmulAlgo_t> algorithm;
   {
     std::lock_guard lock(mutex);
     const Key key = key_of(p, device, align_a, align_b, align_y);
@@ -165,10 +187,11 @@ void multiply(const Product& p, Device device) {
               .first;
     algorithm = known->second;
   }
+  if (!algorithm) return multiply_onto_bias(p, device);
   const float alpha = 1, beta = static_cast<float>(p.beta);
   check(cublasLtMatmul(static_cast<cublasLtHandle_t>(cublaslt(device)), problem.operation, &alpha,
                        p.b, problem.first, p.a, problem.second, &beta, p.y, problem.result, p.y,
-                       problem.result, &algorithm, workspace(device), kWorkspaceBytes,
+                       problem.result, &*algorithm, workspace(device), kWorkspaceBytes,
                        static_cast<cudaStream_t>(stream(device))),
         "matmul");
   check_status(settled(XLSTM_OK, device), "matmul", device);

@@ -50,9 +50,10 @@ bool waits_after_each_call();
 // reports an error when the work is done. While a graph is recorded there is nothing to wait for.
 xlstm_status settled(xlstm_status status, Device device);
 
-// y[M,N] = op(a) op(b) + beta y (+ bias[N] for each row), all row-major, for a batch of matrices;
-// op is the transpose where trans is set. a and b have the type `dtype`; y and bias `y_dtype`.
-// Sums in float32; float32 inputs are multiplied without TF32.
+// y[M,N] = op(a) op(b) + beta y, or op(a) op(b) + bias[N] for each row (beta 0 then), all
+// row-major, for a batch of matrices; op is the transpose where trans is set. a and b have the type
+// `dtype`; y and bias, which is dense, `y_dtype`. Sums in float32; float32 inputs are multiplied
+// without TF32.
 struct Product {
   DType dtype = DType::f32, y_dtype = DType::f32;
   bool trans_a = false, trans_b = false;

@@ -94,9 +94,10 @@ void multiply(const Tensor& a, const Tensor& b, T beta, const Tensor& y) {
   }
 }
 
-// The same on CUDA, where y may be float32 for narrower a and b. Matrices an equal step apart go to
-// the library as one batch.
-void multiply_on_cuda(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
+// The same on CUDA, where y may be float32 for narrower a and b, and a bias [N] of y's type (or
+// undefined) may be added to each row. Matrices an equal step apart go to the library as one batch.
+void multiply_on_cuda(const Tensor& a, const Tensor& b, double beta, const Tensor& bias,
+                      const Tensor& y) {
   const Layout la = layout_of(a), lb = layout_of(b);
   cuda::Product p;
   p.dtype = a.dtype();
@@ -106,6 +107,7 @@ void multiply_on_cuda(const Tensor& a, const Tensor& b, double beta, const Tenso
   p.M = y.size(-2), p.N = y.size(-1), p.K = a.size(-1);
   p.a_ld = la.ld, p.b_ld = lb.ld, p.y_ld = p.N;
   p.beta = beta;
+  p.bias = raw_or_null(bias);
   const Shape batch(y.shape().begin(), y.shape().end() - 2);
   const std::vector<int64_t> at_a = matrix_offsets(a, batch), at_b = matrix_offsets(b, batch);
   const auto run = [&](size_t first, int64_t n, int64_t a_step, int64_t b_step) {
@@ -138,15 +140,36 @@ Tensor transposed(const Tensor& x) {
   return x.strided_view(shape, strides);
 }
 
-void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
+namespace {
+
+Tensor in_type(const Tensor& x, DType dtype) {
+  const autograd::NoGrad no_grad;
+  return cast(x, dtype);
+}
+
+// y = a b + beta y, or a b with a bias [N] added to each row: on CUDA by the product itself, while
+// BLAS adds to what is there.
+void multiply_with_bias(const Tensor& a, const Tensor& b, double beta, const Tensor& bias,
+                        const Tensor& y) {
   const Tensor x = readable(a), z = readable(b);
   note_variant(y.device() == kCpu ? "blas" : "cublaslt");
-  if (y.device() != kCpu) return multiply_on_cuda(x, z, beta, y);
+  const Tensor added = bias.defined() ? dense(in_type(bias, y.dtype())) : bias;
+  if (y.device() != kCpu) return multiply_on_cuda(x, z, beta, added, y);
+  if (bias.defined()) {
+    Tensor(y).copy_from(added.strided_view(y.shape(), {0, 1}));
+    beta = 1;
+  }
   if (y.dtype() == DType::f32) {
     multiply<float>(x, z, static_cast<float>(beta), y);
   } else {
     multiply<double>(x, z, beta, y);
   }
+}
+
+}  // namespace
+
+void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
+  multiply_with_bias(a, b, beta, {}, y);
 }
 
 namespace {
@@ -165,11 +188,6 @@ Tensor product(const Tensor& a, const Tensor& b) {
     multiply_into(a, b, 0, y);
   }
   return y;
-}
-
-Tensor in_type(const Tensor& x, DType dtype) {
-  const autograd::NoGrad no_grad;
-  return cast(x, dtype);
 }
 
 // The gradient of a matrix product with respect to its right side, summed over repeated matrices.
@@ -217,12 +235,7 @@ Tensor linear_to(const Tensor& x, const Tensor& weight, const Tensor& bias, DTyp
   Shape shape = x.shape();
   shape.back() = weight.size(0);
   const Tensor y = Tensor::empty(shape, dtype, x.device());
-  if (bias.defined()) {
-    Tensor rows = y.detach();
-    const autograd::NoGrad no_grad;
-    rows.copy_from(expand(bias, shape));
-  }
-  multiply_into(as_rows(x), transposed(W), bias.defined() ? 1 : 0, as_rows(y));
+  multiply_with_bias(as_rows(x), transposed(W), 0, bias, as_rows(y));
   const Tensors inputs{x, weight, bias};
   if (must_record(inputs)) {
     const Saved saved_x(weight.requires_grad() ? x : Tensor{}, "linear");

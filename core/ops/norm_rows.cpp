@@ -1,5 +1,6 @@
 #include "core/error.h"
 #include "core/op_info.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
 
 namespace xlstm {
@@ -27,6 +28,23 @@ Tensors multi_head_norm(const Tensors& in, const OpAttributes& a) {
 Tensors multi_head_norm_composed(const Tensors& in, const OpAttributes& a) {
   return {
       ops::norm_composed(in[0], in[1], {}, a.get_int("heads"), a.get("eps"), scale_of(a), true)};
+}
+
+Tensors add_layer_norm(const Tensors& in, const OpAttributes& a) {
+  const auto out = ops::add_layer_norm(in[0], in[1], in[2], in[3], a.get("eps"), scale_of(a));
+  return {out.y, out.sum};
+}
+Tensors add_rms_norm(const Tensors& in, const OpAttributes& a) {
+  const auto out = ops::add_rms_norm(in[0], in[1], in[2], a.get("eps"), scale_of(a));
+  return {out.y, out.sum};
+}
+Tensors add_layer_norm_composed(const Tensors& in, const OpAttributes& a) {
+  const Tensor sum = ops::add(in[0], in[1]);
+  return {ops::norm_composed(sum, in[2], in[3], 1, a.get("eps"), scale_of(a), true), sum};
+}
+Tensors add_rms_norm_composed(const Tensors& in, const OpAttributes& a) {
+  const Tensor sum = ops::add(in[0], in[1]);
+  return {ops::norm_composed(sum, in[2], {}, 1, a.get("eps"), scale_of(a), false), sum};
 }
 
 // x and weight of one sample, and a bias or none.
@@ -122,11 +140,75 @@ std::vector<LargeSample> large_samples(const char* label, const Shape& shape,
            }}};
 }
 
+std::vector<LargeSample> layer_norm_paths() {
+  return paths<true>({{300, 1, 64, true},
+                      {70, 1, 512, true},
+                      {9, 1, 768, false},
+                      {9, 1, 1000, true},
+                      {9, 1, 2048, true},
+                      {7, 1, 4096, true},
+                      {5, 1, 5120, true},
+                      {3, 1, 20000, true},
+                      {9, 1, 1025, true},
+                      {9, 1, 770, false}});
+}
+std::vector<LargeSample> rms_norm_paths() {
+  return paths<false>({{300, 1, 64, false},
+                       {70, 1, 512, false},
+                       {9, 1, 2048, false},
+                       {7, 1, 4096, false},
+                       {5, 1, 8192, false},
+                       {3, 1, 20000, false},
+                       {9, 1, 1025, false}});
+}
+std::vector<LargeSample> large_layer_norm() {
+  return large_samples<true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
+}
+std::vector<LargeSample> large_rms_norm() {
+  return large_samples<false>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
+}
+
+// The samples of a norm with a residual beside x.
+OpSample with_residual(OpSample sample, DType dtype, Generator& g) {
+  const Tensor residual = random_tensor(sample.inputs[0].shape(), dtype, g, -0.2, 0.8);
+  sample.inputs.insert(sample.inputs.begin() + 1, residual);
+  return sample;
+}
+template <auto samples>
+std::vector<OpSample> with_residuals(SampleSize size, DType dtype, Generator& g) {
+  std::vector<OpSample> out;
+  for (const OpSample& sample : samples(size, dtype, g))
+    out.push_back(with_residual(sample, dtype, g));
+  return out;
+}
+template <auto samples>
+std::vector<LargeSample> with_residuals() {
+  std::vector<LargeSample> out;
+  for (const LargeSample& sample : samples())
+    out.push_back({sample.label, [make = sample.make](DType dtype, Generator& g) {
+                     return with_residual(make(dtype, g), dtype, g);
+                   }});
+  return out;
+}
+
 double flops(const OpSample& s) {
   return 8 * static_cast<double>(s.inputs[0].numel());
 }
 double bytes(const OpSample& s) {
   return bytes_of(s.inputs) + bytes_of({s.inputs[0]});
+}
+
+double add_norm_flops(const OpSample& s) {
+  return 9 * static_cast<double>(s.inputs[0].numel());
+}
+double add_norm_bytes(const OpSample& s) {
+  return bytes_of(s.inputs) + 2 * bytes_of({s.inputs[0]});
+}
+// x that was normalised and the gradients of y and of the sum are read; one gradient, that of x and
+// of the residual alike, is written beside those of the parameters.
+double add_norm_backward_bytes(const OpSample& s) {
+  const double array = bytes_of({s.inputs[0]});
+  return 4 * array + 2 * (bytes_of(s.inputs) - 2 * array);
 }
 
 }  // namespace
@@ -139,29 +221,16 @@ std::vector<OpInfo> norm_rows() {
        rms_norm_composed, rms_norm_samples, flops, bytes},
       {"multi_head_norm", "norm", "LayerNorm over each head's features", multi_head_norm,
        multi_head_norm_composed, multi_head_norm_samples, flops, bytes},
+      {"add_layer_norm", "norm", "Sum of x and a residual, and LayerNorm of it, in one pass",
+       add_layer_norm, add_layer_norm_composed, with_residuals<layer_norm_samples>, add_norm_flops,
+       add_norm_bytes},
+      {"add_rms_norm", "norm", "Sum of x and a residual, and RMSNorm of it, in one pass",
+       add_rms_norm, add_rms_norm_composed, with_residuals<rms_norm_samples>, add_norm_flops,
+       add_norm_bytes},
   };
   for (OpInfo& row : rows) row.float_tolerance = 1e-6;
-  rows[0].path_samples = [] {
-    return paths<true>({{300, 1, 64, true},
-                        {70, 1, 512, true},
-                        {9, 1, 768, false},
-                        {9, 1, 1000, true},
-                        {9, 1, 2048, true},
-                        {7, 1, 4096, true},
-                        {5, 1, 5120, true},
-                        {3, 1, 20000, true},
-                        {9, 1, 1025, true},
-                        {9, 1, 770, false}});
-  };
-  rows[1].path_samples = [] {
-    return paths<false>({{300, 1, 64, false},
-                         {70, 1, 512, false},
-                         {9, 1, 2048, false},
-                         {7, 1, 4096, false},
-                         {5, 1, 8192, false},
-                         {3, 1, 20000, false},
-                         {9, 1, 1025, false}});
-  };
+  rows[0].path_samples = layer_norm_paths;
+  rows[1].path_samples = rms_norm_paths;
   rows[2].path_samples = [] {
     return paths<false>({{40, 4, 192, false},
                          {33, 8, 64, false},
@@ -171,15 +240,16 @@ std::vector<OpInfo> norm_rows() {
                          {9, 3, 33, false},
                          {3, 2, 8, false}});
   };
-  rows[0].large_samples = [] {
-    return large_samples<true>("65536 x 2048", {65536, 2048}, {{"eps", 1e-5}});
-  };
-  rows[1].large_samples = [] {
-    return large_samples<false>("65536 x 2048", {65536, 2048}, {{"eps", 1e-6}});
-  };
+  rows[0].large_samples = large_layer_norm;
+  rows[1].large_samples = large_rms_norm;
   rows[2].large_samples = [] {
     return large_samples<false>("32768, H8 V512", {32768, 4096}, {{"heads", 8}, {"eps", 1e-6}});
   };
+  rows[3].path_samples = with_residuals<layer_norm_paths>;
+  rows[3].large_samples = with_residuals<large_layer_norm>;
+  rows[4].path_samples = with_residuals<rms_norm_paths>;
+  rows[4].large_samples = with_residuals<large_rms_norm>;
+  for (const size_t added : {3, 4}) rows[added].backward_bytes = add_norm_backward_bytes;
   return rows;
 }
 

@@ -19,6 +19,7 @@ std::vector<OpInfo> causal_conv1d_rows();
 std::vector<OpInfo> headwise_linear_rows();
 std::vector<OpInfo> slstm_rows();
 std::vector<OpInfo> norm_rows();
+std::vector<OpInfo> norm_gated_rows();
 std::vector<OpInfo> embedding_rows();
 std::vector<OpInfo> cross_entropy_rows();
 std::vector<OpInfo> linear_cross_entropy_rows();
@@ -38,6 +39,7 @@ inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     headwise_linear_rows,
     slstm_rows,
     norm_rows,
+    norm_gated_rows,
     embedding_rows,
     cross_entropy_rows,
     linear_cross_entropy_rows,

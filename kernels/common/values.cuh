@@ -66,6 +66,13 @@ __device__ inline Raw<T, N> load_raw(const T* p) {
   return raw;
 }
 template <int N, class T>
+__device__ inline void store_raw(T* p, const Raw<T, N>& raw) {
+  using R = Raw<T, N>;
+#pragma unroll
+  for (int i = 0; i < R::kHeld / R::kPart; ++i)
+    reinterpret_cast<Pack<typename R::H, R::kPart>*>(p)[i] = raw.part[i];
+}
+template <int N, class T>
 __device__ inline Raw<T, N> repeated(T x) {
   Raw<T, N> raw;
 #pragma unroll
@@ -97,9 +104,7 @@ __device__ inline void store_values(T* p, const float (&x)[N]) {
       raw.held(i) = from_float<T>(x[i]);
     }
   }
-#pragma unroll
-  for (int i = 0; i < R::kHeld / R::kPart; ++i)
-    reinterpret_cast<Pack<typename R::H, R::kPart>*>(p)[i] = raw.part[i];
+  store_raw(p, raw);
 }
 
 // *place(i) = sum over blocks of partial[block][i], i < n, for the i whose place is not null.

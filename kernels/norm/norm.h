@@ -10,15 +10,22 @@
  * Backward, with g = dy * scale and means over the group:
  *   dx = rstd * (g - mean(g) - xhat * mean(g * xhat))      (RMSNorm: without mean(g))
  *   dweight = sum over rows of dy * xhat,  dbias = sum over rows of dy
+ * A residual stream: if `residual` is given, s = x + residual, rounded to the element type, takes
+ * the place of x above, and is written to `sum` for what comes after. Backward is then given that
+ * sum as x; dsum, what reaches the sum from elsewhere, is added: dx = ... + dsum, the gradient of
+ * x and of residual alike.
  *
- * Layout: x, y, dy, dx are [rows, D] with a dense last dimension and a row stride in elements;
+ * Layout: x, residual, sum, y, dy, dsum, dx are [rows, D] with a dense last dimension and a row
+ * stride in elements;
  * weight, bias, dweight, dbias are [D]; mean and rstd are dense [rows, groups].
- * Types: x, y, dy, dx of `dtype`; weight, bias and their gradients of `weight_dtype`, the same or
+ * Types: these matrices of `dtype`; weight, bias and their gradients of `weight_dtype`, the same or
  * float32 beside bfloat16 and float16. On the CPU float32 or float64, statistics of `dtype` and
  * sums in double. On CUDA float32, bfloat16, float16; statistics and sums are float32.
- * Aliasing: y may be x, dx may be dy or x if the row strides are equal; nothing else may overlap.
+ * Aliasing, at equal row strides: y or sum may be x or residual, dx may be dy, x or dsum; nothing
+ * else may overlap.
  * Limits: sizes >= 0, width >= 1 if D > 0 is meant, eps >= 0 and finite.
  * Work: forward 8 D rows operations, reads D, writes D a row; backward 12, reads 2 D, writes D.
+ * A residual adds one operation, D read and D written; dsum adds one operation and D read.
  * Order: rows are cut into a number of blocks that depends on `rows` alone; the blocks' sums of
  * dweight and dbias are added in order, so threads change no bit.
  * CUDA: a warp or a part of it owns runs of up to 512 packs of 16 bytes, several if they are short,
@@ -50,8 +57,12 @@ typedef struct xlstm_norm_fwd_args {
   const void* bias; /* may be null */
   void* y;
   int64_t y_stride_row;
-  void* mean; /* may be null; not written by RMSNorm */
-  void* rstd; /* may be null */
+  void* mean;           /* may be null; not written by RMSNorm */
+  void* rstd;           /* may be null */
+  const void* residual; /* may be null: x alone is normalised */
+  int64_t residual_stride_row;
+  void* sum; /* null if and only if residual is */
+  int64_t sum_stride_row;
 } xlstm_norm_fwd_args;
 
 typedef struct xlstm_norm_bwd_args {
@@ -68,8 +79,10 @@ typedef struct xlstm_norm_bwd_args {
   int64_t dy_stride_row;
   void* dx; /* may be null: not wanted */
   int64_t dx_stride_row;
-  void* dweight; /* may be null */
-  void* dbias;   /* may be null */
+  void* dweight;    /* may be null */
+  void* dbias;      /* may be null */
+  const void* dsum; /* may be null; not read where dx is null */
+  int64_t dsum_stride_row;
 } xlstm_norm_bwd_args;
 
 /* The checks every backend makes first. */

@@ -36,7 +36,12 @@ xlstm_status xlstm_norm_fwd_check(const xlstm_norm_fwd_args* a) {
   // x may repeat one row (stride 0); y may not.
   if (a->x_stride_row < 0 || !row_stride_ok(a->y_stride_row, a->rows, row_elements))
     return XLSTM_BAD_STRIDE;
-  if (misaligned(a->dtype, {a->x, a->y}) || misaligned(a->weight_dtype, {a->weight, a->bias}) ||
+  if ((a->residual == nullptr) != (a->sum == nullptr)) return XLSTM_NULL_POINTER;
+  if (a->residual != nullptr &&
+      (a->residual_stride_row < 0 || !row_stride_ok(a->sum_stride_row, a->rows, row_elements)))
+    return XLSTM_BAD_STRIDE;
+  if (misaligned(a->dtype, {a->x, a->residual, a->sum, a->y}) ||
+      misaligned(a->weight_dtype, {a->weight, a->bias}) ||
       misaligned(wide_dtype(a->dtype), {a->mean, a->rstd}))
     return XLSTM_MISALIGNED;
   return XLSTM_OK;
@@ -53,9 +58,10 @@ xlstm_status xlstm_norm_bwd_check(const xlstm_norm_bwd_args* a) {
       (a->subtract_mean && a->mean == nullptr))
     return XLSTM_NULL_POINTER;
   if (a->x_stride_row < 0 || a->dy_stride_row < 0 ||
-      (a->dx != nullptr && !row_stride_ok(a->dx_stride_row, a->rows, row_elements)))
+      (a->dx != nullptr && !row_stride_ok(a->dx_stride_row, a->rows, row_elements)) ||
+      (a->dsum != nullptr && a->dsum_stride_row < 0))
     return XLSTM_BAD_STRIDE;
-  if (misaligned(a->dtype, {a->x, a->dy, a->dx}) ||
+  if (misaligned(a->dtype, {a->x, a->dy, a->dsum, a->dx}) ||
       misaligned(a->weight_dtype, {a->weight, a->dweight, a->dbias}) ||
       misaligned(wide_dtype(a->dtype), {a->mean, a->rstd}))
     return XLSTM_MISALIGNED;

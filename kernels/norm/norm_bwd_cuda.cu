@@ -1,143 +1,51 @@
 #include "kernels/common/weight_dtype.h"
-#include "kernels/norm/norm_team.cuh"
+#include "kernels/norm/norm.h"
+#include "kernels/norm/norm_bwd.cuh"
 
 namespace xlstm::kernels {
 namespace {
 
 using Args = xlstm_norm_bwd_args;
 
-constexpr int kThreads = 256;
+constexpr HeldShape kShort{1, 2, kTeamThreads, 3}, kLong{2, 2, kTeamThreads, 2},
+    kLongest{2, 1, 2 * kTeamThreads, 1};
 
-// How a kernel holds rows: a thread has `packs` packs of each of `rows` rows at once, and as many
-// of the rounds to come on their way to shared memory. A block has at most `threads` threads, and
-// `blocks` of them share an SM.
-struct Shape {
-  int packs, rows, threads, blocks;
-};
-constexpr Shape kShort{1, 2, kThreads, 3}, kLong{2, 2, kThreads, 2},
-    kLongest{2, 1, 2 * kThreads, 1};
-constexpr int kStages = 3;
+// Arrays that are read, and rounds that lie in shared memory: as many as fit.
+template <bool kAdds>
+constexpr int kArrays = kAdds ? 3 : 2;
+template <bool kAdds, int kPacks, int kRows>
+constexpr int kStages = kPacks == 2 && kRows == 2 && kAdds ? 2 : 3;
 
-// How rows and groups are shared out, a function of the sizes alone. A block has teams of `lanes`
-// threads, a part of a warp or whole warps: team k has group k % groups and the k / groups-th part
-// of the rows of a round. Blocks own neighbouring rows, as many as fill 132 SMs at once.
-struct Plan {
-  Shape shape;
-  int lanes, groups, teams_of_rows;
-  int64_t rows_each, count, height;
-
-  int threads() const { return lanes * groups * teams_of_rows; }
-
-  Plan(const Args& a, int64_t elements_per_pack) {
-    constexpr int64_t kSms = 132;
-    const int64_t packs = ceil_div(a.width, elements_per_pack);
-    shape = packs <= kThreads ? kShort : packs <= 2 * kThreads ? kLong : kLongest;
-    const int64_t slots = ceil_div(packs, shape.packs);
-    lanes = slots <= 32 ? lanes_for(slots) : threads_for(slots, shape.threads);
-    const int teams = lanes < kThreads ? kThreads / lanes : 1;
-    groups = 1;
-    while (groups * 2 <= teams && groups < a.groups) groups *= 2;
-    teams_of_rows = teams / groups;
-    height = a.groups > 0 ? ceil_div(a.groups, groups) : 1;
-    const int64_t at_once = kSms * (shape.blocks * shape.threads / threads());
-    const int64_t most = at_once > height ? at_once / height : 1;
-    const int64_t round = shape.rows * teams_of_rows;
-    rows_each = ceil_div(ceil_div(a.rows, most), round) * round;
-    if (rows_each < round) rows_each = round;
-    count = ceil_div(a.rows, rows_each);
-  }
-};
+template <class T>
+RowPlan plan_of(const Args& a) {
+  const int64_t packs = ceil_div(a.width, int64_t{kPack<T>});
+  return {a,
+          packs <= kTeamThreads       ? kShort
+          : packs <= 2 * kTeamThreads ? kLong
+                                      : kLongest,
+          kPack<T>};
+}
 
 // Partial sums: [blocks][n_sums][D], dweight before dbias, of those that are wanted.
 inline int n_sums(const Args& a) {
   return (a.dweight != nullptr) + (a.dbias != nullptr);
 }
 
-__device__ inline float mean_of(const Args& a, int64_t at) {
-  return a.subtract_mean ? static_cast<const float*>(a.mean)[at] : 0.0f;
-}
-__device__ inline float rstd_of(const Args& a, int64_t at) {
-  return static_cast<const float*>(a.rstd)[at];
-}
-
-// Sums of K values (a power of two) over teams of whole warps, in every thread: K values cost
-// hardly more than one, for every exchange leaves a lane with half as many. All threads of the
-// block take part; `scratch` holds K floats for each of 16 warps, free again after the next
-// barrier.
-template <int K>
-__device__ inline void wide_team_sums(float (&x)[K], int lanes, float* scratch) {
-  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
-#pragma unroll
-  for (int n = K / 2, mask = 16; n > 0; n /= 2, mask /= 2) {
-    const bool upper = (lane & mask) != 0;
-#pragma unroll
-    for (int k = 0; k < n; ++k) {
-      const float given = upper ? x[k] : x[k + n], kept = upper ? x[k + n] : x[k];
-      x[k] = kept + __shfl_xor_sync(0xffffffffu, given, mask);
-    }
-  }
-  // kShare lanes have the same value now, the lane / kShare-th.
-  constexpr int kShare = 32 / K;
-  float sum = x[0];
-#pragma unroll
-  for (int mask = kShare / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
-  if (lanes > 32) {
-    if (lane % kShare == 0) scratch[warp * K + lane / kShare] = sum;
-    __syncthreads();
-    const int team_warps = lanes / 32, first = warp / team_warps * team_warps;
-    sum = 0.0f;
-    for (int w = lane % kShare; w < team_warps; w += kShare)
-      sum += scratch[(first + w) * K + lane / kShare];
-#pragma unroll
-    for (int mask = kShare / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
-  }
-#pragma unroll
-  for (int k = 0; k < K; ++k) x[k] = __shfl_sync(0xffffffffu, sum, k * kShare);
-}
-
-// Sums of a block's teams that share a group, written by the first of them.
-template <int kHeld, int N>
-__device__ inline void write_sums(const float (&sum)[kHeld][N], const Args& a, const Plan& plan,
-                                  int64_t group, int lane, int packs, float* shared, float* out) {
-  const int team = static_cast<int>(threadIdx.x) / plan.lanes;
-#pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    float total[N];
-#pragma unroll
-    for (int j = 0; j < N; ++j) total[j] = sum[i][j];
-    if (plan.teams_of_rows > 1) {
-      __syncthreads();
-#pragma unroll
-      for (int j = 0; j < N; ++j) shared[j * blockDim.x + threadIdx.x] = sum[i][j];
-      __syncthreads();
-      if (team < plan.groups) {
-        for (int k = 1; k < plan.teams_of_rows; ++k)
-#pragma unroll
-          for (int j = 0; j < N; ++j)
-            total[j] += shared[j * blockDim.x + threadIdx.x + k * plan.groups * plan.lanes];
-      }
-    }
-    const int pack = i * plan.lanes + lane;
-    if (team < plan.groups && group < a.groups && pack < packs)
-      store_values<N>(out + group * a.width + pack * N, total);
-  }
-}
-
-__device__ inline void copy_async(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
-                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
-               "l"(global)
-               : "memory");
+// Where dsum of a run begins, or null.
+template <class T>
+__device__ inline const T* dsum_of(const Args& a, int64_t row, int64_t column) {
+  return a.dsum == nullptr ? nullptr
+                           : static_cast<const T*>(a.dsum) + row * a.dsum_stride_row + column;
 }
 
 // A block owns a block of rows and some groups. What a thread reads of the rounds to come is on its
-// way to places of shared memory that no other thread touches. dx may be written over x or dy:
-// rounds are of different rows, and a thread writes only where it alone has read.
-template <class T, class W, int kHeld, int R, int kMostThreads, int kBlocks>
+// way to places of shared memory that no other thread touches. dx may be written over x, dy or
+// dsum: rounds are of different rows, and a thread writes only where it alone has read.
+template <class T, class W, bool kAdds, int kHeld, int R, int kMostThreads, int kBlocks>
 __global__ void __launch_bounds__(kMostThreads, kBlocks)
-    backward_held(const Args a, const Plan plan, float* partial) {
-  constexpr int N = kPack<T>;
-  extern __shared__ uint4 places[];  // [stages][R][kHeld][x, dy][threads]
+    backward_held(const Args a, const RowPlan plan, float* partial) {
+  constexpr int N = kPack<T>, kIn = kArrays<kAdds>, kAhead = kStages<kAdds, kHeld, R> - 1;
+  extern __shared__ uint4 places[];  // [stages][R][kHeld][x, dy, dsum][threads]
   __shared__ float scratch[2][16 * 2 * R];
   const int lane = static_cast<int>(threadIdx.x) % plan.lanes;
   const int team = static_cast<int>(threadIdx.x) / plan.lanes;
@@ -150,8 +58,10 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
   const float inverse_n = 1.0f / static_cast<float>(a.width);
   const int64_t column = group * a.width + lane * N;
   const auto has_pack = [&](int i) { return valid && i * plan.lanes + lane < packs; };
+  // Three arrays leave no room for places that no thread has.
+  const int threads = kAdds ? static_cast<int>(blockDim.x) : kMostThreads;
   const auto place = [&](int stage, int r, int i, int array) {
-    return places + (((stage * R + r) * kHeld + i) * 2 + array) * kMostThreads + threadIdx.x;
+    return places + (((stage * R + r) * kHeld + i) * kIn + array) * threads + threadIdx.x;
   };
   // Every thread commits as many copies, if empty ones, so that they can be counted.
   const auto send_for = [&](int stage, int64_t round) {
@@ -161,11 +71,13 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
       if (row >= end) continue;
       const T* x = static_cast<const T*>(a.x) + row * a.x_stride_row + column;
       const T* dy = static_cast<const T*>(a.dy) + row * a.dy_stride_row + column;
+      const T* dsum = static_cast<const T*>(a.dsum) + row * a.dsum_stride_row + column;
 #pragma unroll
       for (int i = 0; i < kHeld; ++i) {
         if (!has_pack(i)) continue;
         copy_async(place(stage, r, i, 0), x + i * plan.lanes * N);
         copy_async(place(stage, r, i, 1), dy + i * plan.lanes * N);
+        if constexpr (kAdds) copy_async(place(stage, r, i, 2), dsum + i * plan.lanes * N);
       }
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
@@ -182,7 +94,7 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
   float scale[kHeld][N] = {}, dweight[kHeld][N] = {}, dbias[kHeld][N] = {};
   float next_mean[R], next_rstd[R];
 #pragma unroll
-  for (int s = 0; s < kStages - 1; ++s) send_for(s, begin + s * step);
+  for (int s = 0; s < kAhead; ++s) send_for(s, begin + s * step);
   statistics(begin, next_mean, next_rstd);
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
@@ -199,8 +111,8 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
 #pragma unroll
     for (int r = 0; r < R; ++r) mean[r] = next_mean[r], rstd[r] = next_rstd[r];
     statistics(round + step, next_mean, next_rstd);
-    send_for(stage == 0 ? kStages - 1 : stage - 1, round + (kStages - 1) * step);
-    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 1) : "memory");
+    send_for(stage == 0 ? kAhead : stage - 1, round + kAhead * step);
+    asm volatile("cp.async.wait_group %0;" ::"n"(kAhead) : "memory");
     float sums[2 * R] = {};
 #pragma unroll
     for (int r = 0; r < R; ++r)
@@ -242,11 +154,16 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
 #pragma unroll
           for (int j = 0; j < N; ++j)
             dx[j] = rstd[r] * (dy[j] * scale[i][j]) - ((x[j] - mean[r]) * slope + shift);
+          if constexpr (kAdds) {
+            const Raw<T, N> more = load_raw<N>(reinterpret_cast<const T*>(place(stage, r, i, 2)));
+#pragma unroll
+            for (int j = 0; j < N; ++j) dx[j] += more[j];
+          }
           store_values<N>(to + i * plan.lanes * N, dx);
         }
       }
     }
-    stage = stage == kStages - 1 ? 0 : stage + 1;
+    stage = stage == kAhead ? 0 : stage + 1;
   }
   asm volatile("cp.async.wait_all;" ::: "memory");
 
@@ -262,7 +179,8 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
 
 // Any width and alignment, before dx is written: a thread owns a column of a block of rows.
 template <class T>
-__global__ void __launch_bounds__(256) column_sums(const Args a, const Plan plan, float* partial) {
+__global__ void __launch_bounds__(256)
+    column_sums(const Args a, const RowPlan plan, float* partial) {
   const int64_t D = a.groups * a.width;
   const int64_t column = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;
   if (column >= D) return;
@@ -312,60 +230,55 @@ __global__ void __launch_bounds__(512) dx_again(const Args a, const Runs runs, i
     team_sums<kBlock>(sums, team, scratch);
     const float n = static_cast<float>(a.width);
     const float shift = a.subtract_mean ? sums[0] / n : 0.0f, slope = sums[1] / n;
+    const T* dsum = dsum_of<T>(a, row, group * a.width);
     T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + group * a.width;
     for (int64_t i = lane; i < width; i += team) {
       const float g = to_float(dy[i]) * (one + to_float(weight[i]));
-      dx[i] = from_float<T>(rstd * (g - shift - (to_float(x[i]) - mean) * rstd * slope));
+      const float more = dsum == nullptr ? 0.0f : to_float(dsum[i]);
+      dx[i] = from_float<T>(rstd * (g - shift - (to_float(x[i]) - mean) * rstd * slope) + more);
     }
     if constexpr (kBlock) __syncthreads();  // the scratch is used again
   }
 }
 
-// dx of runs of at most kNarrow elements, of a thread each. With one or two elements nearly all of
-// it cancels: what remains is eps * rstd^2 of the terms, which a rounded rstd no longer holds. So
-// the statistics are taken again, and all is in double.
-constexpr int kNarrow = 4;
+// dx of runs of at most kNarrow elements, of a thread each.
 template <class T, class W>
-__global__ void __launch_bounds__(kThreads) dx_narrow(const Args a, const Runs runs) {
-  const int64_t run = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kTeamThreads) dx_narrow(const Args a, const Runs runs) {
+  const int64_t run = static_cast<int64_t>(blockIdx.x) * kTeamThreads + threadIdx.x;
   if (run >= runs.count) return;
   const int width = static_cast<int>(a.width);
   const int64_t row = runs.row_of(run), begin = (run - row * a.groups) * width;
-  const double n = width, one = a.one_plus ? 1.0 : 0.0;
-  double x[kNarrow] = {}, g[kNarrow] = {}, mean = 0, variance = 0, shift = 0, slope = 0;
+  const double one = a.one_plus ? 1.0 : 0.0;
+  double x[kNarrow] = {}, g[kNarrow] = {};
 #pragma unroll
   for (int i = 0; i < kNarrow; ++i) {
     if (i >= width) continue;
     x[i] = to_float(static_cast<const T*>(a.x)[row * a.x_stride_row + begin + i]);
     g[i] = to_float(static_cast<const T*>(a.dy)[row * a.dy_stride_row + begin + i]) *
            (one + to_float(static_cast<const W*>(a.weight)[begin + i]));
-    if (a.subtract_mean) mean += x[i] / n, shift += g[i] / n;
   }
+  narrow_gradient(a, x, g);
+  const T* dsum = dsum_of<T>(a, row, begin);
+  T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + begin;
 #pragma unroll
   for (int i = 0; i < kNarrow; ++i) {
     if (i >= width) continue;
-    x[i] -= mean;
-    variance += x[i] * x[i] / n;
-    slope += g[i] * x[i] / n;
+    const double more = dsum == nullptr ? 0.0 : to_float(dsum[i]);
+    dx[i] = from_float<T>(static_cast<float>(g[i] + more));
   }
-  const double rstd = 1.0 / sqrt(variance + a.eps);
-  T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + begin;
-#pragma unroll
-  for (int i = 0; i < kNarrow; ++i)
-    if (i < width)
-      dx[i] =
-          from_float<T>(static_cast<float>(rstd * (g[i] - shift - x[i] * (rstd * rstd * slope))));
 }
 
 template <class T>
 bool is_aligned(const Args& a) {
   return a.width % kPack<T> == 0 && is_packed<T>(a.x, a.x_stride_row) &&
          is_packed<T>(a.dy, a.dy_stride_row) &&
-         (a.dx == nullptr || is_packed<T>(a.dx, a.dx_stride_row)) && is_packed<T>(a.weight);
+         (a.dx == nullptr ||
+          (is_packed<T>(a.dx, a.dx_stride_row) && is_packed<T>(a.dsum, a.dsum_stride_row))) &&
+         is_packed<T>(a.weight);
 }
 
 template <class T, class W>
-void backward_any(const Args& a, const Plan& plan, float* partial, cudaStream_t stream) {
+void backward_any(const Args& a, const RowPlan& plan, float* partial, cudaStream_t stream) {
   const int64_t D = a.groups * a.width;
   if (n_sums(a) > 0) {
     const dim3 grid(static_cast<unsigned>(plan.count), static_cast<unsigned>(ceil_div(D, 256)));
@@ -375,7 +288,8 @@ void backward_any(const Args& a, const Plan& plan, float* partial, cudaStream_t 
   constexpr int64_t kMostBlocks = 1 << 20;
   const Runs runs(a.rows, a.groups);
   if (a.width <= kNarrow) {
-    dx_narrow<T, W><<<grid_for(runs.count, kThreads, 0x7fffffff), kThreads, 0, stream>>>(a, runs);
+    dx_narrow<T, W>
+        <<<grid_for(runs.count, kTeamThreads, 0x7fffffff), kTeamThreads, 0, stream>>>(a, runs);
   } else if (a.width <= 1024) {
     dx_again<T, W, false>
         <<<grid_for(runs.count, kWarpTeamThreads / 32, kMostBlocks), kWarpTeamThreads, 0, stream>>>(
@@ -387,50 +301,49 @@ void backward_any(const Args& a, const Plan& plan, float* partial, cudaStream_t 
   }
 }
 
-template <class T, class W>
-void backward_aligned(const Args& a, const Plan& plan, float* partial, cudaStream_t stream) {
+template <class T, class W, bool kAdds>
+void backward_aligned(const Args& a, const RowPlan& plan, float* partial, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(plan.count), static_cast<unsigned>(plan.height));
-  const auto launch = [&](auto kernel) {
-    const Shape& s = plan.shape;
-    const int bytes = kStages * s.rows * s.packs * 2 * 16 * s.threads;
+  const auto launch = [&](auto kernel, int n_stages) {
+    const HeldShape& s = plan.shape;
+    const int threads = kAdds ? plan.threads() : s.threads;
+    const int n_places = n_stages * s.rows * s.packs * kArrays<kAdds> * threads;
+    const int bytes = n_places * static_cast<int>(sizeof(uint4));
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     kernel<<<grid, plan.threads(), bytes, stream>>>(a, plan, partial);
   };
   if (plan.shape.packs == 1) {
-    launch(backward_held<T, W, kShort.packs, kShort.rows, kShort.threads, kShort.blocks>);
+    launch(backward_held<T, W, kAdds, kShort.packs, kShort.rows, kShort.threads, kShort.blocks>,
+           kStages<kAdds, kShort.packs, kShort.rows>);
   } else if (plan.shape.rows == 2) {
-    launch(backward_held<T, W, kLong.packs, kLong.rows, kLong.threads, kLong.blocks>);
+    launch(backward_held<T, W, kAdds, kLong.packs, kLong.rows, kLong.threads, kLong.blocks>,
+           kStages<kAdds, kLong.packs, kLong.rows>);
   } else {
-    launch(backward_held<T, W, kLongest.packs, kLongest.rows, kLongest.threads, kLongest.blocks>);
+    launch(backward_held<T, W, kAdds, kLongest.packs, kLongest.rows, kLongest.threads,
+                         kLongest.blocks>,
+           kStages<kAdds, kLongest.packs, kLongest.rows>);
   }
 }
 
-// Where the sum of a column goes: [n_sums][D].
-template <class W>
-struct Place {
-  W *dweight, *dbias;
-  int64_t D;
-  __device__ W* operator()(int64_t i) const {
-    if (dweight != nullptr && i < D) return dweight + i;
-    return dbias + (dweight != nullptr ? i - D : i);
-  }
-};
-
 template <class T, class W>
 void backward(const Args& a, float* partial, cudaStream_t stream) {
-  const Plan plan(a, kPack<T>);
+  const RowPlan plan = plan_of<T>(a);
   const int64_t D = a.groups * a.width;
   // A grid is at most 65535 high.
   const bool fits = a.width > kNarrow && a.width / kPack<T> <= 1024 && plan.height < 65536;
   if (a.rows == 0) {
     // Only zeros to write.
   } else if (is_aligned<T>(a) && fits) {
-    backward_aligned<T, W>(a, plan, partial, stream);
+    if (a.dx != nullptr && a.dsum != nullptr) {
+      backward_aligned<T, W, true>(a, plan, partial, stream);
+    } else {
+      backward_aligned<T, W, false>(a, plan, partial, stream);
+    }
   } else {
     backward_any<T, W>(a, plan, partial, stream);
   }
   combine_partials<W>(partial, plan.count, n_sums(a) * D,
-                      Place<W>{static_cast<W*>(a.dweight), static_cast<W*>(a.dbias), D}, stream);
+                      SumPlace<W>{static_cast<W*>(a.dweight), static_cast<W*>(a.dbias), D}, stream);
 }
 
 }  // namespace
@@ -441,7 +354,7 @@ using namespace xlstm::kernels;
 int64_t xlstm_norm_bwd_workspace_cuda(const xlstm_norm_bwd_args* args) {
   return Cuda::workspace(args, xlstm_norm_bwd_check, [&](auto element) {
     using T = typename decltype(element)::type;
-    return Plan(*args, kPack<T>).count * n_sums(*args) * args->groups * args->width *
+    return plan_of<T>(*args).count * n_sums(*args) * args->groups * args->width *
            int64_t{sizeof(float)};
   });
 }

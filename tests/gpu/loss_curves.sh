@@ -29,6 +29,6 @@ while read -r name precision limit; do
 done <<'ROWS'
 fp32 32-true 1e-3
 mixed bf16-mixed 0.02
-true bf16-true 0.1
+narrow bf16-true 0.1
 ROWS
 exit $status

@@ -23,6 +23,7 @@
 #include "kernels/linear/linear.h"
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
+#include "kernels/norm/norm_gated.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
@@ -456,6 +457,34 @@ Entry norm_bwd() {
   return e;
 }
 
+Entry norm_gated_fwd() {
+  using Args = xlstm_norm_gated_fwd_args;
+  Args a{};
+  a.rows = 2, a.groups = 1;
+  a.width = a.x_stride_row = a.gate_stride_row = a.y_stride_row = 4;
+  a.subtract_mean = 1, a.eps = 1, a.activation = XLSTM_SIGMOID;
+  Entry e = ENTRY(norm_gated_fwd);
+  e.with_arrays({AT(x), AT(gate), AT(weight), AT(y)}, {AT(bias), AT(mean), AT(rstd)}, {});
+  e.sizes = {AT(rows), AT(groups), AT(width)}, e.dtypes = {AT(dtype), AT(weight_dtype)};
+  e.empties = {{AT(rows)}, {AT(groups)}, {AT(width)}};
+  return e;
+}
+
+Entry norm_gated_bwd() {
+  using Args = xlstm_norm_gated_bwd_args;
+  Args a{};
+  a.rows = 2, a.groups = 1;
+  a.width = a.x_stride_row = a.gate_stride_row = a.dy_stride_row = 4;
+  a.dx_stride_row = a.dgate_stride_row = 4;
+  a.subtract_mean = 1, a.eps = 1, a.activation = XLSTM_SIGMOID;
+  Entry e = ENTRY_WITH_WORKSPACE(norm_gated_bwd);
+  e.with_arrays({AT(x), AT(gate), AT(weight), AT(mean), AT(rstd), AT(dy)},
+                {AT(bias), AT(dx), AT(dgate), AT(dweight), AT(dbias)}, {});
+  e.sizes = {AT(rows), AT(groups), AT(width)}, e.dtypes = {AT(dtype), AT(weight_dtype)};
+  e.empties = {{AT(rows)}, {AT(groups)}, {AT(width)}};
+  return e;
+}
+
 Entry sum_fwd() {
   using Args = xlstm_sum_fwd_args;
   Args a{};
@@ -593,6 +622,8 @@ std::vector<Entry> all_entries() {
           mlstm_step(),
           norm_fwd(),
           norm_bwd(),
+          norm_gated_fwd(),
+          norm_gated_bwd(),
           sum_fwd(),
           max_fwd(),
           max_bwd(),
@@ -669,7 +700,7 @@ TEST_CASE("the table has every entry point of the kernels") {
       ++n;
     }
   }
-  CHECK(n == 67);
+  CHECK(n == 71);
 }
 
 TEST_CASE("null pointers are refused") {

@@ -244,7 +244,8 @@ void check_cross_entropy(int64_t rows) {
   const std::vector<double> x = rounded(normal(period * V, 1, 4), kType);
   std::vector<int64_t> ids;
   for (int64_t row = 0; row < rows; ++row) ids.push_back(row % period * 7919 % V);
-  const double dloss = 1024;
+  const double dloss = 1024,
+               host_dloss = dloss * static_cast<double>(period) / static_cast<double>(rows);
   std::vector<double> dx(x.size()), row_max(static_cast<size_t>(period)), row_sum(row_max);
   double loss = 0;
   int64_t count = 0;
@@ -259,7 +260,7 @@ void check_cross_entropy(int64_t rows) {
   f.row_max = row_max.data(), f.row_sum = row_sum.data();
   b.row_max = f.row_max, b.row_sum = f.row_sum;
   f.loss = &loss, f.n_targets = &count;
-  b.dloss = &dloss, b.n_targets = rows, b.dlogits = dx.data(), b.dlogits_stride_row = V;
+  b.dloss = &host_dloss, b.n_targets = period, b.dlogits = dx.data(), b.dlogits_stride_row = V;
   REQUIRE(run_on_host(xlstm_cross_entropy_fwd_cpu, xlstm_cross_entropy_fwd_workspace_cpu, f) ==
           XLSTM_OK);
   REQUIRE(xlstm_cross_entropy_bwd_cpu(&b, {}) == XLSTM_OK);
@@ -275,7 +276,8 @@ void check_cross_entropy(int64_t rows) {
   f.row_max = device_max, f.row_sum = device_sum;
   b.row_max = f.row_max, b.row_sum = f.row_sum;
   f.loss = device_loss, f.n_targets = static_cast<int64_t*>(device_count.get());
-  b.dloss = device_dloss, b.dlogits = logits.get();  // in place
+  b.dloss = device_dloss, b.n_targets = rows;
+  b.dlogits = logits.get();  // in place
   REQUIRE(run_on_device(xlstm_cross_entropy_fwd_cuda, xlstm_cross_entropy_fwd_workspace_cuda, f) ==
           XLSTM_OK);
   CHECK(device_count.raw<int64_t>()[0] == rows);

@@ -7,6 +7,7 @@
 
 #include "core/autograd.h"
 #include "core/op_info.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
 #include "tests/catch.h"
 
@@ -134,6 +135,55 @@ TEST_CASE("only the wanted gradients are computed") {
   CHECK_FALSE(x.grad().defined());
 }
 
+TEST_CASE("the norm of a sum has the bits of the norm after the addition") {
+  Generator generator{9, 0};
+  const Shape shape{37, 96};
+  const Tensor x = random_tensor(shape, DType::f32, generator, 1, 2);
+  const Tensor residual = random_tensor(shape, DType::f32, generator);
+  const Tensor weight = random_tensor({96}, DType::f32, generator);
+  const Tensor bias = random_tensor({96}, DType::f32, generator);
+  const Tensor dy = random_tensor(shape, DType::f32, generator);
+  const Tensor dsum = random_tensor(shape, DType::f32, generator);
+  const auto leaf = [](const Tensor& t) { return t.clone().set_requires_grad(true); };
+  std::vector<std::vector<std::vector<float>>> results;
+  Tensors gradients;
+  for (const bool fused : {true, false}) {
+    const Tensors in{leaf(x), leaf(residual), leaf(weight), leaf(bias)};
+    ops::AddedNorm out;
+    if (fused) {
+      out = ops::add_layer_norm(in[0], in[1], in[2], in[3], 1e-5, NormScale::one_plus);
+    } else {
+      out.sum = ops::add(in[0], in[1]);
+      out.y = ops::layer_norm(out.sum, in[2], in[3], 1e-5, NormScale::one_plus);
+    }
+    autograd::backward({out.y, out.sum}, {dy, dsum});
+    results.push_back({out.y.to_vector<float>(), out.sum.to_vector<float>()});
+    for (const size_t i : {2, 3}) results.back().push_back(in[i].grad().to_vector<float>());
+    CHECK(in[0].grad().to_vector<float>() == in[1].grad().to_vector<float>());
+    gradients.push_back(in[0].grad());
+  }
+  CHECK(results[0] == results[1]);
+  // dsum is added in the same pass, before a product is rounded.
+  CHECK(largest_difference(gradients[0], gradients[1].to_vector<double>()) < 2e-6);
+}
+
+TEST_CASE("the sum alone, the norm alone, or one of the inputs may carry the gradient") {
+  Generator generator{10, 0};
+  const Tensor x = random_tensor({3, 4}, DType::f64, generator);
+  const Tensor weight = random_tensor({4}, DType::f64, generator);
+  const Tensor dy = random_tensor({3, 4}, DType::f64, generator);
+  Tensor residual = random_tensor({3, 4}, DType::f64, generator);
+  residual.set_requires_grad(true);
+  autograd::backward(ops::add_rms_norm(x, residual, weight, 1e-6, NormScale::plain).sum, dy);
+  CHECK(residual.grad().to_vector<double>() == dy.to_vector<double>());
+
+  Tensor sum = ops::add(x, residual).detach().set_requires_grad(true);
+  autograd::backward(ops::rms_norm(sum, weight, 1e-6, NormScale::plain), dy);
+  residual.set_grad({});
+  autograd::backward(ops::add_rms_norm(x, residual, weight, 1e-6, NormScale::plain).y, dy);
+  CHECK(residual.grad().to_vector<double>() == sum.grad().to_vector<double>());
+}
+
 TEST_CASE("bad arguments of norms are refused") {
   const Tensor x = Tensor::zeros({2, 6}), weight = Tensor::zeros({6});
   CHECK_THROWS_AS(ops::layer_norm(x, Tensor::zeros({5}), {}, 1e-5, NormScale::plain), ShapeError);
@@ -144,6 +194,11 @@ TEST_CASE("bad arguments of norms are refused") {
   CHECK_THROWS_AS(ops::layer_norm(x, weight, {}, -1, NormScale::plain), ConfigError);
   CHECK_THROWS_AS(ops::multi_head_norm(x, weight, 4, 1e-5, NormScale::plain), ShapeError);
   CHECK_THROWS_AS(ops::multi_head_norm(x, weight, 0, 1e-5, NormScale::plain), ShapeError);
+  CHECK_THROWS_AS(ops::add_rms_norm(x, {}, weight, 1e-5, NormScale::plain), ShapeError);
+  CHECK_THROWS_AS(ops::add_rms_norm(x, weight, weight, 1e-5, NormScale::plain), ShapeError);
+  CHECK_THROWS_AS(
+      ops::add_rms_norm(x, Tensor::zeros({2, 6}, DType::f64), weight, 1e-5, NormScale::plain),
+      ShapeError);
   CHECK_THROWS_AS(ops::rms_norm(Tensor::zeros({}), weight, 1e-5, NormScale::plain), ShapeError);
   CHECK_THROWS_AS(ops::rms_norm(Tensor::zeros({6}, DType::i64), weight, 1e-5, NormScale::plain),
                   ShapeError);
@@ -174,6 +229,12 @@ TEST_CASE("the norm kernels name what is wrong with their arguments") {
   CHECK(status_with([](Args& a) { a.y_stride_row = 5; }) == XLSTM_BAD_STRIDE);
   CHECK(status_with([](Args& a) { a.eps = NAN; }) == XLSTM_BAD_VALUE);
   CHECK(status_with([](Args& a) { a.weight = nullptr; }) == XLSTM_NULL_POINTER);
+  CHECK(status_with([](Args& a) { a.residual = a.x; }) == XLSTM_NULL_POINTER);
+  CHECK(status_with([](Args& a) { a.sum = a.y; }) == XLSTM_NULL_POINTER);
+  CHECK(status_with([](Args& a) {
+          a.residual = a.x, a.sum = a.y;
+          a.residual_stride_row = 0, a.sum_stride_row = 5;
+        }) == XLSTM_BAD_STRIDE);
   xlstm_norm_bwd_args backward{};
   backward.dtype = XLSTM_F32;
   backward.rows = 2;
@@ -185,6 +246,10 @@ TEST_CASE("the norm kernels name what is wrong with their arguments") {
   backward.rstd = statistics.data();
   backward.dweight = w.data();
   CHECK(xlstm_norm_bwd_cpu(&backward, {}) == XLSTM_WORKSPACE_TOO_SMALL);
+  backward.dsum = x.data();
+  backward.dsum_stride_row = -1;
+  CHECK(xlstm_norm_bwd_cpu(&backward, {}) == XLSTM_BAD_STRIDE);
+  backward.dsum = nullptr;
   backward.subtract_mean = 1;
   CHECK(xlstm_norm_bwd_cpu(&backward, {}) == XLSTM_NULL_POINTER);
 }

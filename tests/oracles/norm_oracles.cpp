@@ -40,10 +40,37 @@ Tensors multi_head_norm(const Tensors& in, const OpAttributes& a) {
   return normalised(in, a, a.get_int("heads"), true);
 }
 
+// The norm of x + residual, inputs 0 and 1, and that sum.
+template <auto norm>
+Tensors of_sum(const Tensors& in, const OpAttributes& a) {
+  const Tensor sum = Tensor::empty(in[0].shape(), DType::f64);
+  for (int64_t i = 0; i < sum.numel(); ++i)
+    sum.data<double>()[i] = in[0].data<double>()[i] + in[1].data<double>()[i];
+  Tensors rest(in.begin() + 1, in.end());
+  rest[0] = sum;
+  return {norm(rest, a)[0], sum};
+}
+
+// x, gate, weight, bias, skip, skip_weight.
+Tensors multi_head_norm_gated(const Tensors& in, const OpAttributes& a) {
+  Tensors of_norm{in[0], in[2]};
+  if (in.size() > 3) of_norm.push_back(in[3]);
+  const Tensor y = multi_head_norm(of_norm, a)[0];
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    double u = y.data<double>()[i];
+    if (in.size() > 4) u += in[4].data<double>()[i] * in[5].data<double>()[i % y.size(-1)];
+    const double z = in[1].data<double>()[i], sigmoid = 1 / (1 + std::exp(-z));
+    y.data<double>()[i] = u * sigmoid * (a.get("silu") != 0 ? z : 1);
+  }
+  return {y};
+}
+
 }  // namespace
 
 OracleRows norm_oracles() {
-  return {{"layer_norm", layer_norm}, {"rms_norm", rms_norm}, {"multi_head_norm", multi_head_norm}};
+  return {{"layer_norm", layer_norm},           {"rms_norm", rms_norm},
+          {"multi_head_norm", multi_head_norm}, {"add_layer_norm", of_sum<layer_norm>},
+          {"add_rms_norm", of_sum<rms_norm>},   {"multi_head_norm_gated", multi_head_norm_gated}};
 }
 
 }  // namespace xlstm::oracles

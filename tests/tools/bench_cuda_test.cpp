@@ -82,7 +82,7 @@ TEST_CASE("a variant that is asked for runs, or the row fails") {
   rows = rows_of("linear | 2048x512", "few_rows");
   REQUIRE(rows.size() == 1);
   CHECK(rows[0].failure.find("another number of rows, expected 1 to 16") != std::string::npos);
-  rows = rows_of("rms_norm", "spread");
+  rows = rows_of("add_rms_norm", "spread");
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].failure == "ran variant portable, asked for spread");
 }

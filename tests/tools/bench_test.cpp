@@ -197,7 +197,7 @@ TEST_CASE("rows are verified, and one of another variant fails") {
   REQUIRE(rows.size() == 2);
   CHECK(rows[1].failure == "ran variant portable, asked for spread");
   CHECK(rows[1].ms.median == 0);
-  options.filter = "multi_head_norm";
+  options.filter = "add_rms_norm";
   options.variant = "reference";
   bench_ops(options, meter, keep);
   REQUIRE(rows.size() == 4);
@@ -254,12 +254,12 @@ TEST_CASE("presets are valid configurations of the sizes they name") {
 TEST_CASE("the command times, writes, compares and refuses") {
   const TemporaryDir dir;
   CommandResult result =
-      run_command({"bench", "--device", "cpu", "--filter", "rms_norm", "--seconds", "0.02",
+      run_command({"bench", "--device", "cpu", "--filter", "add_rms_norm", "--seconds", "0.02",
                    "--json", "r.json", "--svg", "r.svg", "--markdown"},
                   dir.path(""));
   INFO(result.err);
   CHECK(result.code == 0);
-  CHECK(result.out.find("| `rms_norm` |") != std::string::npos);
+  CHECK(result.out.find("| `add_rms_norm` |") != std::string::npos);
   FileSystem& files = real_file_system();
   CHECK(files.read_file(dir.path("r.svg")).find("<circle") != std::string::npos);
   Report report = report_from_json(parse_json(files.read_file(dir.path("r.json")), "r"), "r");

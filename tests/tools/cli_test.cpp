@@ -452,42 +452,57 @@ TEST_CASE("validate agrees with the official packs in logits, loss and every gra
       {"b_small",
        "model: {arch: xlstm_large, vocab_size: 101, embedding_dim: 64, num_heads: 4, num_blocks: "
        "3, chunk_size: 16}\n"}};
-  for (const auto& [name, config] : rows) {
-    Place place;
-    place.write("m.yaml", config);
-    const std::string pack =
-        testing::data_path(std::string("tests/golden/") + name + ".safetensors");
-    const Arguments command = {
-        "validate", "--config",     "m.yaml",        "--ckpt_path", pack,           "--tokens",
-        pack,       "--logits_out", "o.safetensors", "--grads_out", "g.safetensors"};
-    const CommandResult result = place.run(command);
-    INFO(name << " " << result.err);
-    REQUIRE(result.code == 0);
-    const SafetensorsFile want = SafetensorsFile::open(pack);
-    const SafetensorsFile out = SafetensorsFile::open(place.path("o.safetensors"));
-    const SafetensorsFile grads = SafetensorsFile::open(place.path("g.safetensors"));
-    CHECK(difference(out.load("logits"), want.load("logits")) <= 1e-5);
-    CHECK(out.load("loss").item() == Approx(want.load("loss").item()).epsilon(1e-5));
-    size_t n_gradients = 0;
-    for (const auto& tensor : want.tensors()) {
-      if (!tensor.name.starts_with("grads.")) continue;
-      ++n_gradients;
-      const std::string official = tensor.name.substr(6);
-      INFO(official);
-      REQUIRE(grads.has(official));
-      const Tensor gradient = grads.load(official);
-      CHECK(gradient.shape() == tensor.shape);
-      CHECK(difference(gradient, want.load(tensor.name)) <= 1e-4);
-    }
-    CHECK(grads.tensors().size() == n_gradients);
+  std::vector<std::string> accelerators{"cpu"};
+  if (cuda_device_count() > 0) accelerators.push_back("cuda");
+  for (const std::string& accelerator : accelerators)
+    for (const auto& [name, config] : rows) {
+      Place place;
+      place.write("m.yaml", config);
+      const std::string pack =
+          testing::data_path(std::string("tests/golden/") + name + ".safetensors");
+      const Arguments command = {"validate",
+                                 "--config",
+                                 "m.yaml",
+                                 "--ckpt_path",
+                                 pack,
+                                 "--tokens",
+                                 pack,
+                                 "--logits_out",
+                                 "o.safetensors",
+                                 "--grads_out",
+                                 "g.safetensors",
+                                 "--trainer.accelerator",
+                                 accelerator};
+      const CommandResult result = place.run(command);
+      INFO(name << " on " << accelerator << " " << result.err);
+      REQUIRE(result.code == 0);
+      const SafetensorsFile want = SafetensorsFile::open(pack);
+      const SafetensorsFile out = SafetensorsFile::open(place.path("o.safetensors"));
+      const SafetensorsFile grads = SafetensorsFile::open(place.path("g.safetensors"));
+      CHECK(difference(out.load("logits"), want.load("logits")) <= 1e-5);
+      CHECK(out.load("loss").item() == Approx(want.load("loss").item()).epsilon(1e-5));
+      size_t n_gradients = 0;
+      for (const auto& tensor : want.tensors()) {
+        if (!tensor.name.starts_with("grads.")) continue;
+        ++n_gradients;
+        const std::string official = tensor.name.substr(6);
+        INFO(official);
+        REQUIRE(grads.has(official));
+        const Tensor gradient = grads.load(official);
+        CHECK(gradient.shape() == tensor.shape);
+        // tests/layers/golden_test.cpp says why.
+        const bool cancels = accelerator == "cuda" && official.ends_with("igate_preact.bias");
+        CHECK(difference(gradient, want.load(tensor.name)) <= (cancels ? 4e-4 : 1e-4));
+      }
+      CHECK(grads.tensors().size() == n_gradients);
 
-    Tensor bad = want.load("tokens");
-    bad.data<int64_t>()[0] = 1000;
-    write_safetensors(place.path("bad.safetensors"), {{"tokens", bad}}, {});
-    Arguments wrong = command;
-    wrong[6] = "bad.safetensors";
-    check_refused(place.run(wrong), 7, {"got 1000", "expected 0 to"});
-  }
+      Tensor bad = want.load("tokens");
+      bad.data<int64_t>()[0] = 1000;
+      write_safetensors(place.path("bad.safetensors"), {{"tokens", bad}}, {});
+      Arguments wrong = command;
+      wrong[6] = "bad.safetensors";
+      check_refused(place.run(wrong), 7, {"got 1000", "expected 0 to"});
+    }
 }
 
 }  // namespace
