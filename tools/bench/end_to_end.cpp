@@ -160,8 +160,9 @@ std::vector<Row> bench_generate(const std::string& name, const train::RunConfig&
                                          .cuda_graph = config.trainer.cuda_graph};
   const std::string sample = detail::concat("batch ", shape.batch, ", prompt ", shape.prompt_tokens,
                                             ", new ", shape.new_tokens);
-  Row prefill = row_of(name, sample, "prefill", config, model->device()), decode = prefill;
-  decode.pass = "decode";
+  const Device device = model->device();
+  Row prefill = row_of(name, sample, "prefill", config, device),
+      decode = row_of(name, sample, "decode", config, device);
   prefill.tokens = static_cast<double>(shape.batch * shape.prompt_tokens);
   decode.tokens = static_cast<double>(shape.batch);
   const double parameters = product_parameters(*model);
