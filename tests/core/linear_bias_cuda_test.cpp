@@ -59,7 +59,8 @@ TEST_CASE("linear maps on CUDA add their bias, of every type and at every addres
           return in(type, kCpu, random_tensor(shape, DType::f64, generator, 0, std));
         };
         const Tensor x = random({c.M, c.K}, dtype, 1);
-        const Tensor weight = random({c.N, c.K}, dtype, 1 / std::sqrt(c.K + 1.0));
+        const Tensor weight =
+            random({c.N, c.K}, dtype, 1 / std::sqrt(static_cast<double>(c.K) + 1));
         const Tensor bias = random({c.N}, bias_dtype, 1);
         const Tensor want = ops::linear(in(DType::f64, kCpu, x), in(DType::f64, kCpu, weight),
                                         in(DType::f64, kCpu, bias));
