@@ -19,8 +19,9 @@
  * stride in elements;
  * weight, bias, dweight, dbias are [D]; mean and rstd are dense [rows, groups].
  * Types: these matrices of `dtype`; weight, bias and their gradients of `weight_dtype`, the same or
- * float32 beside bfloat16 and float16. On the CPU float32 or float64, statistics of `dtype` and
- * sums in double. On CUDA float32, bfloat16, float16; statistics and sums are float32.
+ * float32 beside bfloat16 and float16. On the CPU float32 or float64, statistics of `dtype`, sums
+ * and dx in double, the latter of float32 with statistics taken from x again (and eps). On CUDA
+ * float32, bfloat16, float16; statistics and sums are float32.
  * Aliasing, at equal row strides: y or sum may be x or residual, dx may be dy, x or dsum; nothing
  * else may overlap.
  * Limits: sizes >= 0, width >= 1 if D > 0 is meant, eps >= 0 and finite.

@@ -63,6 +63,38 @@ GroupStatistics<T> group_statistics(const Args& a, const T* x, int64_t at) {
   return {high, static_cast<T>(mean - static_cast<double>(high)), static_cast<T>(rstd)};
 }
 
+// Sums over a group, with d = x - base and g = dy * (offset + weight): of d, d^2, g and g d.
+struct Moments {
+  double d, dd, g, gd;
+};
+template <class T>
+Moments moments(int64_t n, const T* x, const T* weight, const T* dy, double base, double offset) {
+  constexpr int64_t kWide = 8;
+  double d[kWide] = {}, dd[kWide] = {}, g[kWide] = {}, gd[kWide] = {};
+  const auto add = [&](int64_t i, int64_t lane) {
+    const double x_i = static_cast<double>(x[i]) - base;
+    const double g_i = static_cast<double>(dy[i]) * (offset + static_cast<double>(weight[i]));
+    d[lane] += x_i;
+    dd[lane] += x_i * x_i;
+    g[lane] += g_i;
+    gd[lane] += g_i * x_i;
+  };
+  int64_t i = 0;
+  for (; i + kWide <= n; i += kWide) {
+#pragma omp simd
+    for (int64_t j = 0; j < kWide; ++j) add(i + j, j);
+  }
+  for (int64_t j = 0; i < n; ++i, ++j) add(i, j);
+  for (int64_t half = kWide / 2; half > 0; half /= 2)
+    for (int64_t j = 0; j < half; ++j) {
+      d[j] += d[j + half];
+      dd[j] += dd[j + half];
+      g[j] += g[j + half];
+      gd[j] += gd[j + half];
+    }
+  return {d[0], dd[0], g[0], gd[0]};
+}
+
 // One group of one row: dx (with dsum added, unless that is null), and what it adds to the block's
 // dweight and dbias. Outputs that are null are not wanted.
 template <class T, class Args>
@@ -82,27 +114,24 @@ void backward_group(const Args& a, const T* x, const T* weight, const T* dy, con
   }
   if (dx == nullptr) return;
   // dx is what two subtractions leave: what a layer below sums over it (a gate's bias) may be a
-  // thousandth of it. So in double, with statistics of more digits than float ones have.
-  const double count = static_cast<double>(n);
-  double wide_mean = static_cast<double>(mean), wide_r = static_cast<double>(r);
+  // thousandth of it. So in double, with statistics of more digits than float ones have: the mean
+  // differs from the stored one by that of x - mean.
+  const double count = static_cast<double>(n), base = static_cast<double>(mean);
+  const double offset = static_cast<double>(one);
+  const Moments m = moments(n, x, weight, dy, base, offset);
+  double correction = 0, wide_r = static_cast<double>(r);
   if constexpr (sizeof(T) == 4) {
-    if (a.subtract_mean)
-      wide_mean = lane_sum(n, [=](int64_t i) { return static_cast<double>(x[i]); }) / count;
-    const double variance = lane_sum(n,
-                                     [=](int64_t i) {
-                                       const double d = static_cast<double>(x[i]) - wide_mean;
-                                       return d * d;
-                                     }) /
-                            count;
-    wide_r = 1 / std::sqrt(variance + a.eps);
+    if (a.subtract_mean) correction = m.d / count;
+    wide_r = 1 / std::sqrt(m.dd / count - correction * correction + a.eps);
   }
-  const auto g = [=](int64_t i) {
-    return static_cast<double>(dy[i]) * (static_cast<double>(one) + static_cast<double>(weight[i]));
+  const double shift = a.subtract_mean ? m.g / count : 0.0;
+  // xhat mean(g xhat) = (x - base - correction) slope
+  const double slope = wide_r * wide_r * (m.gd - correction * m.g) / count;
+  const double constant = shift - correction * slope;
+  const auto gradient = [=](int64_t i) {
+    const double g = static_cast<double>(dy[i]) * (offset + static_cast<double>(weight[i]));
+    return wide_r * (g - constant - (static_cast<double>(x[i]) - base) * slope);
   };
-  const auto xhat = [=](int64_t i) { return (static_cast<double>(x[i]) - wide_mean) * wide_r; };
-  const double shift = a.subtract_mean ? lane_sum(n, g) / count : 0.0;
-  const double slope = lane_sum(n, [=](int64_t i) { return g(i) * xhat(i); }) / count;
-  const auto gradient = [=](int64_t i) { return wide_r * (g(i) - shift - xhat(i) * slope); };
   if (dsum != nullptr) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i)

@@ -12,10 +12,18 @@ struct Table {
 
 std::vector<Table> tables() {
   const Placement dense{0, 0}, apart{8, 16}, crooked{1, 3};
-  return {{1, 1, 1, 0, dense},         {5, 3, 8, 0, dense},        {64, 10, 16, 0, apart},
-          {65, 600, 24, 0, dense},     {700, 5, 40, 0, crooked},   {1000, 50304, 64, 0, dense},
-          {5000, 300000, 8, 0, dense}, {3000, 7, 1032, 1, dense},  {4096, 700, 256, 2, dense},
-          {2048, 512, 33, 2, dense},   {10000, 511, 128, 2, apart}};
+  return some<Table>({{1, 1, 1, 0, dense},
+                      {5, 3, 8, 0, dense},
+                      {64, 10, 16, 0, apart},
+                      {65, 600, 24, 0, dense},
+                      {700, 5, 40, 0, crooked},
+                      {3000, 7, 1032, 1, dense},
+                      {2048, 512, 33, 2, dense},
+                      {1000, 50304, 64, 0, dense},
+                      {5000, 300000, 8, 0, dense},
+                      {4096, 700, 256, 2, dense},
+                      {10000, 511, 128, 2, apart}},
+                     7);
 }
 
 std::vector<int64_t> tokens_of(const Table& t) {

@@ -258,7 +258,8 @@ TEST_CASE("the mLSTM on CUDA is that of the CPU for every shape") {
   // The first: aligned and not, one block of columns and more, chunks of its own and shared ones.
   for (const Shape s : test::some<Shape>({{2, 15, 2, 17, 1},
                                           {1, 65, 2, 65, 63},
-                                          {1, 140, 1, 136, 8},
+                                          {1, 140, 1, 136, 130},
+                                          {1, 30, 1, 10, 6},
                                           {1, 1, 1, 2, 1},
                                           {1, 2, 1, 3, 5},
                                           {1, 64, 1, 64, 64},
@@ -267,7 +268,7 @@ TEST_CASE("the mLSTM on CUDA is that of the CPU for every shape") {
                                           {1, 129, 3, 32, 32},
                                           {1, 257, 1, 130, 200},
                                           {1, 200, 1, 300, 16}},
-                                         3)) {
+                                         4)) {
     auto c = Case<double>::random(s.B, s.T, s.H, s.K, s.V).with_state().with_state_grads();
     const std::string name =
         "T " + std::to_string(s.T) + ", K " + std::to_string(s.K) + ", V " + std::to_string(s.V);
