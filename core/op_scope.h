@@ -17,7 +17,7 @@ class OpScope {
   // A tensor that the op was called with. It outlives the scope; undefined: an optional one.
   class Operand {
    public:
-    Operand(const Tensor& tensor) : tensor_(&tensor) {}  // NOLINT: lists of tensors
+    Operand(const Tensor& tensor) : tensor_(&tensor) {}
     Operand(const Tensor&& tensor) = delete;
 
    private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/cuda/runtime.h"
 #include "core/ops/view.h"
 
 namespace xlstm::ops {

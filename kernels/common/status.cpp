@@ -7,7 +7,7 @@ const char* xlstm_status_string(xlstm_status status) {
     case XLSTM_NULL_POINTER:
       return "a required pointer is null";
     case XLSTM_BAD_SIZE:
-      return "a size is negative or sizes do not fit each other";
+      return "a size is negative or too large, or sizes do not fit each other";
     case XLSTM_BAD_STRIDE:
       return "a stride is unusable (the innermost dimension must be dense)";
     case XLSTM_BAD_DTYPE:

@@ -29,7 +29,7 @@ extern "C" {
 typedef enum xlstm_status {
   XLSTM_OK = 0,
   XLSTM_NULL_POINTER = 1, /* a required pointer is null */
-  XLSTM_BAD_SIZE = 2,     /* a size is negative, or sizes do not fit each other */
+  XLSTM_BAD_SIZE = 2,     /* a size is negative or too large, or sizes do not fit each other */
   XLSTM_BAD_STRIDE = 3,   /* a stride is unusable, e.g. the innermost dimension is not dense */
   XLSTM_BAD_DTYPE = 4,    /* this backend does not compute in the given element type */
   XLSTM_BAD_VALUE = 5,    /* a scalar or flag is outside its range */

@@ -50,7 +50,8 @@ TEST_CASE("a failed call of the runtime names the call, the error and the op, an
   CHECK(text.find("cudaSetDevice: cudaError") == 0);
   CHECK(says(text, "(on cuda"));
   CHECK(says(text, "in scale of float32[2, 3])"));
-  CHECK(cudaGetLastError() == cudaSuccess);
+  // Without a driver this question is an error of its own.
+  if (cuda_device_count() > 0) CHECK(cudaGetLastError() == cudaSuccess);
 }
 
 TEST_CASE("a launch that is refused names op, shapes, device and error, and the next one works") {

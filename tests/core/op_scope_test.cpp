@@ -62,7 +62,7 @@ TEST_CASE("the status of a kernel becomes an error of its class and text") {
   const Tensor a = Tensor::zeros({2, 3});
   check_status(XLSTM_OK, "mul", kCpu);
   CHECK(text_of<ShapeError>(XLSTM_BAD_SIZE, "mul", kCpu) ==
-        "mul: a size is negative or sizes do not fit each other (on cpu)");
+        "mul: a size is negative or too large, or sizes do not fit each other (on cpu)");
   const OpScope scope("mul", {a, a});
   CHECK(text_of<ShapeError>(XLSTM_BAD_DTYPE, "mul", kCpu) ==
         "mul: the element type is not supported by this backend (on cpu, in mul of float32[2, 3], "
