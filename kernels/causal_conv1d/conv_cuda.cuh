@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/causal_conv1d/causal_conv1d.h"
+#include "kernels/common/shared_memory.cuh"
 #include "kernels/common/values.cuh"
 
 namespace xlstm::kernels::conv {
@@ -71,23 +72,6 @@ struct Span {
 };
 
 // ---- steps on their way ----
-
-// 16 bytes to shared memory of which the first `valid` (0 to 16) come from device memory and the
-// others are zero.
-__device__ inline void copy_16_async(void* to, const void* from, int valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                   static_cast<uint32_t>(__cvta_generic_to_shared(to))),
-               "l"(from), "r"(valid)
-               : "memory");
-}
-__device__ inline void commit_copies() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-// Waits until at most kPending groups of this thread's copies are on their way.
-template <int kPending>
-__device__ inline void wait_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
 
 constexpr int kSteps = 8, kStages = 3;  // of a stage, of a ring
 using Stage = uint2[kSteps][32];        // what each lane has of each step

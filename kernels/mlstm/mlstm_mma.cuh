@@ -2,17 +2,13 @@
 // 16x8x16 products with float32 accumulators, copies past the registers (sm_80 and newer).
 #pragma once
 
-#include "kernels/common/cuda.cuh"
+#include "kernels/common/shared_memory.cuh"
 
 namespace xlstm::kernels::mlstm {
 
 __device__ inline unsigned char* dynamic_shared() {
   extern __shared__ __align__(128) unsigned char memory[];
   return memory;
-}
-
-__device__ inline uint32_t shared_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
 // Four 8x8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8.
@@ -54,22 +50,6 @@ __device__ inline void multiply_16x8x16<f16>(float (&d)[4], const uint32_t (&a)[
       "{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-// 16 bytes to shared memory of which the first `valid` (1 to 16) come from device memory and the
-// others are zero.
-__device__ inline void copy_16_async(void* to, const void* from, int valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)),
-               "l"(__cvta_generic_to_global(from)), "r"(valid)
-               : "memory");
-}
-__device__ inline void commit_copies() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-// Waits until at most `pending` groups of this thread's copies are on their way.
-template <int kPending>
-__device__ inline void wait_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 }  // namespace xlstm::kernels::mlstm

@@ -1,6 +1,7 @@
 // What the backward passes share: how rows are shared out to teams, their sums, and where those go.
 #pragma once
 
+#include "kernels/common/shared_memory.cuh"
 #include "kernels/norm/norm_team.cuh"
 
 namespace xlstm::kernels {
@@ -114,13 +115,6 @@ __device__ inline void write_sums(const float (&sum)[kHeld][N], const Args& a, c
     if (team < plan.groups && group < a.groups && pack < packs)
       store_values<N>(out + group * a.width + pack * N, total);
   }
-}
-
-__device__ inline void copy_async(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
-                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
-               "l"(global)
-               : "memory");
 }
 
 // The gradient of runs of at most kNarrow elements. With one or two elements nearly all of it

@@ -75,12 +75,12 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
 #pragma unroll
       for (int i = 0; i < kHeld; ++i) {
         if (!has_pack(i)) continue;
-        copy_async(place(stage, r, i, 0), x + i * plan.lanes * N);
-        copy_async(place(stage, r, i, 1), dy + i * plan.lanes * N);
-        if constexpr (kAdds) copy_async(place(stage, r, i, 2), dsum + i * plan.lanes * N);
+        copy_16_async(place(stage, r, i, 0), x + i * plan.lanes * N);
+        copy_16_async(place(stage, r, i, 1), dy + i * plan.lanes * N);
+        if constexpr (kAdds) copy_16_async(place(stage, r, i, 2), dsum + i * plan.lanes * N);
       }
     }
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    commit_copies();
   };
   const auto statistics = [&](int64_t round, float(&mean)[R], float(&rstd)[R]) {
 #pragma unroll
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
     for (int r = 0; r < R; ++r) mean[r] = next_mean[r], rstd[r] = next_rstd[r];
     statistics(round + step, next_mean, next_rstd);
     send_for(stage == 0 ? kAhead : stage - 1, round + kAhead * step);
-    asm volatile("cp.async.wait_group %0;" ::"n"(kAhead) : "memory");
+    wait_copies<kAhead>();
     float sums[2 * R] = {};
 #pragma unroll
     for (int r = 0; r < R; ++r)
@@ -165,7 +165,7 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks)
     }
     stage = stage == kAhead ? 0 : stage + 1;
   }
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  wait_all_copies();
 
   const int64_t D = a.groups * a.width;
   float* shared = reinterpret_cast<float*>(places);  // after a barrier

@@ -1,7 +1,7 @@
 // The gate of a norm on the device.
 #pragma once
 
-#include "kernels/common/map.cuh"
+#include "kernels/common/math.cuh"
 #include "kernels/norm/norm_gated.h"
 
 namespace xlstm::kernels {

@@ -70,12 +70,12 @@ __global__ void __launch_bounds__(kHeldShape.threads, kHeldShape.blocks)
     for (int r = 0; r < R; ++r) {
       const int64_t row = round + mine + r;
       if (row >= end || !valid) continue;
-      copy_async(place(stage, r, 0), at(a.x, row, a.x_stride_row));
-      copy_async(place(stage, r, 1), at(a.gate, row, a.gate_stride_row));
-      copy_async(place(stage, r, 2), at(a.dy, row, a.dy_stride_row));
-      if constexpr (kSkip) copy_async(place(stage, r, 3), at(a.skip, row, a.skip_stride_row));
+      copy_16_async(place(stage, r, 0), at(a.x, row, a.x_stride_row));
+      copy_16_async(place(stage, r, 1), at(a.gate, row, a.gate_stride_row));
+      copy_16_async(place(stage, r, 2), at(a.dy, row, a.dy_stride_row));
+      if constexpr (kSkip) copy_16_async(place(stage, r, 3), at(a.skip, row, a.skip_stride_row));
     }
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    commit_copies();
   };
   const auto statistics = [&](int64_t round, float(&mean)[R], float(&rstd)[R]) {
 #pragma unroll
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kHeldShape.threads, kHeldShape.blocks)
     for (int r = 0; r < R; ++r) mean[r] = next_mean[r], rstd[r] = next_rstd[r];
     statistics(round + step, next_mean, next_rstd);
     send_for(stage == 0 ? kAhead : stage - 1, round + kAhead * step);
-    asm volatile("cp.async.wait_group %0;" ::"n"(kAhead) : "memory");
+    wait_copies<kAhead>();
     float sums[2 * R] = {}, du[R][N] = {};
 #pragma unroll
     for (int r = 0; r < R; ++r) {
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(kHeldShape.threads, kHeldShape.blocks)
     }
     stage = stage == kAhead ? 0 : stage + 1;
   }
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  wait_all_copies();
 
   const int64_t D = a.groups * a.width;
   const bool want_shift = (kSkip ? a.dskip_weight : a.dbias) != nullptr;

@@ -2,7 +2,7 @@
 // backward, fragments of R, and how the entry points call the kernels.
 #pragma once
 
-#include "kernels/common/cuda.cuh"
+#include "kernels/common/shared_memory.cuh"
 #include "kernels/slstm/slstm.h"
 #include "kernels/slstm/slstm_cell.h"
 
@@ -133,20 +133,17 @@ __device__ inline void slstm_mma(float (&c)[4], const uint4& a, uint32_t b0, uin
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 }
 
-__device__ inline uint32_t slstm_shared_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
 // Four 8 x 8 matrices; lane l names row l % 8 of matrix l / 8, 16 bytes aligned to 16.
 __device__ inline void slstm_ldmatrix(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(slstm_shared_address(row))
+               : "r"(shared_address(row))
                : "memory");
 }
 __device__ inline void slstm_ldmatrix_transposed(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(slstm_shared_address(row))
+               : "r"(shared_address(row))
                : "memory");
 }
 
@@ -162,22 +159,6 @@ template <class T>
 __device__ inline float2 slstm_unpack(uint32_t x) {
   const Pack<T, 2> p = *reinterpret_cast<const Pack<T, 2>*>(&x);
   return make_float2(to_float(p.v[0]), to_float(p.v[1]));
-}
-
-// ---- asynchronous copies to shared memory ----
-
-__device__ inline void slstm_copy_16(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(slstm_shared_address(shared)),
-               "l"(global)
-               : "memory");
-}
-__device__ inline void slstm_copy_commit() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-// Until at most N groups of this thread are under way.
-template <int N>
-__device__ inline void slstm_copy_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
 // ---- R as fragments ----

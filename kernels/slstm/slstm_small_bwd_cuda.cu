@@ -41,7 +41,7 @@ struct Backward {
       load_saved(t);
       if (a.dh != nullptr) load_dh(t);
     }
-    slstm_copy_commit();
+    commit_copies();
   }
 
   __device__ void load_saved(int64_t t) const {
@@ -52,7 +52,7 @@ struct Backward {
     for (int x = threadIdx.x * 4; x < kRows * kSlstmSaved * W; x += kThreads * 4) {
       const int unit = x % W, line = x / W, row = line / kSlstmSaved;
       if (row >= rows() || unit >= a.D) continue;
-      slstm_copy_16(slot + row * kSavedPitch + line % kSlstmSaved * W + unit,
+      copy_16_async(slot + row * kSavedPitch + line % kSlstmSaved * W + unit,
                     from + line * width + unit);
     }
   }
@@ -68,7 +68,7 @@ struct Backward {
       T* to = slot + row * kDhPitch + unit;
       const T* p = from + row * a.dh_stride_b + unit;
       if (dh_packed) {
-        slstm_copy_16(to, p);
+        copy_16_async(to, p);
       } else {
         *to = *p;
       }
@@ -142,7 +142,7 @@ struct Backward {
       slstm_load_state(dc[e], a.dc_final, at, both);
       slstm_load_state(dn[e], a.dn_final, at, both);
     }
-    slstm_copy_wait<kSlots - 3>();
+    wait_copies<kSlots - 3>();
     __syncthreads();
 
     for (int64_t t = a.T - 1; t >= 0; --t) {
@@ -157,7 +157,7 @@ struct Backward {
       // Everybody is past step t + 1, whose slot and half are free.
       load_step(t - kSlots + 1);
       if (t < a.T - 1) store_dwx(t + 1);
-      slstm_copy_wait<kSlots - 3>();
+      wait_copies<kSlots - 3>();
       __syncthreads();
     }
     if (a.T > 0) {

@@ -42,13 +42,13 @@ struct Forward {
         T* to = slot + row * kWxPitch + gate * W + unit;
         const T* p = from + row * a.wx_stride_b + gate * a.wx_stride_g + unit;
         if (wx_packed) {
-          slstm_copy_16(to, p);
+          copy_16_async(to, p);
         } else {
           *to = *p;
         }
       }
     }
-    slstm_copy_commit();
+    commit_copies();
   }
 
   // h of step t, which lies in the half that step t + 1 reads.
@@ -127,7 +127,7 @@ struct Forward {
       slstm_load_state(s[e].m, a.m_init, at, both);
       put_h(0, row + e, unit, both, s[e]);
     }
-    slstm_copy_wait<kSlots - 2>();
+    wait_copies<kSlots - 2>();
     __syncthreads();
 
     const int64_t width = slstm_saved_width(a.D);
@@ -161,7 +161,7 @@ struct Forward {
       // Everybody is past step t - 1, whose slot and half are free.
       load_wx(t + kSlots - 1);
       if (t > 0) store_h(t - 1);
-      slstm_copy_wait<kSlots - 2>();
+      wait_copies<kSlots - 2>();
       __syncthreads();
     }
     if (a.T > 0) store_h(a.T - 1);

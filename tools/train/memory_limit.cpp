@@ -32,9 +32,8 @@ int64_t numbers_per_parameter(const OptimizerConfig& optimizer, ModelUse use) {
 
 // In training, what products read in 16 bits is a copy; otherwise it is all there is.
 int64_t bytes_per_parameter(const RunConfig& config, ModelUse use) {
-  const std::string& precision = config.trainer.precision;
-  const bool narrow = precision.starts_with("bf16") || precision.starts_with("16");
-  const int64_t element = precision == "64-true" ? 8 : 4;
+  const bool narrow = is_narrow(config.trainer.precision);
+  const int64_t element = config.trainer.precision == "64-true" ? 8 : 4;
   if (use == ModelUse::inference) return narrow ? 2 : element;
   return element * numbers_per_parameter(config.optimizer, use) + (narrow ? 2 : 0);
 }

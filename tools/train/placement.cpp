@@ -6,10 +6,6 @@
 namespace xlstm::train {
 namespace {
 
-bool is_narrow(const std::string& precision) {
-  return precision == "bf16-mixed" || precision == "bf16-true" || precision == "16-mixed";
-}
-
 Device device_of(const TrainerConfig& config) {
   const bool asked = config.accelerator == "gpu" || config.accelerator == "cuda";
   const bool there = cuda_device_count() > 0;
@@ -32,6 +28,10 @@ Placement in_float64() {
 }
 
 }  // namespace
+
+bool is_narrow(const std::string& precision) {
+  return precision == "bf16-mixed" || precision == "bf16-true" || precision == "16-mixed";
+}
 
 Placement training_placement(const TrainerConfig& config) {
   if (config.precision == "64-true") {

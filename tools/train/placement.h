@@ -15,6 +15,9 @@ struct Placement {
   bool scale_loss = false;
 };
 
+// Whether products read 16 bits in this precision.
+bool is_narrow(const std::string& precision);
+
 // For training. ConfigError if the accelerator is not there, or does not compute in the precision.
 Placement training_placement(const TrainerConfig& config);
 // For a trained model: where 16 bits are not computed in, float32 takes their place.
