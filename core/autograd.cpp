@@ -43,24 +43,24 @@ class Sweep {
     return sum.defined() && owned_alone(sum) ? sum : Tensor{};
   }
 
-  void add(const Edge& edge, const Tensor& grad) {
+  void add(const Edge& edge, Tensor grad) {
     if (!grad.defined()) return;
     if (edge.leaf != nullptr) {
       Tensor leaf(edge.leaf);
-      accumulate_into_leaf(leaf, grad);
+      accumulate_into_leaf(leaf, std::move(grad));
     } else if (edge.node != nullptr) {
       Waiting& waiting = waiting_[edge.node->sequence];
       waiting.node = edge.node;
       waiting.grads.resize(edge.node->output_shapes.size());
       Tensor& slot = waiting.grads[static_cast<size_t>(edge.output_index)];
-      slot = slot.defined() ? sum_of_gradients(std::move(slot), grad) : grad;
+      slot = slot.defined() ? sum_of_gradients(std::move(slot), grad) : std::move(grad);
     }
   }
 
   void run() {
     while (!waiting_.empty()) {
       auto newest = std::prev(waiting_.end());
-      const Waiting waiting = std::move(newest->second);
+      Waiting waiting = std::move(newest->second);
       waiting_.erase(newest);
       Node& node = *waiting.node;
       require<AutogradError>(node.backward != nullptr, node.name,
@@ -71,13 +71,18 @@ class Sweep {
       const std::vector<Edge> inputs = std::move(node.inputs);
       node.inputs.clear();
       const auto in_module = MemoryScope::module(node.module);
-      OpScope in_op(node.name, {}, true);
-      in_op.add(waiting.grads);
-      const Tensors grads = backward(waiting.grads);
+      Tensors grads;
+      {
+        OpScope in_op(node.name, {}, true);
+        in_op.add(waiting.grads);
+        grads = backward(waiting.grads);
+      }
+      waiting.grads.clear();  // what is returned may now be held by nobody else
+      const OpScope in_sums(node.name, {}, true);
       require<AutogradError>(grads.size() == inputs.size(), node.name,
                              ": backward returned the wrong number of gradients, got ",
                              grads.size(), ", expected ", inputs.size());
-      for (size_t i = 0; i < inputs.size(); ++i) add(inputs[i], grads[i]);
+      for (size_t i = 0; i < inputs.size(); ++i) add(inputs[i], std::move(grads[i]));
     }
   }
 

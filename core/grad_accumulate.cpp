@@ -16,6 +16,10 @@ Tensor contiguous(const Tensor& t) {
   return t.is_contiguous() ? t : t.clone();
 }
 
+bool is_whole(const Tensor& t) {
+  return t.impl()->storage->bytes == t.numel() * size_of(t.dtype());
+}
+
 // to += from; `to` must be contiguous.
 void add_to(const Tensor& to, const Tensor& from) {
   require<ShapeError>(to.shape() == from.shape() && to.dtype() == from.dtype(),
@@ -53,13 +57,14 @@ bool owned_alone(const Tensor& t) {
          t.is_contiguous();
 }
 
-void accumulate_into_leaf(Tensor& leaf, const Tensor& grad) {
+void accumulate_into_leaf(Tensor& leaf, Tensor grad) {
   require<ShapeError>(grad.shape() == leaf.shape() && grad.dtype() == leaf.dtype(),
                       "backward: gradient and tensor differ, got ", to_string(grad.shape()),
                       ", expected ", to_string(leaf.shape()));
   if (!leaf.grad().defined()) {
-    // The incoming tensor may also serve as somebody else's gradient, so the leaf gets its own.
-    leaf.set_grad(grad.clone());
+    // What also serves as somebody else's gradient, or is a part of more memory, is copied.
+    const bool is_free = owned_alone(grad) && is_whole(grad);
+    leaf.set_grad(is_free ? grad : grad.clone());
     return;
   }
   Tensor target = leaf.grad();

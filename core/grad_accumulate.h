@@ -5,8 +5,9 @@
 
 namespace xlstm::autograd {
 
-// leaf.grad += grad, into the leaf's existing gradient memory if it has some.
-void accumulate_into_leaf(Tensor& leaf, const Tensor& grad);
+// leaf.grad += grad, into the leaf's existing gradient memory if it has some; else `grad` becomes
+// its gradient, itself if nobody else holds it.
+void accumulate_into_leaf(Tensor& leaf, Tensor grad);
 
 // a + b. Reuses the memory of one of them if nobody else holds it.
 Tensor sum_of_gradients(Tensor a, const Tensor& b);

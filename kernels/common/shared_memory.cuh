@@ -6,6 +6,12 @@
 
 namespace xlstm::kernels {
 
+// The shared memory whose size the launch gives.
+__device__ inline unsigned char* dynamic_shared() {
+  extern __shared__ __align__(128) unsigned char dynamic_memory[];
+  return dynamic_memory;
+}
+
 __device__ inline uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }

@@ -1,4 +1,4 @@
-#include "kernels/common/cuda.cuh"
+#include "kernels/common/mma.cuh"
 #include "kernels/linear/linear.h"
 
 namespace xlstm::kernels {
@@ -29,28 +29,6 @@ __device__ uint4 load_lane(const T* row, int64_t k, int64_t K) {
   for (int i = 0; i < kLane; ++i)
     if (k + i < K) number[i] = row[k + i];
   return bits;
-}
-
-template <class T>
-__device__ void multiply_add(float (&sum)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
-                             uint32_t b0, uint32_t b1);
-template <>
-__device__ void multiply_add<bf16>(float (&sum)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                   uint32_t a3, uint32_t b0, uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-      "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-template <>
-__device__ void multiply_add<f16>(float (&sum)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                  uint32_t a3, uint32_t b0, uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-      "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
 // A block has R tiles of rows of a weight and C tiles of rows of x; kAhead steps of a warp are
@@ -106,8 +84,8 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArgs args) 
 #pragma unroll
         for (int c = 0; c < C; ++c) {
           const uint4 &low = w[s][r][0], &high = w[s][r][1], &b = v[s][c];
-          multiply_add<T>(sum[r][c], low.x, high.x, low.y, high.y, b.x, b.y);
-          multiply_add<T>(sum[r][c], low.z, high.z, low.w, high.w, b.z, b.w);
+          multiply_16x8x16<T>(sum[r][c], make_uint4(low.x, high.x, low.y, high.y), b.x, b.y);
+          multiply_16x8x16<T>(sum[r][c], make_uint4(low.z, high.z, low.w, high.w), b.z, b.w);
         }
   }
 #pragma unroll

@@ -3,7 +3,7 @@
 // instructions give, so that the kernels are the same code for every type.
 #pragma once
 
-#include "kernels/mlstm/mlstm_mma.cuh"
+#include "kernels/common/mma.cuh"
 
 namespace xlstm::kernels::mlstm {
 

@@ -215,8 +215,10 @@ void forward(const Args& a, const Runs& runs, cudaStream_t stream) {
     const int threads = threads_for(a.width, 512);
     return launch(forward_again<T, W, true>, threads, threads, 1);
   }
-  if (packs > 512) {
-    const int threads = threads_for(ceil_div(packs, 4), 512);
+  // Runs too few to fill the card, as in decoding, take what is soonest done: a pack a thread.
+  const bool few = packs > 64 && runs.count <= 256;
+  if (packs > 512 || few) {
+    const int threads = threads_for(few ? packs : ceil_div(packs, 4), 512);
     return launch(forward_held<T, W, kAdds, true, false, 4, 1>, threads, threads, 1);
   }
   const int team = lanes_for(packs);

@@ -214,10 +214,10 @@ template <class T, class W>
 __global__ void __launch_bounds__(256)
     column_sums(const Args a, const RowPlan plan, float* partial) {
   const int64_t D = a.groups * a.width;
-  const int64_t column = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (column >= D) return;
   const int64_t group = column / a.width;
-  const int64_t begin = blockIdx.x * plan.rows_each;
+  const int64_t begin = blockIdx.y * plan.rows_each;
   const int64_t end = begin + plan.rows_each < a.rows ? begin + plan.rows_each : a.rows;
   const bool want_shift = (a.skip_weight != nullptr ? a.dskip_weight : a.dbias) != nullptr;
   float dweight = 0, dshift = 0;
@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(256)
             ? e.du
             : e.du * to_float(static_cast<const T*>(a.skip)[row * a.skip_stride_row + column]);
   }
-  float* out = partial + blockIdx.x * D * ((a.dweight != nullptr) + want_shift) + column;
+  float* out = partial + blockIdx.y * D * ((a.dweight != nullptr) + want_shift) + column;
   if (a.dweight != nullptr) {
     *out = dweight;
     out += D;
@@ -321,7 +321,7 @@ template <class T, class W>
 void backward_any(const Args& a, const RowPlan& plan, float* partial, cudaStream_t stream) {
   const int64_t D = a.groups * a.width;
   if (n_sums(a) > 0) {
-    const dim3 grid(static_cast<unsigned>(plan.count), static_cast<unsigned>(ceil_div(D, 256)));
+    const dim3 grid(static_cast<unsigned>(ceil_div(D, 256)), static_cast<unsigned>(plan.count));
     column_sums<T, W><<<grid, 256, 0, stream>>>(a, plan, partial);
   }
   if (a.dx == nullptr && a.dgate == nullptr && a.dskip == nullptr) return;

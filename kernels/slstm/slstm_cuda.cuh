@@ -2,7 +2,7 @@
 // backward, fragments of R, and how the entry points call the kernels.
 #pragma once
 
-#include "kernels/common/shared_memory.cuh"
+#include "kernels/common/mma.cuh"
 #include "kernels/slstm/slstm.h"
 #include "kernels/slstm/slstm_cell.h"
 
@@ -116,36 +116,7 @@ __device__ inline SlstmStepGrad<float> slstm_step_back(const float (&x)[kSlstmSa
   return slstm_cell_backward<float, Math>(s, c_before, n_before, dh, dc, dn);
 }
 
-// ---- products of short types on the tensor cores ----
-
-__device__ inline void slstm_mma(float (&c)[4], const uint4& a, uint32_t b0, uint32_t b1, bf16) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
-}
-__device__ inline void slstm_mma(float (&c)[4], const uint4& a, uint32_t b0, uint32_t b1, f16) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
-}
-
-// Four 8 x 8 matrices; lane l names row l % 8 of matrix l / 8, 16 bytes aligned to 16.
-__device__ inline void slstm_ldmatrix(uint32_t (&r)[4], const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
-               : "memory");
-}
-__device__ inline void slstm_ldmatrix_transposed(uint32_t (&r)[4], const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
-               : "memory");
-}
+// ---- pairs of short types ----
 
 // Two neighbouring elements in one register.
 template <class T>

@@ -106,9 +106,9 @@ struct Backward {
 #pragma unroll
     for (int k = 0; k < kTiles; k += 2) {
       uint32_t b[4];
-      slstm_ldmatrix(b, row + k * 16);
-      slstm_mma(sums[k % 4], R[k], b[0], b[1], T());
-      slstm_mma(sums[k % 4 + 1], R[k + 1], b[2], b[3], T());
+      load_matrices(b, row + k * 16);
+      multiply_16x8x16<T>(sums[k % 4], R[k], b[0], b[1]);
+      multiply_16x8x16<T>(sums[k % 4 + 1], R[k + 1], b[2], b[3]);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i)

@@ -80,12 +80,13 @@ struct Forward {
 #pragma unroll
     for (int k = 0; k < kTiles; k += 2) {
       uint32_t b[4];
-      slstm_ldmatrix(b, row + k * 16);
+      load_matrices(b, row + k * 16);
 #pragma unroll
-      for (int tile = 0; tile < 4; ++tile) slstm_mma(sums[tile], R[k][tile], b[0], b[1], T());
+      for (int tile = 0; tile < 4; ++tile) multiply_16x8x16<T>(sums[tile], R[k][tile], b[0], b[1]);
       if constexpr (kTiles > 1) {
 #pragma unroll
-        for (int tile = 0; tile < 4; ++tile) slstm_mma(sums[tile], R[k + 1][tile], b[2], b[3], T());
+        for (int tile = 0; tile < 4; ++tile)
+          multiply_16x8x16<T>(sums[tile], R[k + 1][tile], b[2], b[3]);
       }
     }
   }

@@ -146,13 +146,13 @@ struct SpreadFragments {
     for (int k = 0; k < kTilesK; k += 2) {
       if (k >= n_k) break;
       uint32_t b[4];
-      slstm_ldmatrix(b, row + k * 16);
+      load_matrices(b, row + k * 16);
 #pragma unroll
       for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (int m = 0; m < kTilesM; ++m)
-          slstm_mma(chains[(k + half) % kChains][m], R[k + half][m], b[2 * half], b[2 * half + 1],
-                    T());
+          multiply_16x8x16<T>(chains[(k + half) % kChains][m], R[k + half][m], b[2 * half],
+                              b[2 * half + 1]);
     }
 #pragma unroll
     for (int m = 0; m < kTilesM; ++m)

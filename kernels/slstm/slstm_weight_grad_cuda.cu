@@ -60,16 +60,15 @@ struct Sums {
       uint32_t a[2][4], b[2][4];
 #pragma unroll
       for (int m = 0; m < 2; ++m)
-        slstm_ldmatrix_transposed(a[m], &A[k + i / 2 * 8 + r][m0 + m * 16 + i % 2 * 8]);
+        load_matrices_transposed(a[m], &A[k + i / 2 * 8 + r][m0 + m * 16 + i % 2 * 8]);
 #pragma unroll
       for (int n = 0; n < 2; ++n)
-        slstm_ldmatrix_transposed(b[n], &B[k + i % 2 * 8 + r][n0 + n * 16 + i / 2 * 8]);
+        load_matrices_transposed(b[n], &B[k + i % 2 * 8 + r][n0 + n * 16 + i / 2 * 8]);
 #pragma unroll
       for (int m = 0; m < 2; ++m)
 #pragma unroll
         for (int n = 0; n < 4; ++n)
-          slstm_mma(x[m][n], make_uint4(a[m][0], a[m][1], a[m][2], a[m][3]), b[n / 2][n % 2 * 2],
-                    b[n / 2][n % 2 * 2 + 1], T());
+          multiply_16x8x16<T>(x[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
     }
   }
   // put(m, n, sum) for every element this thread has.

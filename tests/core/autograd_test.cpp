@@ -1,8 +1,11 @@
 #include "core/autograd.h"
 
+#include <utility>
+
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/reduce.h"
+#include "core/ops/view.h"
 #include "tests/catch.h"
 
 namespace xlstm {
@@ -82,6 +85,31 @@ TEST_CASE("a weight used twice, and backward twice, adds up whether or not its g
   CHECK(fresh.grad().to_vector<double>() == std::vector<double>{36, 48, 36, 48});
   CHECK(given.grad().to_vector<double>() == std::vector<double>{28, 34, 28, 34});
   CHECK(given.grad().version() > before);
+}
+
+TEST_CASE("a leaf takes the gradient that was made for it, and copies one that others hold") {
+  const auto allocations_of_backward = [](const Tensor& y) {
+    const Tensor grad = Tensor::full(y.shape(), 1, DType::f64);
+    const int64_t before = memory_stats().n_allocations;
+    autograd::backward(y, grad);
+    return memory_stats().n_allocations - before;
+  };
+  Tensor x = leaf(3);
+  CHECK(allocations_of_backward(square_times(x, 1)) == 1);
+  CHECK(x.grad().item() == 6);
+
+  Tensor a = leaf(1), b = leaf(2);  // both receive the gradient of the sum
+  CHECK(allocations_of_backward(ops::add(a, b)) == 2);
+  a.grad().fill(5);
+  CHECK(b.grad().item() == 1);
+
+  Tensor wide = Tensor::full({4}, 1, DType::f64), c = leaf(1);
+  const Tensor y = c.clone();
+  autograd::record("part_of_more", {c}, {y}, [&wide](const Tensors&) {
+    return Tensors{ops::select(std::exchange(wide, {}), 0, 2)};
+  });
+  autograd::backward(y);
+  CHECK(c.grad().impl()->storage->bytes == 8);
 }
 
 TEST_CASE("a tape of a million steps is destroyed without deep recursion") {
