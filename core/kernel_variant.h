@@ -18,6 +18,7 @@ struct KernelVariant {
   const char* computes = "";  // which sizes and types, if not all of the op's; for docs/ops.md
   int32_t id = 0;             // the kernel's `variant` argument; 0: never asked for by number
   bool has_backward = true;   // false: without gradients only
+  int capability = 0;         // the one compute capability it is for (90: 9.0); 0: any
 };
 
 // A variant that was asked for and does not compute this call.

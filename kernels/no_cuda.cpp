@@ -85,6 +85,12 @@ const char* xlstm_take_device_error(void) {
 int64_t xlstm_slstm_saved_bytes_cuda(xlstm_dtype, int64_t, int64_t, int64_t, int64_t) {
   return 0;
 }
+const char* xlstm_mlstm_fwd_variant_cuda(const xlstm_mlstm_fwd_args*) {
+  return "none";
+}
+const char* xlstm_mlstm_bwd_variant_cuda(const xlstm_mlstm_bwd_args*) {
+  return "none";
+}
 const char* xlstm_slstm_fwd_variant_cuda(const xlstm_slstm_fwd_args*) {
   return "nothing";
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "core/cuda/runtime.h"
 #include "core/op_scope.h"
@@ -40,9 +41,11 @@ xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device devi
   const bool on_cpu = device == kCpu;
   const auto query = on_cpu ? kernel.cpu_workspace : kernel.cuda_workspace;
   xlstm_exec exec = exec_on(device);
-  if (variants_are_noted())
-    note_variant(on_cpu || kernel.cuda_variant == nullptr ? "portable"
-                                                          : kernel.cuda_variant(&args));
+  if (variants_are_noted()) {
+    const bool is_one = on_cpu || kernel.cuda_variant == nullptr;
+    const std::string_view name = is_one ? "portable" : kernel.cuda_variant(&args);
+    if (name != "none") note_variant(name.data());  // refused below
+  }
   const Tensor workspace = scratch(query == nullptr ? 0 : query(&args), device);
   exec.workspace = workspace.raw();
   exec.workspace_bytes = workspace.numel();

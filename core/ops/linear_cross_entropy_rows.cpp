@@ -96,6 +96,11 @@ std::vector<OpInfo> linear_cross_entropy_rows() {
              samples,
              flops,
              [](const OpSample& s) { return bytes_of(s.inputs); }};
+  // The gradients were made with the loss, chunk by chunk; what is left is to scale them.
+  row.backward_flops = [](const OpSample& s) {
+    return static_cast<double>(s.inputs[0].numel() + s.inputs[1].numel());
+  };
+  row.backward_bytes = [](const OpSample& s) { return 2 * bytes_of({s.inputs[0], s.inputs[1]}); };
   row.large_samples = large_samples;
   row.path_samples = path_samples;
   row.variants = {{"blas", DeviceType::cpu},

@@ -158,6 +158,20 @@ void set_inputs(Args& args, const Inputs& in) {
   args.reset = static_cast<const uint8_t*>(raw_or_null(in.reset));
 }
 
+// Runs the kernel, the variant that was asked for if one was.
+template <class Args>
+void run(const Kernel<Args>& kernel, const Args& args, Device device, const char* name) {
+  static const KernelSwitch kernel_switch("mlstm");
+  const KernelVariant* asked = kernel_switch.asked(device);
+  const xlstm_status status = status_of(kernel, args, device);
+  const xlstm_mlstm_config& c = args.config;
+  if (status == XLSTM_BAD_VARIANT && asked != nullptr)
+    kernel_switch.refuse(*asked, detail::concat("T ", c.T, ", K ", c.K, ", V ", c.V, " in ",
+                                                c.dtype == XLSTM_F32 ? 32 : 16, " bits, expected ",
+                                                asked->computes));
+  check_status(status, name, device);
+}
+
 struct Forward {
   MlstmResult result;
   Tensor saved_m, saved_l;  // undefined unless wanted
@@ -188,9 +202,9 @@ Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool sav
   args.m = out.result.final_state.m.raw();
   args.saved_m = raw_or_null(out.saved_m);
   args.saved_l = raw_or_null(out.saved_l);
-  run_kernel(Kernel{xlstm_mlstm_fwd_cpu, xlstm_mlstm_fwd_cuda, xlstm_mlstm_fwd_workspace_cpu,
-                    xlstm_mlstm_fwd_workspace_cuda},
-             args, in.q.device(), "mlstm");
+  run(Kernel{xlstm_mlstm_fwd_cpu, xlstm_mlstm_fwd_cuda, xlstm_mlstm_fwd_workspace_cpu,
+             xlstm_mlstm_fwd_workspace_cuda, xlstm_mlstm_fwd_variant_cuda},
+      args, in.q.device(), "mlstm");
   return out;
 }
 
@@ -235,9 +249,9 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   args.dC0 = raw_or_null(grads[5]);
   args.dn0 = raw_or_null(grads[6]);
   args.dm0 = raw_or_null(grads[7]);
-  run_kernel(Kernel{xlstm_mlstm_bwd_cpu, xlstm_mlstm_bwd_cuda, xlstm_mlstm_bwd_workspace_cpu,
-                    xlstm_mlstm_bwd_workspace_cuda},
-             args, in.q.device(), "mlstm backward");
+  run(Kernel{xlstm_mlstm_bwd_cpu, xlstm_mlstm_bwd_cuda, xlstm_mlstm_bwd_workspace_cpu,
+             xlstm_mlstm_bwd_workspace_cuda, xlstm_mlstm_bwd_variant_cuda},
+      args, in.q.device(), "mlstm backward");
   return grads;
 }
 

@@ -8,6 +8,7 @@
 #include "core/ops/mlstm.h"
 #include "core/ops/op_rows.h"
 #include "core/ops/view.h"
+#include "kernels/mlstm/mlstm.h"
 
 namespace xlstm {
 namespace {
@@ -183,6 +184,9 @@ std::vector<LargeSample> path_samples() {
   add("B1 T130 H2 K160 V272", [](SampleMaker& make, const char* label) {
     return make.plain(label, {1, 130, 2, 160, 272}, tame);
   });
+  add("B3 T130 H8 K64 V64", [](SampleMaker& make, const char* label) {  // enough for sweeps
+    return make.plain(label, {3, 130, 8, 64, 64}, tame);
+  });
   add("B2 T200 H1 K33 V19", [](SampleMaker& make, const char* label) {
     return make.plain(label, {2, 200, 1, 33, 19}, tame);
   });
@@ -343,7 +347,13 @@ OpInfo row(const char* name, const char* summary) {
   OpInfo info{name,    "mlstm",     summary, call<form>, call_composed,
               samples, flops<form>, bytes,   true,       comparable};
   info.wide_inputs = {5, 6, 7};
-  info.variants = {{"portable", DeviceType::cpu}, {"portable", DeviceType::cuda}};
+  info.variants = {{"portable", DeviceType::cpu}};
+  if (form == ops::MlstmForm::chunkwise)
+    info.variants.push_back({"resident", DeviceType::cuda,
+                             "Hopper, 16 bits, K and for gradients V at most 512, rows 16 bytes "
+                             "apart, T at least 1",
+                             XLSTM_MLSTM_RESIDENT, true, 90});
+  info.variants.push_back({"portable", DeviceType::cuda, "", XLSTM_MLSTM_PORTABLE});
   info.backward_bytes = backward_bytes;
   info.path_samples = path_samples;
   if (form == ops::MlstmForm::chunkwise) info.large_samples = large_samples;

@@ -23,8 +23,8 @@
  *
  * CUDA: f32, bf16 and f16, gates of the same type or f32; states, m and l in f32. 16-bit products
  * are made on tensor cores with f32 sums, f32 ones by FMA; gates, weights and normaliser in f32,
- * sums of log gates in f64. The chunk length is the kernel's own: 128 steps, 64 for f32, on a fixed
- * grid, so chunk_size and form change nothing. README.md says what a block owns.
+ * sums of log gates in f64. The chunk length is the kernel's own: 128 steps, 64 for f32 and for
+ * sweeps, on a fixed grid, so chunk_size and form change nothing. README.md says what a block owns.
  */
 #ifndef XLSTM_KERNELS_MLSTM_MLSTM_H_
 #define XLSTM_KERNELS_MLSTM_MLSTM_H_
@@ -46,6 +46,14 @@ typedef enum xlstm_mlstm_input_gate {
   XLSTM_MLSTM_SIGMOID = 1
 } xlstm_mlstm_input_gate;
 
+/* Kernels on CUDA. AUTO takes what is fastest for the call; another one that does not compute it on
+ * the current device is XLSTM_BAD_VARIANT. */
+typedef enum xlstm_mlstm_variant {
+  XLSTM_MLSTM_AUTO = 0,
+  XLSTM_MLSTM_PORTABLE = 1, /* any sizes, types and device */
+  XLSTM_MLSTM_RESIDENT = 2  /* Hopper, 16 bits: the state in registers over the whole sequence */
+} xlstm_mlstm_variant;
+
 typedef struct xlstm_mlstm_config {
   xlstm_dtype dtype;      /* of q, k, v, h */
   xlstm_dtype gate_dtype; /* of i, f */
@@ -59,7 +67,7 @@ typedef struct xlstm_mlstm_config {
   double soft_cap;             /* 0: none */
   double eps;                  /* >= 0 */
   double start_m;  /* m of the zero state: 0, or very low (-1e30) for "no stabiliser yet" */
-  int32_t variant; /* kernel variant; 0: the backend chooses. The CPU has only 0. */
+  int32_t variant; /* xlstm_mlstm_variant; the CPU has AUTO alone */
 } xlstm_mlstm_config;
 
 typedef struct xlstm_mlstm_stride {
@@ -78,12 +86,14 @@ typedef struct xlstm_mlstm_stride {
  * with L = T; recurrent 6 K V. Bytes: q, k, v, h once.
  * CPU: heads are spread over the threads, one workspace slot each. The query counts a slot for
  * every OpenMP thread, or one for little work; the call needs one and uses as many as it was given.
- * CUDA: gates (a block per head), states (a block per head and 128 x 128 of C), outputs (a block
- * per head, chunk and 128 columns of h): 3 launches. The workspace holds the state at every chunk
- * start in the type of the data, B H T / 128 K V elements, and 32 bytes of gates a step and head.
- * Bytes: q and k are read by every block of columns, v by every block of rows of C (mostly from
- * L2), and the states are written and read once: 4 K V / 128 bytes a step and head in 16 bits.
- * Status: NULL_POINTER, BAD_SIZE, BAD_STRIDE, BAD_DTYPE, BAD_VALUE, WORKSPACE_TOO_SMALL. */
+ * CUDA, portable: gates (a block per head), states (a block per head and 128 x 128 of C), outputs
+ * (a block per head, chunk and 128 columns of h): 3 launches. The workspace holds the state at
+ * every chunk start in the type of the data, B H T / 128 K V elements, and 32 bytes of gates a step
+ * and head. Bytes: q and k are read by every block of columns, v by every block of rows of C
+ * (mostly from L2), and the states are written and read once: 4 K V / 128 bytes a step and head in
+ * 16 bits. CUDA, resident: gates, then one sweep. The workspace is 32 bytes of gates a step and
+ * head. Bytes: q and k are read by every block, 128 columns of h. Status: NULL_POINTER, BAD_SIZE,
+ * BAD_STRIDE, BAD_DTYPE, BAD_VALUE, WORKSPACE_TOO_SMALL. */
 typedef struct xlstm_mlstm_fwd_args {
   xlstm_mlstm_config config;
   const void *q, *k, *v, *i, *f;
@@ -113,8 +123,11 @@ xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec e
  * normaliser, i.e. with normalize and without detach_normalizer; saved_m, saved_l with normalize.
  * Flops per step and head: 10 K V + (L + 1) (3 K + 2 V). 2 K V of them recompute the states at the
  * chunk starts, which stand in the workspace: (T / L + 2) (K V + K) numbers a slot.
- * CUDA: 8 launches, 9 where m has a gradient: gates, states, <h, dh>, gradients of the states, dq,
- * dk, dv, gates. The workspace is that of the forward with two states a chunk. */
+ * CUDA, portable: 8 launches, 9 where m has a gradient: gates, states, <h, dh>, gradients of the
+ * states, dq, dk, dv, gates. The workspace is that of the forward with two states a chunk. CUDA,
+ * resident: 6 launches, 7 where m has a gradient: gates, <h, dh>, sweeps for dq, dk and dv, gates.
+ * The workspace holds a state in 16 bits for 512 steps, and 48 bytes of gates and 8 for each 64
+ * columns of q a step and head. */
 typedef struct xlstm_mlstm_bwd_args {
   xlstm_mlstm_config config;
   const void *q, *k, *v, *i, *f;
@@ -135,6 +148,11 @@ int64_t xlstm_mlstm_bwd_workspace_cpu(const xlstm_mlstm_bwd_args* args); /* byte
 int64_t xlstm_mlstm_bwd_workspace_cuda(const xlstm_mlstm_bwd_args* args);
 xlstm_status xlstm_mlstm_bwd_cpu(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);
+
+/* Which kernel a call with these arguments runs on the current device, for reports: "portable",
+ * "resident", or "none" where the variant asked for is refused. Never null, never freed. */
+const char* xlstm_mlstm_fwd_variant_cuda(const xlstm_mlstm_fwd_args* args);
+const char* xlstm_mlstm_bwd_variant_cuda(const xlstm_mlstm_bwd_args* args);
 
 /* ---- one decoding step ----
  * q, k [B,H,K], v, h [B,H,V], i, f [B,H]; the state C, n, m is read and overwritten (n may be null

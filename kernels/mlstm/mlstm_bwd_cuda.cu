@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/mlstm/mlstm_cuda.cuh"
+#include "kernels/mlstm/mlstm_resident.cuh"
 
 namespace xlstm::kernels::mlstm {
 namespace {
@@ -21,20 +22,34 @@ struct BwdLayout {
   float *q_dq, *k_dk;                            // [groups, B H, steps]
   float* inner;                                  // [parts, B H, chunks]
   float *first_dC, *first_dn;                    // where the caller wants dm0 alone
+  uint32_t* anchors;                             // sweeps: states kept on the way
+  float* anchor_vectors;
+  int walk;         // steps that gate gradients go through from one inner product to the next
+  int64_t n_walks;  // of a head
+  int64_t groups, parts;
 
-  BwdLayout(Scratch& s, const xlstm_mlstm_bwd_args& a) : gates(s, a.config, kChunk<T>) {
+  BwdLayout(Scratch& s, const xlstm_mlstm_bwd_args& a)
+      : gates(s, a.config, is_resident(a) ? kSweepChunk : kChunk<T>) {
     const xlstm_mlstm_config& c = a.config;
     const int64_t heads = c.B * c.H, states = heads * gates.chunks, n_steps = heads * gates.steps;
     const int64_t matrix = c.K * state_pitch<T>(c.V);
-    C = s.take<T>((states + heads) * matrix);
-    dC = s.take<T>(states * matrix);
-    n = s.take<float>((states + heads) * c.K);
-    dn = s.take<float>(states * c.K);
+    const bool resident = is_resident(a);
+    walk = resident ? kAnchorChunks * kSweepChunk : kChunk<T>;
+    n_walks = ceil_div(c.T, walk);
+    const SweepPlan plan(c.K, c.V);
+    groups = resident ? plan.product_parts() : output_groups<T>(c.K);
+    parts = resident ? plan.inner_parts() : scan_parts<T>(c.K, c.V);
+    C = s.take<T>(resident ? 0 : (states + heads) * matrix);
+    dC = s.take<T>(resident ? 0 : states * matrix);
+    n = s.take<float>(resident ? 0 : (states + heads) * c.K);
+    dn = s.take<float>(resident ? 0 : states * c.K);
+    anchors = s.take<uint32_t>(resident ? heads * n_walks * plan.anchor_words() : 0);
+    anchor_vectors = s.take<float>(resident ? heads * n_walks * c.K : 0);
     for (float** p : {&inv_n, &dl, &q_scale, &q_vector_scale}) *p = s.take<float>(n_steps);
     dm = s.take<float>(passes_m(c) ? n_steps : 0);
-    q_dq = s.take<float>(output_groups<T>(c.K) * n_steps);
-    k_dk = s.take<float>(output_groups<T>(c.K) * n_steps);
-    inner = s.take<float>(scan_parts<T>(c.K, c.V) * states);
+    q_dq = s.take<float>(groups * n_steps);
+    k_dk = s.take<float>(groups * n_steps);
+    inner = s.take<float>(parts * heads * n_walks);
     const bool wants_m = a.dm0 != nullptr;
     first_dC = s.take<float>(wants_m && a.dC0 == nullptr ? heads * c.K * c.V : 0);
     first_dn = s.take<float>(wants_m && a.dn0 == nullptr ? heads * c.K : 0);
@@ -124,7 +139,8 @@ __global__ void __launch_bounds__(kRowThreads) rows_kernel(RowArgs r) {
 struct GateGradArgs {
   xlstm_mlstm_bwd_args a;
   GateVectors gates;
-  int chunk;
+  int chunk, walk;  // of the gate vectors; steps from one inner product to the next
+  int64_t n_walks;
   const float *q_dq, *k_dk, *inner;
   int64_t groups, parts;
   bool fresh;  // no initial state was given
@@ -230,27 +246,27 @@ __device__ GatePair through_gates(const GateGradArgs& g, int64_t b, int64_t h, i
           d_log_f * sigmoid(-f) * soft_cap_gradient(f, cap)};
 }
 
-// A warp per chunk of a head, from its last step to its first.
+// A warp per walk of a head, from its last step to its first.
 __global__ void gate_grad_kernel(GateGradArgs g) {
   const xlstm_mlstm_config& c = g.a.config;
   const int64_t heads = c.B * c.H;
   const int64_t index = blockIdx.x * int64_t{kRowThreads / 32} + threadIdx.x / 32;
-  if (index >= heads * g.gates.chunks) return;
-  const int64_t head = index / g.gates.chunks, chunk = index % g.gates.chunks;
+  if (index >= heads * g.n_walks) return;
+  const int64_t head = index / g.n_walks, mine = index % g.n_walks;
   const int64_t b = head / c.H, h = head % c.H;
   const int lane = threadIdx.x % 32;
-  double carry = 0;  // <C, dC> + <n, dn> after the chunk, then the sum over its later steps
+  double carry = 0;  // <C, dC> + <n, dn> after the walk's steps, then the sum over its later ones
   for (int64_t part = lane; part < g.parts; part += 32)
-    carry += static_cast<double>(g.inner[(part * heads + head) * g.gates.chunks + chunk]);
+    carry += static_cast<double>(g.inner[(part * heads + head) * g.n_walks + mine]);
   for (int o = 16; o > 0; o /= 2) carry += __shfl_xor_sync(kAll, carry, o);
-  const int64_t begin = chunk * g.chunk;
-  // A reset right after the chunk: gamma and alpha let nothing out that could come back.
-  bool next_reset = is_reset(g, b, begin + g.chunk);
-  for (int64_t piece = begin + g.chunk - 32; piece >= begin; piece -= 32) {
+  const int64_t begin = mine * g.walk;
+  // A reset right after it: gamma and alpha let nothing out that could come back.
+  bool next_reset = is_reset(g, b, begin + g.walk);
+  for (int64_t piece = begin + g.walk - 32; piece >= begin; piece -= 32) {
     const int64_t t = piece + lane, at = head * g.gates.steps + t;
     const bool inside = t < c.T, reset = is_reset(g, b, t);
     double q_dq = 0, k_dk = 0;
-    for (int64_t group = 0; group < g.groups; ++group) {
+    for (int64_t group = 0; inside && group < g.groups; ++group) {
       q_dq += static_cast<double>(g.q_dq[group * heads * g.gates.steps + at]);
       k_dk += static_cast<double>(g.k_dk[group * heads * g.gates.steps + at]);
     }
@@ -284,6 +300,13 @@ class Backward {
 
   xlstm_status run() {
     xlstm_status status = gates();
+    if (is_resident(a)) {
+      if (status == XLSTM_OK) status = rows();
+      if (status == XLSTM_OK) status = sweep_of<Output::kDq>();
+      if (status == XLSTM_OK) status = sweep_of<Output::kDk>();
+      if (status == XLSTM_OK) status = sweep_of<Output::kDv>();
+      return status == XLSTM_OK ? gate_gradients() : status;
+    }
     if (status == XLSTM_OK) status = scan(false);
     if (status == XLSTM_OK && c.T > 0) status = rows();
     if (status == XLSTM_OK) status = scan(true);
@@ -316,7 +339,7 @@ class Backward {
     g.reset = a.reset;
     g.m0 = static_cast<const float*>(a.m0);
     g.gates = w.gates;
-    g.chunk = kChunk<T>;
+    g.chunk = is_resident(a) ? kSweepChunk : kChunk<T>;
     return compute_gates(g, exec);
   }
 
@@ -414,16 +437,70 @@ class Backward {
     return compute_output<T, kOutput>(o, exec);
   }
 
+  template <Output kOutput>
+  xlstm_status sweep_of() {
+    if constexpr (sizeof(T) == 2) {
+      constexpr bool kKeys = kOutput != Output::kDv, kForward = kOutput == Output::kDq;
+      SweepArgs s{};
+      const auto map = [&](CUtensorMap& to, const void* p, const xlstm_mlstm_stride& stride,
+                           int64_t width) { return make_map(&to, c, p, stride, width); };
+      bool ok = true;
+      if constexpr (kOutput == Output::kDq) {
+        ok = map(s.p, a.dh, a.dh_stride, c.V) && map(s.u, a.v, a.v_stride, c.V) &&
+             map(s.a, a.k, a.k_stride, c.K) && map(s.out, a.dq, a.dq_stride, c.K) &&
+             map(s.factor, a.q, a.q_stride, c.K);
+      } else if constexpr (kOutput == Output::kDk) {
+        ok = map(s.p, a.v, a.v_stride, c.V) && map(s.u, a.dh, a.dh_stride, c.V) &&
+             map(s.a, a.q, a.q_stride, c.K) && map(s.out, a.dk, a.dk_stride, c.K) &&
+             map(s.factor, a.k, a.k_stride, c.K);
+      } else {
+        ok = map(s.p, a.k, a.k_stride, c.K) && map(s.u, a.q, a.q_stride, c.K) &&
+             map(s.a, a.dh, a.dh_stride, c.V) && map(s.out, a.dv, a.dv_stride, c.V);
+      }
+      if (!ok) return XLSTM_DEVICE_ERROR;
+      s.heads = c.B * c.H;
+      s.H = c.H;
+      s.T = c.T;
+      s.M = kKeys ? c.K : c.V;
+      s.N = kKeys ? c.V : c.K;
+      s.gates = w.gates;
+      s.normalize = c.normalize;
+      s.query_scale = query_scale();
+      s.stride_m = kKeys ? c.V : 1;
+      s.stride_n = kKeys ? 1 : c.V;
+      s.X_first = static_cast<const float*>(kForward ? a.C0 : a.dC);
+      if (c.normalize && kKeys) s.s_first = static_cast<const float*>(kForward ? a.n0 : a.dn);
+      if (kOutput == Output::kDk) {
+        s.X_last = w.first_dC;
+        if (c.normalize) s.s_last = w.first_dn;
+      }
+      s.inv_n = w.inv_n;
+      s.dl = w.dl;
+      s.q_scale = w.q_scale;
+      s.q_vector_scale = w.q_vector_scale;
+      s.products = kForward ? w.q_dq : w.k_dk;
+      s.anchors = w.anchors;
+      s.anchor_vectors = w.anchor_vectors;
+      s.inner = w.inner;
+      s.n_anchors = w.n_walks;
+      return sweep<T, kOutput>(s, exec);
+    } else {
+      return XLSTM_BAD_VARIANT;
+    }
+  }
+
   xlstm_status gate_gradients() {
     GateGradArgs g{};
     g.a = a;
     g.gates = w.gates;
-    g.chunk = kChunk<T>;
+    g.chunk = is_resident(a) ? kSweepChunk : kChunk<T>;
+    g.walk = w.walk;
+    g.n_walks = w.n_walks;
     g.q_dq = w.q_dq;
     g.k_dk = w.k_dk;
     g.inner = w.inner;
-    g.groups = output_groups<T>(c.K);
-    g.parts = scan_parts<T>(c.K, c.V);
+    g.groups = w.groups;
+    g.parts = w.parts;
     g.fresh = !has_state() && (a.m0 == nullptr || c.input_gate == XLSTM_MLSTM_SIGMOID);
     g.dm = BwdLayout<T>::passes_m(c) ? w.dm : nullptr;
     g.first_dC = w.first_dC;
@@ -432,7 +509,7 @@ class Backward {
     if (g.dm != nullptr || a.dm0 != nullptr)
       status = launch(initial_kernel, c.B * c.H, kRowThreads, 32 * sizeof(float), exec, g);
     if (status == XLSTM_OK && c.T > 0)
-      status = launch(gate_grad_kernel, ceil_div(c.B * c.H * w.gates.chunks, kRowThreads / 32),
+      status = launch(gate_grad_kernel, ceil_div(c.B * c.H * w.n_walks, kRowThreads / 32),
                       kRowThreads, 0, exec, g);
     return status;
   }
@@ -449,6 +526,7 @@ int64_t workspace_of(const xlstm_mlstm_bwd_args* args) {
 
 template <class T>
 xlstm_status backward(const xlstm_mlstm_bwd_args& a, xlstm_exec exec) {
+  if (is_resident(a) && !resident_takes(a)) return XLSTM_BAD_VARIANT;
   if (a.config.B * a.config.H == 0) return XLSTM_OK;
   return Backward<T>(a, exec).run();
 }
@@ -466,4 +544,9 @@ xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec e
   return Cuda::run(
       args, mlstm::check_on_cuda<xlstm_mlstm_bwd_check>, exec, mlstm::workspace_of,
       [&](auto element) { return mlstm::backward<typename decltype(element)::type>(*args, exec); });
+}
+
+const char* xlstm_mlstm_bwd_variant_cuda(const xlstm_mlstm_bwd_args* args) {
+  if (!mlstm::is_resident(*args)) return "portable";
+  return mlstm::resident_takes(*args) ? "resident" : "none";
 }

@@ -24,7 +24,8 @@ xlstm_status check_on_cuda(const Args* args) {
   if (const xlstm_status status = kCheck(args); status != XLSTM_OK) return status;
   const xlstm_mlstm_config& c = args->config;
   if (c.gate_dtype != c.dtype && c.gate_dtype != XLSTM_F32) return XLSTM_BAD_DTYPE;
-  return c.variant == 0 ? XLSTM_OK : XLSTM_BAD_VALUE;
+  return c.variant >= XLSTM_MLSTM_AUTO && c.variant <= XLSTM_MLSTM_RESIDENT ? XLSTM_OK
+                                                                            : XLSTM_BAD_VALUE;
 }
 
 // A kernel with one struct as its parameter, on a grid in one dimension.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/mlstm/mlstm_cuda.cuh"
+#include "kernels/mlstm/mlstm_resident.cuh"
 
 namespace xlstm::kernels::mlstm {
 namespace {
@@ -10,10 +11,16 @@ namespace {
 template <class T>
 struct FwdLayout {
   GateVectors gates;
-  T* C;      // [B H, chunks, K, pitch] what each chunk begins with
-  float* n;  // [B H, chunks, K]
+  T* C = nullptr;      // [B H, chunks, K, pitch] what each chunk begins with
+  float* n = nullptr;  // [B H, chunks, K]
 
-  FwdLayout(Scratch& s, const xlstm_mlstm_config& c) : gates(s, c, kChunk<T>) {
+  FwdLayout(Scratch& s, const xlstm_mlstm_fwd_args& a)
+      : gates(s, a.config, is_resident(a) ? kSweepChunk : kChunk<T>) {
+    const xlstm_mlstm_config& c = a.config;
+    if (is_resident(a)) {
+      n = s.take<float>(a.n != nullptr && a.n == a.n0 ? c.B * c.H * c.K : 0);
+      return;
+    }
     const int64_t states = c.B * c.H * gates.chunks;
     C = s.take<T>(states * c.K * state_pitch<T>(c.V));
     n = s.take<float>(states * c.K);
@@ -24,7 +31,7 @@ int64_t workspace_of(const xlstm_mlstm_fwd_args* args) {
   return Cuda::workspace(args, check_on_cuda<xlstm_mlstm_fwd_check>, [&](auto element) -> int64_t {
     if (args->config.B * args->config.H == 0) return 0;
     Scratch count(nullptr);
-    FwdLayout<typename decltype(element)::type> layout(count, args->config);
+    FwdLayout<typename decltype(element)::type> layout(count, *args);
     return count.bytes();
   });
 }
@@ -84,8 +91,9 @@ template <class T>
 xlstm_status forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
   const xlstm_mlstm_config& c = a.config;
   if (c.B * c.H == 0) return XLSTM_OK;
+  if (is_resident(a) && !resident_takes(a)) return XLSTM_BAD_VARIANT;
   Scratch scratch(exec.workspace);
-  const FwdLayout<T> layout(scratch, c);
+  const FwdLayout<T> layout(scratch, a);
   GateArgs g{c,
              a.i,
              a.f,
@@ -94,10 +102,12 @@ xlstm_status forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
              a.reset,
              static_cast<const float*>(a.m0),
              layout.gates,
-             kChunk<T>,
+             is_resident(a) ? kSweepChunk : kChunk<T>,
              static_cast<float*>(a.saved_m),
              static_cast<float*>(a.m)};
   xlstm_status status = compute_gates(g, exec);
+  if (is_resident(a))
+    return status == XLSTM_OK ? resident_forward(a, layout.gates, layout.n, exec) : status;
   // A sequence of one chunk whose final state nobody wants needs no states.
   const bool wants_states = layout.gates.chunks > 1 || a.C0 != nullptr || a.n0 != nullptr ||
                             a.C != nullptr || a.n != nullptr;
@@ -119,4 +129,9 @@ xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec e
   return Cuda::run(
       args, mlstm::check_on_cuda<xlstm_mlstm_fwd_check>, exec, mlstm::workspace_of,
       [&](auto element) { return mlstm::forward<typename decltype(element)::type>(*args, exec); });
+}
+
+const char* xlstm_mlstm_fwd_variant_cuda(const xlstm_mlstm_fwd_args* args) {
+  if (!mlstm::is_resident(*args)) return "portable";
+  return mlstm::resident_takes(*args) ? "resident" : "none";
 }

@@ -135,6 +135,14 @@ xlstm_status run(const xlstm_mlstm_bwd_args& a) {
   return xlstm_mlstm_bwd_cuda(&a, {nullptr, workspace, workspace.n_bytes(), nullptr});
 }
 
+// Whether the variant that the case asks for computes it here.
+bool computes(const OnDevice& d) {
+  const auto forward = d.forward_args();
+  const auto backward = d.backward_args();
+  return xlstm_mlstm_fwd_variant_cuda(&forward) != std::string("none") &&
+         xlstm_mlstm_bwd_variant_cuda(&backward) != std::string("none");
+}
+
 void check_close(const char* what, const DeviceArray& got, const Values<double>& want,
                  double tolerance) {
   INFO(what);
@@ -189,17 +197,25 @@ void check_backward(const OnDevice& d, const Grads<double>& want, const Toleranc
   check_dm0(d, want, t.gate);
 }
 
+std::array<int, 3> n_cases;  // by variant
+
 void check_case(const std::string& name, const Case<double>& original, xlstm_dtype dtype,
                 xlstm_dtype gate_dtype = XLSTM_F32) {
   INFO(name << ", " << test::name_of(dtype) << ", gates " << test::name_of(gate_dtype));
   const Case<double> c = rounded(original, dtype, gate_dtype);
   const Outputs<double> want = c.forward();
-  const OnDevice d(c, dtype, gate_dtype);
   const Tolerance tolerance = tolerance_of(dtype);
-  REQUIRE(run(d.forward_args()) == XLSTM_OK);
-  check_forward(d, want, tolerance);
-  REQUIRE(run(d.backward_args()) == XLSTM_OK);
-  check_backward(d, c.backward(want), tolerance);
+  for (const xlstm_mlstm_variant variant : {XLSTM_MLSTM_PORTABLE, XLSTM_MLSTM_RESIDENT}) {
+    INFO("variant " << variant);
+    OnDevice d(c, dtype, gate_dtype);
+    d.config.variant = variant;
+    if (!computes(d)) continue;
+    ++n_cases[variant];
+    REQUIRE(run(d.forward_args()) == XLSTM_OK);
+    check_forward(d, want, tolerance);
+    REQUIRE(run(d.backward_args()) == XLSTM_OK);
+    check_backward(d, c.backward(want), tolerance);
+  }
 }
 
 struct Named {
@@ -267,7 +283,14 @@ TEST_CASE("the mLSTM on CUDA is that of the CPU for every shape") {
                                           {2, 128, 1, 72, 64},
                                           {1, 129, 3, 32, 32},
                                           {1, 257, 1, 130, 200},
-                                          {1, 200, 1, 300, 16}},
+                                          {1, 200, 1, 300, 16},
+                                          {2, 200, 2, 64, 128},
+                                          {1, 190, 2, 128, 128},
+                                          {2, 130, 1, 128, 256},
+                                          {1, 260, 1, 192, 192},
+                                          {1, 100, 1, 256, 256},
+                                          {1, 100, 3, 40, 200},
+                                          {1, 63, 1, 256, 16}},
                                          4)) {
     auto c = Case<double>::random(s.B, s.T, s.H, s.K, s.V).with_state().with_state_grads();
     const std::string name =
@@ -278,6 +301,9 @@ TEST_CASE("the mLSTM on CUDA is that of the CPU for every shape") {
   auto one = Case<double>::random(1, 1, 1, 1, 1).with_state().with_state_grads();
   one.with_sigmoid_gate(false);
   for (const xlstm_dtype dtype : kTypes) check_case("all of size 1", one, dtype);
+  CHECK(n_cases[XLSTM_MLSTM_PORTABLE] > 0);
+  std::printf("%d cases by the portable kernels, %d by sweeps\n", n_cases[XLSTM_MLSTM_PORTABLE],
+              n_cases[XLSTM_MLSTM_RESIDENT]);
 }
 
 TEST_CASE("wide heads and long sequences of the mLSTM on CUDA", "[.long]") {
@@ -314,6 +340,17 @@ TEST_CASE("extreme gates leave the mLSTM on CUDA finite") {
     for (double& x : c.i) x = x * std::abs(i) / 20 + i;
     for (double& x : c.f) x = x * std::abs(f) / 20 + f;
     INFO("i about " << i << ", f about " << f);
+    const auto c_narrow = rounded(c, XLSTM_BF16, XLSTM_F32);
+    for (const auto variant : {XLSTM_MLSTM_PORTABLE, XLSTM_MLSTM_RESIDENT}) {
+      OnDevice narrow(c_narrow, XLSTM_BF16, XLSTM_F32);
+      narrow.config.variant = variant;
+      if (!computes(narrow)) continue;
+      REQUIRE(run(narrow.forward_args()) == XLSTM_OK);
+      REQUIRE(run(narrow.backward_args()) == XLSTM_OK);
+      for (const DeviceArray* x : {&narrow.h, &narrow.C, &narrow.n, &narrow.m, &narrow.dq,
+                                   &narrow.dk, &narrow.dv, &narrow.di, &narrow.df})
+        CHECK(all_finite(x->values()));
+    }
     const auto exact = rounded(c, XLSTM_F32, XLSTM_F32);
     const OnDevice d(exact, XLSTM_F32, XLSTM_F32);
     REQUIRE(run(d.forward_args()) == XLSTM_OK);
@@ -332,9 +369,11 @@ TEST_CASE("extreme gates leave the mLSTM on CUDA finite") {
 
 TEST_CASE("the mLSTM on CUDA gives the same bits every time") {
   if (!has_cuda_device()) return;
-  const auto c = rounded(Case<double>::random(2, 200, 2, 72, 80).with_state().with_state_grads(),
+  const auto variant = GENERATE(XLSTM_MLSTM_PORTABLE, XLSTM_MLSTM_RESIDENT);
+  const auto c = rounded(Case<double>::random(2, 200, 2, 72, 200).with_state().with_state_grads(),
                          XLSTM_BF16, XLSTM_F32);
-  const OnDevice first(c, XLSTM_BF16, XLSTM_F32);
+  OnDevice first(c, XLSTM_BF16, XLSTM_F32);
+  first.config.variant = variant;
   const auto bits = [](const OnDevice& d) {
     std::vector<unsigned char> all;
     for (const DeviceArray* x : {&d.h, &d.C, &d.n, &d.m, &d.saved_m, &d.saved_l, &d.dq, &d.dk,
@@ -344,12 +383,14 @@ TEST_CASE("the mLSTM on CUDA gives the same bits every time") {
     }
     return all;
   };
+  if (!computes(first)) return;
   REQUIRE(run(first.forward_args()) == XLSTM_OK);
   REQUIRE(run(first.backward_args()) == XLSTM_OK);
   const auto want = bits(first);
   test::note_bits(want.data(), want.size());
   for (int repeat = 1; repeat < test::n_repeats(); ++repeat) {
-    const OnDevice again(c, XLSTM_BF16, XLSTM_F32);
+    OnDevice again(c, XLSTM_BF16, XLSTM_F32);
+    again.config.variant = variant;
     REQUIRE(run(again.forward_args()) == XLSTM_OK);
     REQUIRE(run(again.backward_args()) == XLSTM_OK);
     REQUIRE(bits(again) == want);
@@ -358,13 +399,16 @@ TEST_CASE("the mLSTM on CUDA gives the same bits every time") {
 
 TEST_CASE("heads on CUDA may be read from one interleaved projection") {
   if (!has_cuda_device()) return;
+  const auto variant = GENERATE(XLSTM_MLSTM_PORTABLE, XLSTM_MLSTM_RESIDENT);
   const int64_t B = 2, T = 140, H = 2;
   for (const auto [K, V, width] :
        test::some<std::array<int64_t, 3>>({{5, 6, 16}, {16, 32, 64}, {24, 40, 91}}, 1)) {
     for (const xlstm_dtype dtype : kTypes) {
-      INFO("K " << K << ", " << test::name_of(dtype));
+      INFO("K " << K << ", " << test::name_of(dtype) << ", variant " << variant);
       const auto c = rounded(Case<double>::random(B, T, H, K, V), dtype, XLSTM_F32);
-      const OnDevice d(c, dtype, XLSTM_F32);
+      OnDevice d(c, dtype, XLSTM_F32);
+      d.config.variant = variant;
+      if (!computes(d)) continue;
       const xlstm_mlstm_stride packed{T * H * width, H * width, width};
       const auto size = test::size_of(dtype);
       Values<double> in(static_cast<size_t>(B * T * H * width));
@@ -393,6 +437,11 @@ TEST_CASE("heads on CUDA may be read from one interleaved projection") {
       b.dq = part(dx, 0);
       b.dk = part(dx, K);
       b.dv = part(dx, 2 * K);
+      if (variant == XLSTM_MLSTM_RESIDENT && width % 8 != 0) {  // nothing for the copy engine
+        CHECK(run(a) == XLSTM_BAD_VARIANT);
+        CHECK(run(b) == XLSTM_BAD_VARIANT);
+        continue;
+      }
       REQUIRE(run(a) == XLSTM_OK);
       REQUIRE(run(b) == XLSTM_OK);
       const auto compare = [&](const DeviceArray& wide, int64_t offset, int64_t n,
@@ -417,9 +466,12 @@ TEST_CASE("heads on CUDA may be read from one interleaved projection") {
 
 TEST_CASE("the mLSTM on CUDA updates a state in place and carries it over an empty sequence") {
   if (!has_cuda_device()) return;
-  const auto c = rounded(Case<double>::random(2, 70, 2, 24, 40).with_state().with_state_grads(),
+  const auto variant = GENERATE(XLSTM_MLSTM_PORTABLE, XLSTM_MLSTM_RESIDENT);
+  const auto c = rounded(Case<double>::random(2, 70, 2, 24, 200).with_state().with_state_grads(),
                          XLSTM_BF16, XLSTM_F32);
-  const OnDevice d(c, XLSTM_BF16, XLSTM_F32);
+  OnDevice d(c, XLSTM_BF16, XLSTM_F32);
+  d.config.variant = variant;
+  if (!computes(d)) return;
   auto a = d.forward_args();
   REQUIRE(run(a) == XLSTM_OK);
   a.C = d.C0.get();
@@ -448,8 +500,11 @@ TEST_CASE("the mLSTM on CUDA updates a state in place and carries it over an emp
 
 TEST_CASE("optional results of the mLSTM on CUDA may be left out") {
   if (!has_cuda_device()) return;
+  const auto variant = GENERATE(XLSTM_MLSTM_PORTABLE, XLSTM_MLSTM_RESIDENT);
   const auto c = rounded(Case<double>::random(1, 150, 2, 24, 40), XLSTM_BF16, XLSTM_F32);
-  const OnDevice d(c, XLSTM_BF16, XLSTM_F32);
+  OnDevice d(c, XLSTM_BF16, XLSTM_F32);
+  d.config.variant = variant;
+  if (!computes(d)) return;
   auto a = d.forward_args();
   REQUIRE(run(a) == XLSTM_OK);
   const auto h = d.h.values();
@@ -632,8 +687,12 @@ TEST_CASE("the mLSTM on CUDA refuses what it cannot do") {
   a.config.dtype = XLSTM_F64;
   CHECK(run(a) == XLSTM_BAD_DTYPE);
   a = d.forward_args();
-  a.config.variant = 1;
+  a.config.variant = 3;
   CHECK(run(a) == XLSTM_BAD_VALUE);
+  OnDevice wide(c, XLSTM_F32, XLSTM_F32);
+  wide.config.variant = XLSTM_MLSTM_RESIDENT;
+  CHECK(run(wide.forward_args()) == XLSTM_BAD_VARIANT);
+  CHECK(run(wide.backward_args()) == XLSTM_BAD_VARIANT);
   a = d.forward_args();
   a.q = nullptr;
   CHECK(run(a) == XLSTM_NULL_POINTER);
@@ -652,12 +711,14 @@ TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
   struct Shape {
     int64_t B, T, H, K, V;
   };
-  std::printf("%-24s %9s %9s %9s %9s   (bf16; useful flops, least bytes)\n", "B x T, H x K x V",
-              "fwd ms", "TFLOP/s", "GB/s", "bwd ms");
+  std::printf("%-34s %9s %9s %9s %9s %9s   (bf16; useful flops, least bytes)\n",
+              "variant, B x T, H x K x V", "fwd ms", "TFLOP/s", "GB/s", "bwd ms", "work MB");
   for (const Shape s : {Shape{32, 2048, 8, 256, 512},
                         {32, 2048, 8, 128, 256},
                         {32, 2048, 4, 128, 128},
                         {32, 2048, 16, 64, 64},
+                        {32, 2048, 4, 192, 192},
+                        {32, 2048, 4, 384, 384},
                         {64, 256, 4, 32, 32},
                         {1, 65536, 8, 256, 512}}) {
     Case<double> shape;  // values do not matter for the time, and would take long to draw
@@ -671,15 +732,15 @@ TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
     config.dtype = XLSTM_BF16;
     config.gate_dtype = XLSTM_F32;
     const int64_t n = s.B * s.T * s.H;
-    const auto zeros = [](int64_t count, int64_t size) {
+    const auto filled = [](int64_t count, int64_t size) {
       DeviceArray x = DeviceArray::bytes(count * size);
-      test::check_cuda(cudaMemset(x.get(), 0, static_cast<size_t>(count * size)), "memset");
+      test::check_cuda(cudaMemset(x.get(), 0x3c, static_cast<size_t>(count * size)), "memset");
       return x;
     };
-    const DeviceArray q = zeros(n * s.K, 2), k = zeros(n * s.K, 2), v = zeros(n * s.V, 2),
-                      i = zeros(n, 4), f = zeros(n, 4), h = zeros(n * s.V, 2), m = zeros(n, 4),
-                      l = zeros(n, 4), dq = zeros(n * s.K, 2), dk = zeros(n * s.K, 2),
-                      dv = zeros(n * s.V, 2), di = zeros(n, 4), df = zeros(n, 4);
+    const DeviceArray q = filled(n * s.K, 2), k = filled(n * s.K, 2), v = filled(n * s.V, 2),
+                      i = filled(n, 4), f = filled(n, 4), h = filled(n * s.V, 2), m = filled(n, 4),
+                      l = filled(n, 4), dq = filled(n * s.K, 2), dk = filled(n * s.K, 2),
+                      dv = filled(n * s.V, 2), di = filled(n, 4), df = filled(n, 4);
     const auto rows = [&](int64_t width) {
       return xlstm_mlstm_stride{s.T * s.H * width, s.H * width, width};
     };
@@ -710,19 +771,24 @@ TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
     b.dh_stride = b.dv_stride = rows(s.V);
     b.dq_stride = b.dk_stride = rows(s.K);
     b.di_stride = b.df_stride = rows(1);
-    const DeviceArray workspace = DeviceArray::bytes(
-        std::max(xlstm_mlstm_fwd_workspace_cuda(&a), xlstm_mlstm_bwd_workspace_cuda(&b)));
-    const xlstm_exec exec{nullptr, workspace, workspace.n_bytes(), nullptr};
-    const double forward =
-        test::median_ms([&] { REQUIRE(xlstm_mlstm_fwd_cuda(&a, exec) == XLSTM_OK); }, 10);
-    const double backward =
-        test::median_ms([&] { REQUIRE(xlstm_mlstm_bwd_cuda(&b, exec) == XLSTM_OK); }, 10);
     const double steps = static_cast<double>(n), K = static_cast<double>(s.K),
                  V = static_cast<double>(s.V);
-    const double flops = steps * (4 * K * V + 65 * (K + V)), bytes = steps * 4 * (K + V);
-    std::printf("%2ld x %5ld, %2ld x %3ld x %3ld    %9.3f %9.1f %9.0f %9.3f\n", long{s.B},
-                long{s.T}, long{s.H}, long{s.K}, long{s.V}, forward, flops / forward * 1e-9,
-                bytes / forward * 1e-6, backward);
+    const double flops = steps * (4 * K * V + 64 * (K + V)), bytes = steps * 4 * (K + V);
+    for (const auto variant : {XLSTM_MLSTM_PORTABLE, XLSTM_MLSTM_RESIDENT}) {
+      a.config.variant = b.config.variant = variant;
+      const DeviceArray workspace = DeviceArray::bytes(
+          std::max(xlstm_mlstm_fwd_workspace_cuda(&a), xlstm_mlstm_bwd_workspace_cuda(&b)));
+      const xlstm_exec exec{nullptr, workspace, workspace.n_bytes(), nullptr};
+      if (xlstm_mlstm_fwd_cuda(&a, exec) == XLSTM_BAD_VARIANT) continue;
+      const double forward =
+          test::median_ms([&] { REQUIRE(xlstm_mlstm_fwd_cuda(&a, exec) == XLSTM_OK); }, 10);
+      const double backward =
+          test::median_ms([&] { REQUIRE(xlstm_mlstm_bwd_cuda(&b, exec) == XLSTM_OK); }, 10);
+      std::printf("%-9s %2ld x %5ld, %2ld x %3ld x %3ld %9.3f %9.1f %9.0f %9.3f %9.0f\n",
+                  xlstm_mlstm_fwd_variant_cuda(&a), long{s.B}, long{s.T}, long{s.H}, long{s.K},
+                  long{s.V}, forward, flops / forward * 1e-9, bytes / forward * 1e-6, backward,
+                  static_cast<double>(workspace.n_bytes()) * 1e-6);
+    }
   }
   for (const int64_t B : {1, 8, 64, 256}) {
     const int64_t H = 8, K = 256, V = 512;

@@ -1,0 +1,223 @@
+// What Hopper (sm_90a) adds: barriers in shared memory that count arrivals and bytes, the copy
+// engine for tiles (TMA), and matrix products of a warpgroup, 128 threads, from shared memory
+// (wgmma).
+//
+// Tiles in shared memory are panels of 64 columns of 16-bit elements: rows of 128 bytes, whose
+// pieces of 16 bytes are swizzled as both engines understand it: piece p of row r is stored at
+// p ^ (r % 8). A panel begins at a multiple of 1024 bytes.
+#pragma once
+
+#include <cuda.h>
+
+#include "kernels/common/mma.cuh"
+
+namespace xlstm::kernels::hopper {
+
+constexpr int kPanelCols = 64;
+constexpr int kPanelRowBytes = 128;
+
+// Where the 16-byte piece of a row lies in a panel, in bytes.
+__device__ inline int piece_at(int row, int piece) {
+  return row * kPanelRowBytes + ((piece ^ (row & 7)) << 4);
+}
+
+// ---- barriers ----
+
+// A barrier's phase ends when `count` threads have arrived and all expected bytes are there.
+__device__ inline void barrier_init(uint64_t* barrier, int count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count)
+               : "memory");
+}
+// Makes initialised barriers visible to the copy engine.
+__device__ inline void barrier_init_fence() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+__device__ inline void barrier_arrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+               : "memory");
+}
+__device__ inline void barrier_arrive_expect(uint64_t* barrier, int bytes) {
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(bytes)
+      : "memory");
+}
+// Waits until the phase of this parity has ended.
+__device__ inline void barrier_wait(uint64_t* barrier, int parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
+// Ordinary writes to shared memory by this thread become visible to wgmma and the copy engine, once
+// a barrier has ordered them.
+__device__ inline void fence_async_proxy() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// Waits for `threads` threads that name the same barrier, 1 to 15 (0 is __syncthreads).
+__device__ inline void named_barrier(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+// Counts towards it without waiting.
+__device__ inline void named_barrier_arrive(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// ---- registers ----
+
+template <int kCount>
+__device__ inline void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
+}
+template <int kCount>
+__device__ inline void leave_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
+}
+
+// ---- the copy engine ----
+
+// A box of a tensor map of four dimensions, the first of them dense. Completes on the barrier.
+__device__ inline void load_box(void* to, const CUtensorMap& map, uint64_t* barrier, int x0, int x1,
+                                int x2, int x3) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(x0), "r"(x1), "r"(x2), "r"(x3)
+      : "memory");
+}
+// `bytes`, a multiple of 16, both places aligned to 16. Completes on the barrier.
+__device__ inline void load_bytes(void* to, const void* from, int bytes, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(shared_address(to)),
+      "l"(from), "r"(bytes), "r"(shared_address(barrier))
+      : "memory");
+}
+// From shared memory into the tensor; what lies outside of it is not written.
+__device__ inline void store_box(const CUtensorMap& map, const void* from, int x0, int x1, int x2,
+                                 int x3) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::
+          "l"(&map),
+      "r"(shared_address(from)), "r"(x0), "r"(x1), "r"(x2), "r"(x3)
+      : "memory");
+}
+__device__ inline void commit_stores() {
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+// Waits until at most kPending groups of this thread's stores still read shared memory.
+template <int kPending>
+__device__ inline void wait_stores_read() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+}
+// The same until they are written.
+template <int kPending>
+__device__ inline void wait_stores() {
+  asm volatile("cp.async.bulk.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// Four 8x8 matrices to shared memory, each transposed; register j as load_matrices has it.
+__device__ inline void store_matrices_transposed(void* row, uint32_t r0, uint32_t r1, uint32_t r2,
+                                                 uint32_t r3) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(
+                   shared_address(row)),
+               "r"(r0), "r"(r1), "r"(r2), "r"(r3)
+               : "memory");
+}
+
+// ---- products of a warpgroup ----
+
+// An operand in panels. Dense along the summed dimension (k-major): `step` is not used, 8 rows are
+// 1024 bytes apart. Dense along the other one (mn-major): the next panel of it is `step` bytes on,
+// 8 steps of the sum are 1024 bytes apart.
+__device__ inline uint64_t operand(const void* p, int step) {
+  const uint64_t address = (shared_address(p) & 0x3ffff) >> 4;
+  return address | static_cast<uint64_t>(step >> 4) << 16 | uint64_t{1024 >> 4} << 32 |
+         uint64_t{1} << 62;
+}
+
+// Before the first product after registers of a product were touched.
+__device__ inline void products_begin() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ inline void products_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <int kPending>
+__device__ inline void products_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+
+// The compiler must not move reads or writes of these registers across.
+template <int N>
+__device__ inline void hold(float (&d)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
+#define XLSTM_D8(d, i)                                                                        \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define XLSTM_D32(d) XLSTM_D8(d, 0), XLSTM_D8(d, 8), XLSTM_D8(d, 16), XLSTM_D8(d, 24)
+#define XLSTM_D32_NAMES                                                                     \
+  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
+  "%24,%25,%26,%27,%28,%29,%30,%31}"
+
+// d [64,64] (+)= a [64,16] b [16,64], both in shared memory, k-major. Of d thread t has the
+// elements of multiply_16x8x16 for rows 16 (t / 32) .. and columns 8 j ..: d[4 j + e]. The sum
+// begins at zero unless `add`.
+template <class T>
+__device__ inline void multiply_64x64(float (&d)[32], uint64_t a, uint64_t b, bool add) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %34, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " XLSTM_D32_NAMES
+        ", %32, %33, p, 1, 1, 0, 0;}"
+        : XLSTM_D32(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+  } else {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %34, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 " XLSTM_D32_NAMES
+        ", %32, %33, p, 1, 1, 0, 0;}"
+        : XLSTM_D32(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+  }
+}
+
+// The same with a in registers: of warp w its rows 16 w .. as multiply_16x8x16 has them.
+// kTransposed: b is mn-major, dense along its 64 columns.
+template <class T, bool kTransposed>
+__device__ inline void multiply_64x64(float (&d)[32], const uint32_t (&a)[4], uint64_t b,
+                                      bool add) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %37, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " XLSTM_D32_NAMES
+        ", {%32,%33,%34,%35}, %36, p, 1, 1, %38;}"
+        : XLSTM_D32(d)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
+          "n"(kTransposed ? 1 : 0));
+  } else {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %37, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 " XLSTM_D32_NAMES
+        ", {%32,%33,%34,%35}, %36, p, 1, 1, %38;}"
+        : XLSTM_D32(d)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
+          "n"(kTransposed ? 1 : 0));
+  }
+}
+#undef XLSTM_D8
+#undef XLSTM_D32
+#undef XLSTM_D32_NAMES
+
+}  // namespace xlstm::kernels::hopper

@@ -1,0 +1,40 @@
+#include <cudaTypedefs.h>
+#include <cuda_runtime.h>
+
+#include "kernels/common/tensor_map.h"
+
+namespace xlstm::kernels {
+namespace {
+
+// Found at run time, so that nothing links to the driver's library.
+PFN_cuTensorMapEncodeTiled_v12000 find_encode() {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                       cudaEnableDefault, &found) != cudaSuccess ||
+      found != cudaDriverEntryPointSuccess) {
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
+  }
+  return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+}
+
+}  // namespace
+
+bool make_tensor_map(CUtensorMap* map, xlstm_dtype dtype, const void* data, const int64_t (&n)[4],
+                     const int64_t (&strides)[3], int rows) {
+  static const PFN_cuTensorMapEncodeTiled_v12000 encode = find_encode();
+  if (encode == nullptr) return false;
+  cuuint64_t sizes[4], bytes[3];
+  for (int i = 0; i < 4; ++i) sizes[i] = static_cast<cuuint64_t>(n[i]);
+  for (int i = 0; i < 3; ++i) bytes[i] = static_cast<cuuint64_t>(strides[i]) * 2;
+  const cuuint32_t box[4] = {64, 1, static_cast<cuuint32_t>(rows), 1}, every[4] = {1, 1, 1, 1};
+  return encode(map,
+                dtype == XLSTM_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                    : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+                4, const_cast<void*>(data), sizes, bytes, box, every, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+}  // namespace xlstm::kernels

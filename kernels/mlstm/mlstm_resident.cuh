@@ -1,0 +1,78 @@
+// Sweeps over the chunks of a head with the state in registers, for Hopper. Internal to this
+// folder; README.md has the algorithm.
+#pragma once
+
+#include <cuda.h>
+
+#include "kernels/mlstm/mlstm_cuda.cuh"
+
+namespace xlstm::kernels::mlstm {
+
+constexpr int kSweepChunk = 64;   // steps
+constexpr int kAnchorChunks = 8;  // chunks from one kept state to the next
+
+// How the blocks of a sweep share the state of a head: warpgroups with 64 rows each and `panels` of
+// 64 columns; `split`: with the same rows, and each half of the columns.
+struct SweepPlan {
+  int warpgroups, panels;
+  bool split;
+  int64_t slices;
+  // For a state of M rows and N columns, N at most kMostColumns.
+  SweepPlan(int64_t M, int64_t N);
+  int row_blocks() const { return split ? 1 : warpgroups; }
+  // Pieces in which sums over rows arrive, and inner products.
+  int64_t product_parts() const { return slices * row_blocks(); }
+  int64_t inner_parts() const { return slices * warpgroups * 4; }
+  int64_t anchor_words() const { return slices * warpgroups * panels * 16 * 128; }  // of a head
+};
+constexpr int64_t kMostColumns = 512;
+
+// One output of a sweep, which is (scores P U^T, weighted by the gates) times A, plus P times the
+// state X; the state takes up A^T U. All are tensors of steps; rows of the state are the columns of
+// A and the output ("M"), its columns those of P and U ("N").
+//
+// | output | P  | U  | A  | state | M | N | time     |
+// | h      | q  | k  | v  | C^T   | V | K | forward  |
+// | dq     | dh | v  | k  | C     | K | V | forward  |
+// | dk     | v  | dh | q  | dC    | K | V | backward |
+// | dv     | k  | q  | dh | dC^T  | V | K | backward |
+struct SweepArgs {
+  CUtensorMap p, u, a, out, factor;  // factor: dq: q, dk: k
+  int64_t heads, H, T, M, N;
+  GateVectors gates;
+  bool normalize;
+  float query_scale, eps;
+  // Elements (m, n) of states in float32 [heads, K, V] are m * stride_m + n * stride_n on.
+  int64_t stride_m, stride_n;
+  const float *X_first, *s_first;  // or null: zero
+  float *X_last, *s_last;          // or null
+  float* saved_l;                  // h, or null
+  // Gradients: [heads, steps].
+  const float *inv_n, *dl, *q_scale, *q_vector_scale;
+  float* products;  // dq, dk: [parts, heads, steps] sums of factor times output
+  // States after every kAnchorChunks-th chunk and the last one, of dq for dk; registers as they
+  // stand. dk: <C, dC> + <n, dn> there, in parts: [parts, heads, anchors].
+  uint32_t* anchors;
+  float *anchor_vectors, *inner;
+  int64_t n_anchors;
+};
+
+// The tensor [B, T, H, width] for the copy engine; false if it cannot address it.
+bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const void* p,
+              const xlstm_mlstm_stride& stride, int64_t width);
+
+// Whether the call is made by sweeps: if they were asked for, or nothing was and they are faster.
+bool is_resident(const xlstm_mlstm_fwd_args& args);
+bool is_resident(const xlstm_mlstm_bwd_args& args);
+// Whether sweeps compute these on the current device.
+bool resident_takes(const xlstm_mlstm_fwd_args& args);
+bool resident_takes(const xlstm_mlstm_bwd_args& args);
+// `gates`: of chunks of kSweepChunk steps; `n`: room for n of all heads where that of the end
+// replaces that of the beginning.
+xlstm_status resident_forward(const xlstm_mlstm_fwd_args& args, const GateVectors& gates, float* n,
+                              xlstm_exec exec);
+
+template <class T, Output kOutput>
+xlstm_status sweep(const SweepArgs& args, xlstm_exec exec);
+
+}  // namespace xlstm::kernels::mlstm

@@ -1,0 +1,118 @@
+#include <cmath>
+
+#include "kernels/common/tensor_map.h"
+#include "kernels/mlstm/mlstm_resident.cuh"
+
+namespace xlstm::kernels::mlstm {
+namespace {
+
+// Whether this build and the current device have the instructions of sweeps.
+bool has_sweeps() {
+#ifndef XLSTM_SM90A
+  return false;
+#endif
+  int device = 0, major = 0, minor = 0;
+  return answered(cudaGetDevice(&device)) &&
+         answered(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device)) &&
+         answered(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device)) &&
+         major == 9 && minor == 0;
+}
+
+// Sizes and types, not where the tensors lie.
+bool takes(const xlstm_mlstm_config& c) {
+  return (c.dtype == XLSTM_BF16 || c.dtype == XLSTM_F16) && c.T >= 1 && c.T < int64_t{1} << 30 &&
+         c.B * c.H < int64_t{1} << 20 && has_sweeps();
+}
+
+// Addresses and strides of 16 bytes, as the copy engine wants them.
+bool is_mappable(const void* p, const xlstm_mlstm_stride& s) {
+  bool ok = p != nullptr && is_packed<bf16>(p);
+  for (const int64_t stride : {s.b, s.t, s.h})
+    ok = ok && is_packed<bf16>(nullptr, stride) && stride > 0 && stride < int64_t{1} << 38;
+  return ok;
+}
+
+// A block walks its sequence alone, so there must be some of them; beside fewer the portable
+// kernels, whose chunks run side by side, are faster. They also serve calls that name another form.
+constexpr int64_t kFewestBlocks = 24;
+
+template <class Args>
+bool chosen(const Args& a, const SweepPlan& plan) {
+  const xlstm_mlstm_config& c = a.config;
+  return c.variant == XLSTM_MLSTM_RESIDENT ||
+         (c.variant == XLSTM_MLSTM_AUTO && c.form == XLSTM_MLSTM_CHUNKWISE &&
+          c.B * c.H * plan.slices >= kFewestBlocks && resident_takes(a));
+}
+
+}  // namespace
+
+SweepPlan::SweepPlan(int64_t M, int64_t N) {
+  split = N > 256;
+  warpgroups = M <= 64 && N <= 128 ? 1 : 2;
+  panels = N <= 64 ? 1 : N <= 128 ? 2 : N <= 256 || N > 384 ? 4 : 3;
+  slices = ceil_div(M, row_blocks() * 64);
+}
+
+bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const void* p,
+              const xlstm_mlstm_stride& stride, int64_t width) {
+  return make_tensor_map(map, c.dtype, p, {width, c.H, c.T, c.B}, {stride.h, stride.t, stride.b},
+                         kSweepChunk);
+}
+
+bool is_resident(const xlstm_mlstm_fwd_args& a) {
+  return chosen(a, SweepPlan(a.config.V, a.config.K));
+}
+
+bool is_resident(const xlstm_mlstm_bwd_args& a) {
+  return chosen(a, SweepPlan(a.config.K, a.config.V));
+}
+
+bool resident_takes(const xlstm_mlstm_fwd_args& a) {
+  return takes(a.config) && a.config.K <= kMostColumns && is_mappable(a.q, a.q_stride) &&
+         is_mappable(a.k, a.k_stride) && is_mappable(a.v, a.v_stride) &&
+         is_mappable(a.h, a.h_stride);
+}
+
+bool resident_takes(const xlstm_mlstm_bwd_args& a) {
+  return takes(a.config) && a.config.K <= kMostColumns && a.config.V <= kMostColumns &&
+         is_mappable(a.q, a.q_stride) && is_mappable(a.k, a.k_stride) &&
+         is_mappable(a.v, a.v_stride) && is_mappable(a.dh, a.dh_stride) &&
+         is_mappable(a.dq, a.dq_stride) && is_mappable(a.dk, a.dk_stride) &&
+         is_mappable(a.dv, a.dv_stride);
+}
+
+xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& gates, float* n,
+                              xlstm_exec exec) {
+  const xlstm_mlstm_config& c = a.config;
+  SweepArgs s{};
+  if (!make_map(&s.p, c, a.q, a.q_stride, c.K) || !make_map(&s.u, c, a.k, a.k_stride, c.K) ||
+      !make_map(&s.a, c, a.v, a.v_stride, c.V) || !make_map(&s.out, c, a.h, a.h_stride, c.V))
+    return XLSTM_DEVICE_ERROR;
+  s.heads = c.B * c.H;
+  s.H = c.H;
+  s.T = c.T;
+  s.M = c.V;
+  s.N = c.K;
+  s.gates = gates;
+  s.normalize = c.normalize;
+  s.query_scale = 1 / std::sqrt(static_cast<float>(c.K));
+  s.eps = static_cast<float>(c.eps);
+  s.stride_m = 1;
+  s.stride_n = c.V;
+  s.X_first = static_cast<const float*>(a.C0);
+  s.s_first = static_cast<const float*>(a.n0);
+  s.X_last = static_cast<float*>(a.C);
+  // A block that begins later still reads the old n.
+  const bool in_place = a.n != nullptr && a.n == a.n0;
+  s.s_last = in_place ? n : static_cast<float*>(a.n);
+  s.saved_l = static_cast<float*>(a.saved_l);
+  const xlstm_status status =
+      c.dtype == XLSTM_BF16 ? sweep<bf16, Output::kH>(s, exec) : sweep<f16, Output::kH>(s, exec);
+  if (status != XLSTM_OK || !in_place || !c.normalize) return status;
+  return cudaMemcpyAsync(a.n, n, static_cast<size_t>(s.heads * c.K) * sizeof(float),
+                         cudaMemcpyDeviceToDevice, stream_of(exec)) == cudaSuccess
+             ? XLSTM_OK
+             : XLSTM_DEVICE_ERROR;
+}
+
+}  // namespace xlstm::kernels::mlstm

@@ -1,0 +1,709 @@
+// A block owns some rows of the state of one head and walks the chunks of its sequence; the state
+// never leaves the registers. Three warpgroups: one makes the weighted scores, one or two keep the
+// state and put out. README.md says who waits for whom.
+#pragma once
+
+#include "kernels/common/hopper.cuh"
+#include "kernels/mlstm/mlstm_resident.cuh"
+
+namespace xlstm::kernels::mlstm {
+namespace {
+
+using namespace hopper;
+
+constexpr int kL = kSweepChunk;
+constexpr int kPanelBytes = kL * kPanelRowBytes;
+constexpr int kGroup = 128;  // threads of a warpgroup
+
+// What the gates say of the steps of a chunk.
+struct StepVectors {
+  float2 row_uw[kL], column_uw[kL];
+  float out_scale[kL], a_scale[kL];
+  int first[kL];
+  float extra[kL], dl[kL], vector_scale[kL];  // extra: m for h, else 1 / N
+};
+
+// kGroups: warpgroups that keep the state; kBlocks: blocks of 64 rows of each; kPanels: panels of
+// 64 columns of each; kSplit: they have the same rows, and each its part of the columns.
+template <Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit>
+struct Shape {
+  static constexpr int kThreads = (1 + kGroups) * kGroup;
+  static constexpr int kRowBlocks = kSplit ? kBlocks : kGroups * kBlocks;  // of the block
+  static constexpr int kAllPanels = kSplit ? kGroups * kPanels : kPanels;
+  static constexpr bool kHasFactor = kOutput == Output::kDq || kOutput == Output::kDk;
+
+  struct Stage {
+    alignas(1024) unsigned char p[kAllPanels][kPanelBytes], u[kAllPanels][kPanelBytes],
+        a[kRowBlocks][kPanelBytes];
+    unsigned char factor[kHasFactor ? kRowBlocks : 1][kHasFactor ? kPanelBytes : 1024];
+  };
+  static constexpr int kLoaded = (2 * kAllPanels + (kHasFactor ? 2 : 1) * kRowBlocks) * kPanelBytes;
+  template <int kBuffers>
+  struct Rest {
+    alignas(1024) unsigned char scores[kBuffers][kPanelBytes];
+    alignas(1024) unsigned char out[kRowBlocks][kPanelBytes];
+    float partial[kSplit ? 32 : 1][kSplit ? kGroup : 1];
+    float vector[kAllPanels * kPanelCols];
+    float inverse[kBuffers][kL], sums[kGroups][4][kL];
+    uint64_t full[2], empty[2], scores_full[kBuffers], scores_empty[kBuffers];
+  };
+  template <int kStages, int kBuffers>
+  struct Memory {
+    Stage stages[kStages];
+    Rest<kBuffers> rest;
+    alignas(16) StepVectors vectors[kStages];
+  };
+  static constexpr int kMost = 227 * 1024 - 1024;
+  static constexpr int kStages = sizeof(Memory<2, 1>) <= kMost ? 2 : 1;
+  static constexpr int kBuffers = sizeof(Memory<kStages, 2>) <= kMost ? 2 : 1;
+  using Shared = Memory<kStages, kBuffers>;
+  static_assert(sizeof(Shared) <= kMost, "more than a multiprocessor has");
+  static constexpr int kSharedBytes = static_cast<int>(sizeof(Shared)) + 1024;
+};
+
+template <class T, Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit>
+class Sweep {
+ public:
+  using S = Shape<kOutput, kGroups, kBlocks, kPanels, kSplit>;
+  using Shared = typename S::Shared;
+  using Stage = typename S::Stage;
+
+  __device__ Sweep(const SweepArgs& args, Shared& memory) : g(args), s(memory) {
+    slices = static_cast<int>(ceil_div(g.M, S::kRowBlocks * 64));
+    head = static_cast<int>(blockIdx.x) / slices;
+    slice = static_cast<int>(blockIdx.x) % slices;
+    chunks = static_cast<int>(g.gates.chunks);
+    lane = static_cast<int>(threadIdx.x) % 32;
+    warp = static_cast<int>(threadIdx.x) / 32 % 4;
+    row = 16 * warp + lane / 4;
+    col = lane % 4 * 2;
+  }
+
+  __device__ void run() {
+    if (threadIdx.x == 0) {
+      constexpr int kWarps = 4 * (1 + kGroups);
+      for (int i = 0; i < S::kStages; ++i) {
+        barrier_init(&s.rest.full[i], 1);
+        barrier_init(&s.rest.empty[i], kWarps);
+      }
+      for (int i = 0; i < S::kBuffers; ++i) {
+        barrier_init(&s.rest.scores_full[i], 4);
+        barrier_init(&s.rest.scores_empty[i], 4 * kGroups);
+      }
+      barrier_init_fence();
+    }
+    __syncthreads();
+    const int group = static_cast<int>(threadIdx.x) / kGroup;
+    if (group == 0) {
+      if constexpr (kMoves) leave_registers<72>();
+      score_chunks();
+    } else {
+      if constexpr (kMoves) take_registers<216>();
+      keep_state(group - 1);
+    }
+  }
+
+ private:
+  // Rows of the scores, and of the output, are query steps; or key steps, and time runs backward.
+  static constexpr bool kQueryRows = kOutput == Output::kH || kOutput == Output::kDq;
+  static constexpr bool kIsH = kOutput == Output::kH;
+  // Where the vector beside the state (n or dn) lies: along its rows, or (n of h) its columns.
+  static constexpr bool kRowVector = kOutput == Output::kDq || kOutput == Output::kDk;
+  // Whether the state needs more registers than an even share.
+  static constexpr bool kMoves = kGroups == 2 && kBlocks * kPanels > 2;
+
+  const SweepArgs& g;
+  Shared& s;
+  int head, slice, slices, chunks, lane, warp, row, col;
+
+  __device__ int chunk_at(int i) const { return kQueryRows ? i : chunks - 1 - i; }
+
+  // ---- loads ----
+
+  // By one thread, once the stage is free.
+  __device__ void load(int i) {
+    const int at = i % S::kStages, t = chunk_at(i) * kL;
+    const int h = static_cast<int>(head % g.H), b = static_cast<int>(head / g.H);
+    Stage& stage = s.stages[at];
+    StepVectors& v = s.vectors[at];
+    uint64_t* full = &s.rest.full[at];
+    constexpr int kVectors = kOutput == Output::kDv ? 3 * 4 : kIsH ? 3 * 4 : 5 * 4;
+    barrier_arrive_expect(full, S::kLoaded + kL * (2 * 8 + 4 + kVectors));
+#pragma unroll 1
+    for (int j = 0; j < S::kAllPanels; ++j) {
+      load_box(stage.p[j], g.p, full, j * kPanelCols, h, t, b);
+      load_box(stage.u[j], g.u, full, j * kPanelCols, h, t, b);
+    }
+#pragma unroll 1
+    for (int j = 0; j < S::kRowBlocks; ++j) {
+      const int x0 = (slice * S::kRowBlocks + j) * 64;
+      load_box(stage.a[j], g.a, full, x0, h, t, b);
+      if constexpr (S::kHasFactor) load_box(stage.factor[j], g.factor, full, x0, h, t, b);
+    }
+    const int64_t step = head * g.gates.steps + t;
+    load_bytes(v.row_uw, (kQueryRows ? g.gates.w : g.gates.u) + step, sizeof v.row_uw, full);
+    load_bytes(v.column_uw, (kQueryRows ? g.gates.u : g.gates.w) + step, sizeof v.column_uw, full);
+    load_bytes(v.first, g.gates.first + step, sizeof v.first, full);
+    const float* query_scale = kIsH ? g.gates.beta : g.q_scale;
+    load_bytes(v.out_scale, (kQueryRows ? query_scale : g.gates.alpha) + step, sizeof v.out_scale,
+               full);
+    load_bytes(v.a_scale, (kQueryRows ? g.gates.alpha : query_scale) + step, sizeof v.a_scale,
+               full);
+    load_bytes(v.extra, (kIsH ? g.gates.m : g.inv_n) + step, sizeof v.extra, full);
+    if constexpr (kRowVector) {
+      load_bytes(v.dl, g.dl + step, sizeof v.dl, full);
+      load_bytes(v.vector_scale, g.q_vector_scale + step, sizeof v.vector_scale, full);
+    }
+  }
+
+  __device__ void arrive(uint64_t* barrier) const {
+    __syncwarp();
+    if (lane == 0) barrier_arrive(barrier);
+  }
+
+  // ---- the scores ----
+
+  __device__ void score_chunks() {
+    if constexpr (kIsH) {
+      for (int n = static_cast<int>(threadIdx.x); n < S::kAllPanels * kPanelCols; n += kGroup)
+        s.rest.vector[n] =
+            g.s_first != nullptr && n < g.N ? g.s_first[int64_t{head} * g.N + n] : 0.0f;
+      named_barrier(1, kGroup);
+    }
+    for (int i = 0; i < chunks; ++i) {
+      const int at = i % S::kStages, buffer = i % S::kBuffers;
+      barrier_wait(&s.rest.full[at], i / S::kStages & 1);
+      const Stage& stage = s.stages[at];
+      const StepVectors& v = s.vectors[at];
+      float x[32];
+      hold(x);
+      products_begin();
+#pragma unroll
+      for (int j = 0; j < S::kAllPanels; ++j)
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          multiply_64x64<T>(x, operand(stage.p[j] + 32 * k, 0), operand(stage.u[j] + 32 * k, 0),
+                            j + k > 0);
+      products_commit();
+      float l[2] = {0, 0};
+      if constexpr (kIsH) {
+        if (g.normalize) read_vector(stage, l);
+      }
+      products_wait<0>();
+      hold(x);
+      if constexpr (kIsH) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) l[e] *= g.query_scale * v.out_scale[row + 8 * e];
+      }
+      weigh(x, v, l);
+      if (i >= S::kBuffers) barrier_wait(&s.rest.scores_empty[buffer], (i / S::kBuffers - 1) & 1);
+      store_scores(x, s.rest.scores[buffer]);
+      if constexpr (kIsH) store_inverse(l, v, s.rest.inverse[buffer], chunk_at(i));
+      fence_async_proxy();
+      arrive(&s.rest.scores_full[buffer]);
+      if constexpr (kIsH) {
+        if (g.normalize)
+          add_to_vector(stage, v, g.gates.gamma[head * g.gates.chunks + chunk_at(i)]);
+      }
+      arrive(&s.rest.empty[at]);
+    }
+    if constexpr (kIsH) {
+      if (!g.normalize || g.s_last == nullptr || slice != 0) return;
+      named_barrier(1, kGroup);
+      for (int n = static_cast<int>(threadIdx.x); n < g.N; n += kGroup)
+        g.s_last[int64_t{head} * g.N + n] = s.rest.vector[n];
+    }
+  }
+
+  // l += the lane's part of P s for its two rows.
+  __device__ void read_vector(const Stage& stage, float (&l)[2]) const {
+    const int other = (lane / 4 & 1) * 4;  // neighbouring rows begin in different banks
+#pragma unroll 1
+    for (int j = 0; j < S::kAllPanels; ++j)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int piece = (half * 4 + lane % 4) ^ other;
+        const float* n = s.rest.vector + j * kPanelCols + piece * 8;
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          float x[8];
+          load_pack(reinterpret_cast<const T*>(stage.p[j] + piece_at(row + 8 * e, piece)), x);
+#pragma unroll
+          for (int c = 0; c < 8; ++c) l[e] += x[c] * n[c];
+        }
+      }
+  }
+
+  __device__ void weigh(float (&x)[32], const StepVectors& v, float (&l)[2]) const {
+    float2 mine[2];
+    int first[2];
+    float inv_n[2], dl[2];
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      mine[e] = v.row_uw[row + 8 * e];
+      if constexpr (kQueryRows) first[e] = v.first[row + 8 * e];
+      if constexpr (kOutput == Output::kDq) {
+        inv_n[e] = v.extra[row + 8 * e];
+        dl[e] = v.dl[row + 8 * e];
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      asm volatile("" ::: "memory");  // loads far ahead would cost registers
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int r = row + e / 2 * 8, c = 8 * j + col + e % 2;
+        const bool paired = kQueryRows ? c <= r && c >= first[e / 2] : r <= c && r >= v.first[c];
+        const float2 other = v.column_uw[c];
+        const float high = kQueryRows ? other.x - mine[e / 2].x : mine[e / 2].x - other.x;
+        const float low = kQueryRows ? other.y - mine[e / 2].y : mine[e / 2].y - other.y;
+        const float decay = __expf(high + low);
+        float y = x[4 * j + e];
+        if constexpr (kOutput == Output::kDq) y = inv_n[e / 2] * y + dl[e / 2];
+        if constexpr (kOutput == Output::kDk) y = v.extra[c] * y + v.dl[c];
+        if constexpr (kOutput == Output::kDv) y = v.extra[c] * y;
+        y = paired ? g.query_scale * decay * y : 0.0f;
+        if constexpr (kIsH) l[e / 2] += y;
+        x[4 * j + e] = y;
+      }
+    }
+  }
+
+  __device__ void store_scores(const float (&x)[32], unsigned char* to) const {
+#pragma unroll
+    for (int j = 0; j < 8; ++j)
+#pragma unroll
+      for (int e = 0; e < 2; ++e)
+        *reinterpret_cast<uint32_t*>(to + piece_at(row + 8 * e, j) + col * 2) =
+            packed_pair<T>(x[4 * j + 2 * e], x[4 * j + 2 * e + 1]);
+  }
+
+  __device__ void store_inverse(const float (&l)[2], const StepVectors& v, float* inverse,
+                                int chunk) const {
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int r = row + 8 * e;
+      const float whole = row_sum(l[e]);
+      if (lane % 4 != 0) continue;
+      float n = 1.0f;
+      if (g.normalize) {
+        n = 1.0f / denominator(whole, expf(floor_exponent(v.extra[r])), g.eps);
+        const int64_t t = int64_t{chunk} * kL + r;
+        if (g.saved_l != nullptr && slice == 0 && t < g.T) g.saved_l[head * g.T + t] = whole;
+      }
+      inverse[r] = n;
+    }
+  }
+
+  // s <- gamma s + U^T scale; a thread has two neighbouring columns.
+  __device__ void add_to_vector(const Stage& stage, const StepVectors& v, float gamma) {
+    named_barrier(1, kGroup);  // all have read s
+#pragma unroll 1
+    for (int n = 2 * static_cast<int>(threadIdx.x); n < S::kAllPanels * kPanelCols;
+         n += 2 * kGroup) {
+      const unsigned char* panel = stage.u[n / kPanelCols];
+      const int piece = n % kPanelCols / 8, within = n % 8 * 2;
+      float2 sum = make_float2(gamma * s.rest.vector[n], gamma * s.rest.vector[n + 1]);
+#pragma unroll 8
+      for (int t = 0; t < kL; ++t) {
+        const float2 x = unpacked_pair<T>(
+            *reinterpret_cast<const uint32_t*>(panel + piece_at(t, piece) + within));
+        sum.x += v.a_scale[t] * x.x;
+        sum.y += v.a_scale[t] * x.y;
+      }
+      s.rest.vector[n] = sum.x;
+      s.rest.vector[n + 1] = sum.y;
+    }
+    named_barrier(1, kGroup);
+  }
+
+  // ---- the state ----
+
+  using State = float[kBlocks][kPanels][32];
+  using Vector = float[kBlocks][2];  // this lane's share of the vector of rows `row` and `row` + 8
+
+  // visit(m, n, element) for the lane's elements of the state inside of it.
+  template <class Visit>
+  __device__ void each(State& X, int m0, int n0, Visit visit) const {
+#pragma unroll
+    for (int q = 0; q < kBlocks; ++q)
+#pragma unroll
+      for (int j = 0; j < kPanels; ++j)
+#pragma unroll
+        for (int e = 0; e < 32; ++e) {
+          const int64_t m = m0 + 64 * q + row + e / 2 % 2 * 8;
+          const int64_t n = n0 + kPanelCols * j + e / 4 * 8 + col + e % 2;
+          if (m < g.M && n < g.N) visit(m, n, X[q][j][e]);
+        }
+  }
+
+  __device__ void keep_state(int group) {
+    const int block0 = kSplit ? 0 : group * kBlocks;  // of the block's blocks of rows
+    const int panel0 = kSplit ? group * kPanels : 0;  // of the panels of P and U
+    const int m0 = (slice * S::kRowBlocks + block0) * 64, n0 = panel0 * kPanelCols;
+    const bool puts_out = !kSplit || group == 0;
+    const bool loads = threadIdx.x == kGroup;  // one thread of the first group
+    const bool stores = threadIdx.x % kGroup == 0;
+    if (loads)
+      for (int i = 0; i < S::kStages && i < chunks; ++i) load(i);
+    State X = {};
+    Vector vec = {};
+    start(X, vec, m0, n0, puts_out);
+    for (int i = 0; i < chunks; ++i) {
+      const int at = i % S::kStages, buffer = i % S::kBuffers, chunk = chunk_at(i);
+      if constexpr (kOutput == Output::kDk) {
+        if (is_anchor(chunk)) take_inner(X, vec, group, chunk);
+      }
+      const float gamma = g.gates.gamma[head * g.gates.chunks + chunk];
+      barrier_wait(&s.rest.full[at], i / S::kStages & 1);
+      const Stage& stage = s.stages[at];
+      const StepVectors& v = s.vectors[at];
+#pragma unroll
+      for (int q = 0; q < kBlocks; ++q) {
+        float out[32];
+        read_state(X[q], out, stage, panel0);
+        if constexpr (kSplit) add_halves(out, group, i);
+        if (puts_out) scale_out(out, vec[q], v);
+        if (q == 0) barrier_wait(&s.rest.scores_full[buffer], i / S::kBuffers & 1);
+        uint32_t a[4][4];
+        load_left_of(a, stage.a[block0 + q]);
+        if (puts_out) {
+          hold(out);
+          products_begin();
+#pragma unroll
+          for (int k = 0; k < 4; ++k)
+            multiply_64x64<T, false>(out, a[k], operand(s.rest.scores[buffer] + 32 * k, 0), true);
+          products_commit();
+          products_wait<0>();  // a is free
+          hold(out);
+        }
+        scale_left(a, v, vec[q], gamma);
+#pragma unroll
+        for (int j = 0; j < kPanels; ++j) {
+#pragma unroll
+          for (int e = 0; e < 32; ++e) X[q][j][e] *= gamma;
+          hold(X[q][j]);
+        }
+        products_begin();
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+#pragma unroll
+          for (int j = 0; j < kPanels; ++j)
+            multiply_64x64<T, true>(
+                X[q][j], a[k], operand(stage.u[panel0 + j] + 16 * kPanelRowBytes * k, 1024), true);
+        products_commit();
+        if (puts_out) {
+          if constexpr (S::kHasFactor) sum_products(out, stage.factor[block0 + q], group, q, chunk);
+          put_out(out, buffer, s.rest.out[block0 + q], stores, group);
+        }
+        products_wait<0>();
+#pragma unroll
+        for (int j = 0; j < kPanels; ++j) hold(X[q][j]);
+        if (stores && puts_out) {
+          store_box(g.out, s.rest.out[block0 + q], m0 + 64 * q, static_cast<int>(head % g.H),
+                    chunk * kL, static_cast<int>(head / g.H));
+          commit_stores();
+        }
+      }
+      arrive(&s.rest.scores_empty[buffer]);
+      arrive(&s.rest.empty[at]);
+      if constexpr (kOutput == Output::kDq) {
+        if (is_anchor(chunk)) keep_anchor(X, vec, group, m0, chunk);
+      }
+      if (loads && i + S::kStages < chunks) {
+        barrier_wait(&s.rest.empty[at], i / S::kStages & 1);
+        load(i + S::kStages);
+      }
+    }
+    if (stores) wait_stores<0>();
+    finish(X, vec, m0, n0, puts_out);
+  }
+
+  __device__ void start(State& X, Vector& vec, int m0, int n0, bool puts_out) const {
+    if (g.X_first != nullptr) {
+      const float* from = g.X_first + head * g.M * g.N;
+      each(X, m0, n0,
+           [&](int64_t m, int64_t n, float& x) { x = from[m * g.stride_m + n * g.stride_n]; });
+    }
+    if constexpr (kRowVector) {
+      if (g.s_first == nullptr || lane % 4 != 0 || !puts_out) return;
+#pragma unroll
+      for (int q = 0; q < kBlocks; ++q)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const int m = m0 + 64 * q + row + 8 * e;
+          if (m < g.M) vec[q][e] = g.s_first[head * g.M + m];
+        }
+    }
+  }
+
+  __device__ void finish(State& X, Vector& vec, int m0, int n0, bool puts_out) const {
+    if (g.X_last != nullptr) {
+      float* to = g.X_last + head * g.M * g.N;
+      each(X, m0, n0,
+           [&](int64_t m, int64_t n, float& x) { to[m * g.stride_m + n * g.stride_n] = x; });
+    }
+    if constexpr (kRowVector) {
+      if (g.s_last == nullptr || !puts_out) return;
+#pragma unroll
+      for (int q = 0; q < kBlocks; ++q)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const int m = m0 + 64 * q + row + 8 * e;
+          const float whole = row_sum(vec[q][e]);
+          if (lane % 4 == 0 && m < g.M) g.s_last[head * g.M + m] = whole;
+        }
+    }
+  }
+
+  // out = X P^T, with X rounded.
+  __device__ void read_state(const float (&X)[kPanels][32], float (&out)[32], const Stage& stage,
+                             int panel0) const {
+    hold(out);
+#pragma unroll
+    for (int j = 0; j < kPanels; ++j) {
+      uint32_t a[4][4];
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          a[k][e] = packed_pair<T>(X[j][8 * k + 2 * e], X[j][8 * k + 2 * e + 1]);
+      products_begin();
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+        multiply_64x64<T, false>(out, a[k], operand(stage.p[panel0 + j] + 32 * k, 0), j + k > 0);
+      products_commit();
+      products_wait<0>();
+    }
+    hold(out);
+  }
+
+  // The first group adds what the second one has of the same rows.
+  __device__ void add_halves(float (&out)[32], int group, int i) {
+    const int thread = static_cast<int>(threadIdx.x) % kGroup;
+    if (group == 1) {
+      if (i > 0) named_barrier(5, 2 * kGroup);  // the last ones were read
+#pragma unroll
+      for (int e = 0; e < 32; ++e) s.rest.partial[e][thread] = out[e];
+      named_barrier(4, 2 * kGroup);
+      return;
+    }
+    named_barrier(4, 2 * kGroup);
+#pragma unroll
+    for (int e = 0; e < 32; ++e) out[e] += s.rest.partial[e][thread];
+    if (i + 1 < chunks) named_barrier_arrive(5, 2 * kGroup);
+  }
+
+  __device__ void scale_out(float (&out)[32], const float (&vec)[2], const StepVectors& v) const {
+    float whole[2] = {0, 0};
+    if constexpr (kRowVector) {
+      whole[0] = row_sum(vec[0]);
+      whole[1] = row_sum(vec[1]);
+    }
+    const float factor = kIsH ? g.query_scale : 1.0f;
+#pragma unroll
+    for (int e = 0; e < 32; ++e) {
+      const int t = e / 4 * 8 + col + e % 2;
+      out[e] *= factor * v.out_scale[t];
+      if constexpr (kOutput == Output::kDq) out[e] += v.vector_scale[t] * whole[e / 2 % 2];
+      if constexpr (kOutput == Output::kDk) out[e] += v.out_scale[t] * whole[e / 2 % 2];
+    }
+  }
+
+  // A^T of the group's 64 columns of a panel of A, for products over its 64 steps.
+  __device__ void load_left_of(uint32_t (&a)[4][4], const unsigned char* panel) const {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const int t = 16 * k + lane % 8 + lane / 16 * 8, piece = 2 * warp + lane / 8 % 2;
+      load_matrices_transposed(a[k], panel + piece_at(t, piece));
+    }
+  }
+
+  // Scales A^T for the state, and adds it up for the vector.
+  __device__ void scale_left(uint32_t (&a)[4][4], const StepVectors& v, float (&vec)[2],
+                             float gamma) const {
+    if constexpr (kRowVector) {
+      vec[0] *= gamma;
+      vec[1] *= gamma;
+    }
+    const float* vector_scale = kOutput == Output::kDk ? v.vector_scale : v.a_scale;
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int t = 16 * k + e / 2 * 8 + col;
+        const float2 pair = unpacked_pair<T>(a[k][e]);
+        if constexpr (kRowVector)
+          vec[e % 2] += vector_scale[t] * pair.x + vector_scale[t + 1] * pair.y;
+        a[k][e] = packed_pair<T>(v.a_scale[t] * pair.x, v.a_scale[t + 1] * pair.y);
+      }
+  }
+
+  // <factor_t, out_t> over the group's 64 columns, before the output is rounded.
+  __device__ void sum_products(const float (&out)[32], const unsigned char* panel, int group, int q,
+                               int chunk) {
+    uint32_t f[4][4];
+    load_left_of(f, panel);
+    float sums[8][2] = {};
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int j = 2 * k + e / 2, at = 4 * j + e % 2 * 2;
+        const float2 pair = unpacked_pair<T>(f[k][e]);
+        sums[j][0] += pair.x * out[at];
+        sums[j][1] += pair.y * out[at + 1];
+      }
+#pragma unroll
+    for (int j = 0; j < 8; ++j)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+#pragma unroll
+        for (int o = 4; o < 32; o *= 2) sums[j][e] += __shfl_xor_sync(0xffffffffu, sums[j][e], o);
+        if (lane < 4) s.rest.sums[group][warp][8 * j + col + e] = sums[j][e];
+      }
+    named_barrier(2 + group, kGroup);
+    const int t = static_cast<int>(threadIdx.x) % kGroup;
+    if (t < kL) {
+      const auto& parts = s.rest.sums[group];
+      float* to = g.products +
+                  ((slice * (kSplit ? 1 : kGroups) + (kSplit ? 0 : group)) * g.heads + head) *
+                      g.gates.steps +
+                  chunk * kL + t;
+      const float sum = parts[0][t] + parts[1][t] + parts[2][t] + parts[3][t];
+      *to = q == 0 ? sum : *to + sum;
+    }
+  }
+
+  // The output of 64 columns, transposed, into the panel from which it is stored.
+  __device__ void put_out(const float (&out)[32], int buffer, unsigned char* panel, bool stores,
+                          int group) const {
+    if (stores) wait_stores_read<0>();
+    named_barrier(2 + group, kGroup);
+#pragma unroll
+    for (int j = 0; j < 8; j += 2) {  // steps 8 j .. 8 j + 15
+      uint32_t r[4];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {  // rows + 0, + 8 of the first eight steps, then of the others
+        const int at = 4 * (j + e / 2) + e % 2 * 2, t = 8 * (j + e / 2) + col;
+        const float n0 = kIsH ? s.rest.inverse[buffer][t] : 1.0f;
+        const float n1 = kIsH ? s.rest.inverse[buffer][t + 1] : 1.0f;
+        r[e] = packed_pair<T>(out[at] * n0, out[at + 1] * n1);
+      }
+      // Matrix e: steps 8 (j + e / 2) .., columns 16 warp + 8 (e % 2) ..
+      const int of = lane / 8, t = 8 * (j + of / 2) + lane % 8, piece = 2 * warp + of % 2;
+      store_matrices_transposed(panel + piece_at(t, piece), r[0], r[1], r[2], r[3]);
+    }
+    fence_async_proxy();
+    named_barrier(2 + group, kGroup);
+  }
+
+  // ---- kept states ----
+
+  static constexpr int kWords = kBlocks * kPanels * 16;  // of a thread
+
+  __device__ bool is_anchor(int chunk) const {
+    return (chunk + 1) % kAnchorChunks == 0 || chunk + 1 == chunks;
+  }
+  // Thread by thread next to each other, 16 bytes at a time.
+  __device__ uint4* anchor_of(int group, int chunk) const {
+    const int64_t at =
+        ((head * g.n_anchors + chunk / kAnchorChunks) * slices + slice) * kGroups + group;
+    return reinterpret_cast<uint4*>(g.anchors + at * (kWords * kGroup)) + threadIdx.x % kGroup;
+  }
+  __device__ float* anchor_vector_of(int chunk) const {
+    return g.anchor_vectors + (head * g.n_anchors + chunk / kAnchorChunks) * g.M;
+  }
+
+  __device__ void keep_anchor(const State& X, const Vector& vec, int group, int m0, int chunk) {
+    uint4* to = anchor_of(group, chunk);
+    const float* x = &X[0][0][0];
+#pragma unroll
+    for (int w = 0; w < kWords / 4; ++w) {
+      uint4 words;
+      words.x = packed_pair<T>(x[8 * w], x[8 * w + 1]);
+      words.y = packed_pair<T>(x[8 * w + 2], x[8 * w + 3]);
+      words.z = packed_pair<T>(x[8 * w + 4], x[8 * w + 5]);
+      words.w = packed_pair<T>(x[8 * w + 6], x[8 * w + 7]);
+      to[w * kGroup] = words;
+    }
+    if (!g.normalize || (kSplit && group != 0)) return;
+#pragma unroll
+    for (int q = 0; q < kBlocks; ++q)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int m = m0 + 64 * q + row + 8 * e;
+        const float whole = row_sum(vec[q][e]);
+        if (lane % 4 == 0 && m < g.M) anchor_vector_of(chunk)[m] = whole;
+      }
+  }
+
+  // <C, dC> + <n, dn> after the chunk: a part for each warp.
+  __device__ void take_inner(const State& X, const Vector& vec, int group, int chunk) {
+    const uint4* from = anchor_of(group, chunk);
+    const float* x = &X[0][0][0];
+    float sum = 0;
+#pragma unroll
+    for (int w = 0; w < kWords / 4; ++w) {
+      const uint4 words = from[w * kGroup];
+      const uint32_t each_word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const float2 pair = unpacked_pair<T>(each_word[e]);
+        sum += pair.x * x[8 * w + 2 * e] + pair.y * x[8 * w + 2 * e + 1];
+      }
+    }
+    if (g.normalize && !(kSplit && group != 0)) {
+      const int m0 = (slice * S::kRowBlocks + (kSplit ? 0 : group * kBlocks)) * 64;
+#pragma unroll
+      for (int q = 0; q < kBlocks; ++q)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const int m = m0 + 64 * q + row + 8 * e;
+          if (m < g.M) sum += vec[q][e] * anchor_vector_of(chunk)[m];
+        }
+    }
+    sum = warp_sum(sum);
+    const int64_t part = (slice * kGroups + group) * 4 + warp;
+    if (lane == 0) g.inner[(part * g.heads + head) * g.n_anchors + chunk / kAnchorChunks] = sum;
+  }
+};
+
+// Empty where the architecture has no such instructions; never launched there (has_sweeps).
+template <class T, Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit>
+__global__ void __launch_bounds__((1 + kGroups) * kGroup, kGroups* kPanels == 1 ? 2 : 1)
+    sweep_kernel([[maybe_unused]] const __grid_constant__ SweepArgs args) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  using Code = Sweep<T, kOutput, kGroups, kBlocks, kPanels, kSplit>;
+  unsigned char* base = dynamic_shared();
+  const uint32_t gap = (1024 - shared_address(base) % 1024) % 1024;
+  Code(args, *reinterpret_cast<typename Code::Shared*>(base + gap)).run();
+#endif
+}
+
+template <class T, Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit = false>
+xlstm_status launch_sweep(const SweepArgs& args, xlstm_exec exec) {
+  using S = Shape<kOutput, kGroups, kBlocks, kPanels, kSplit>;
+  const int64_t blocks = args.heads * ceil_div(args.M, S::kRowBlocks * 64);
+  return launch(sweep_kernel<T, kOutput, kGroups, kBlocks, kPanels, kSplit>, blocks, S::kThreads,
+                S::kSharedBytes, exec, args);
+}
+
+}  // namespace
+
+// As sweep_plan says.
+template <class T, Output kOutput>
+xlstm_status sweep(const SweepArgs& args, xlstm_exec exec) {
+  const bool narrow = args.M <= 64;
+  if (args.N <= 64)
+    return narrow ? launch_sweep<T, kOutput, 1, 1, 1>(args, exec)
+                  : launch_sweep<T, kOutput, 2, 1, 1>(args, exec);
+  if (args.N <= 128)
+    return narrow ? launch_sweep<T, kOutput, 1, 1, 2>(args, exec)
+                  : launch_sweep<T, kOutput, 2, 1, 2>(args, exec);
+  if (args.N <= 256) return launch_sweep<T, kOutput, 2, 1, 4>(args, exec);
+  if (args.N <= 384) return launch_sweep<T, kOutput, 2, 1, 3, true>(args, exec);
+  return launch_sweep<T, kOutput, 2, 1, 4, true>(args, exec);
+}
+
+}  // namespace xlstm::kernels::mlstm
