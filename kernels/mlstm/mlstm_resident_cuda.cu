@@ -24,12 +24,22 @@ bool takes(const xlstm_mlstm_config& c) {
          c.B * c.H < int64_t{1} << 20 && has_sweeps();
 }
 
-// Addresses and strides of 16 bytes, as the copy engine wants them.
-bool is_mappable(const void* p, const xlstm_mlstm_stride& s) {
-  bool ok = p != nullptr && is_packed<bf16>(p);
-  for (const int64_t stride : {s.b, s.t, s.h})
-    ok = ok && is_packed<bf16>(nullptr, stride) && stride > 0 && stride < int64_t{1} << 38;
-  return ok;
+// What is there once alone may have any stride: the one that it would have behind the others.
+xlstm_mlstm_stride regular(const xlstm_mlstm_config& c, const xlstm_mlstm_stride& s,
+                           int64_t width) {
+  xlstm_mlstm_stride r = s;
+  if (c.H <= 1) r.h = ceil_div(width, 8) * 8;
+  if (c.T <= 1) r.t = c.H * r.h;
+  if (c.B <= 1) r.b = c.T * r.t;
+  return r;
+}
+
+// Whether the copy engine can address it: 16 bytes apart, steps of heads of steps of sequences.
+bool is_mappable(const xlstm_mlstm_config& c, const void* p, const xlstm_mlstm_stride& stride,
+                 int64_t width) {
+  const xlstm_mlstm_stride s = regular(c, stride, width);
+  return p != nullptr && is_packed<bf16>(p) && is_packed<bf16>(nullptr, s.h | s.t | s.b) &&
+         s.h > 0 && s.h <= s.t && s.t <= s.b && s.b < int64_t{1} << 38;
 }
 
 // A block walks its sequence alone, so there must be some of them; beside fewer the portable
@@ -55,8 +65,8 @@ SweepPlan::SweepPlan(int64_t M, int64_t N) {
 
 bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const void* p,
               const xlstm_mlstm_stride& stride, int64_t width) {
-  return make_tensor_map(map, c.dtype, p, {width, c.H, c.T, c.B}, {stride.h, stride.t, stride.b},
-                         kSweepChunk);
+  const xlstm_mlstm_stride s = regular(c, stride, width);
+  return make_tensor_map(map, c.dtype, p, {width, c.H, c.T, c.B}, {s.h, s.t, s.b}, kSweepChunk);
 }
 
 bool is_resident(const xlstm_mlstm_fwd_args& a) {
@@ -68,17 +78,19 @@ bool is_resident(const xlstm_mlstm_bwd_args& a) {
 }
 
 bool resident_takes(const xlstm_mlstm_fwd_args& a) {
-  return takes(a.config) && a.config.K <= kMostColumns && is_mappable(a.q, a.q_stride) &&
-         is_mappable(a.k, a.k_stride) && is_mappable(a.v, a.v_stride) &&
-         is_mappable(a.h, a.h_stride);
+  const xlstm_mlstm_config& c = a.config;
+  return takes(c) && c.K <= kMostColumns && is_mappable(c, a.q, a.q_stride, c.K) &&
+         is_mappable(c, a.k, a.k_stride, c.K) && is_mappable(c, a.v, a.v_stride, c.V) &&
+         is_mappable(c, a.h, a.h_stride, c.V);
 }
 
 bool resident_takes(const xlstm_mlstm_bwd_args& a) {
-  return takes(a.config) && a.config.K <= kMostColumns && a.config.V <= kMostColumns &&
-         is_mappable(a.q, a.q_stride) && is_mappable(a.k, a.k_stride) &&
-         is_mappable(a.v, a.v_stride) && is_mappable(a.dh, a.dh_stride) &&
-         is_mappable(a.dq, a.dq_stride) && is_mappable(a.dk, a.dk_stride) &&
-         is_mappable(a.dv, a.dv_stride);
+  const xlstm_mlstm_config& c = a.config;
+  return takes(c) && c.K <= kMostColumns && c.V <= kMostColumns &&
+         is_mappable(c, a.q, a.q_stride, c.K) && is_mappable(c, a.k, a.k_stride, c.K) &&
+         is_mappable(c, a.v, a.v_stride, c.V) && is_mappable(c, a.dh, a.dh_stride, c.V) &&
+         is_mappable(c, a.dq, a.dq_stride, c.K) && is_mappable(c, a.dk, a.dk_stride, c.K) &&
+         is_mappable(c, a.dv, a.dv_stride, c.V);
 }
 
 xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& gates, float* n,

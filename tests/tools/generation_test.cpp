@@ -32,8 +32,10 @@ TEST_CASE("generation is fixed by the seed, and rows know nothing of each other"
   Trainer trainer(run.config, run.services());
   for (int i = 0; i < 5; ++i) trainer.step();
   const GenerationOptions options{.max_new_tokens = 30, .temperature = 0.9, .top_k = 20, .seed = 5};
-  const std::vector<std::string> prompts = {"Once upon a time there was a little", "The", "",
-                                            "A dog and a cat went to the sea. They"};
+  // Some of the same length, which are read together.
+  const std::vector<std::string> prompts = {
+      "Once upon a time there was a little",   "The", "",
+      "A dog and a cat went to the sea. They", "The", "Once upon a time there was a little"};
   const Texts together = generate(trainer, prompts, options);
   CHECK(generate(trainer, prompts, options).text == together.text);
   GenerationOptions other = options;

@@ -9,16 +9,23 @@
 namespace xlstm::train {
 namespace {
 
-constexpr int64_t kPrefillTokens = 1024;  // read at once; longer prompts carry the state
+constexpr int64_t kPrefillTokens = 1024;  // of a prompt at once; longer ones carry the state
+constexpr int64_t kPrefillBatch = 16384;  // of all prompts at once
+
+using Prompt = std::vector<int32_t>;
 
 struct Prefilled {
-  Tensor logits;  // [1, n_vocab]
+  Tensor logits;  // [prompts, n_vocab]
   layers::ModelState state;
 };
 
-Prefilled prefill(const layers::LanguageModel& model, const std::vector<int32_t>& tokens) {
-  const std::vector<int64_t> ids(tokens.begin(), tokens.end());
-  const Tensor all = Tensor::from(ids, {1, static_cast<int64_t>(ids.size())}).to(model.device());
+// Reads prompts of one length side by side.
+Prefilled prefill(const layers::LanguageModel& model, const std::vector<const Prompt*>& prompts) {
+  std::vector<int64_t> ids;
+  for (const Prompt* prompt : prompts) ids.insert(ids.end(), prompt->begin(), prompt->end());
+  const auto n = static_cast<int64_t>(prompts.size());
+  const auto length = static_cast<int64_t>(prompts[0]->size());
+  const Tensor all = Tensor::from(ids, {n, length}).to(model.device());
   layers::HiddenOutput out;
   for (int64_t start = 0; start < all.size(1); start += kPrefillTokens) {
     const int64_t stop = std::min(start + kPrefillTokens, all.size(1));
@@ -62,17 +69,31 @@ GenerationStream::GenerationStream(const layers::LanguageModel& model,
 
 void GenerationStream::read_prompts(const std::vector<std::string>& prompts) {
   const autograd::NoGrad no_grad;
-  std::vector<layers::ModelState> states;
-  Tensors logits;
+  std::vector<Prompt> tokens;
+  std::map<size_t, std::vector<int64_t>> by_length;  // rows
   for (const std::string& prompt : prompts) {
-    std::vector<int32_t> ids = tokenizer_.encode(prompt);
+    Prompt ids = tokenizer_.encode(prompt);
     if (ids.empty() || (options_.start_with_end_of_text && tokenizer_.has_end_of_text()))
       ids.insert(ids.begin(), static_cast<int32_t>(tokenizer_.end_of_text()));
-    Prefilled read = prefill(model_, ids);
-    states.push_back(std::move(read.state));
-    logits.push_back(read.logits);
-    batch_.push_back(static_cast<int64_t>(rows_.size()));
+    by_length[ids.size()].push_back(static_cast<int64_t>(rows_.size()));
+    tokens.push_back(std::move(ids));
     rows_.push_back(Row{data::StreamDecoder(tokenizer_), {}, RowEnd::running});
+  }
+  std::vector<layers::ModelState> states;
+  Tensors logits;
+  for (const auto& [length, rows] : by_length) {
+    const int64_t at_once = std::min(static_cast<int64_t>(length), kPrefillTokens);
+    const auto most = static_cast<size_t>(std::max(kPrefillBatch / at_once, int64_t{1}));
+    for (size_t begin = 0; begin < rows.size(); begin += most) {
+      std::vector<const Prompt*> together;
+      for (size_t i = begin; i < std::min(begin + most, rows.size()); ++i) {
+        together.push_back(&tokens[static_cast<size_t>(rows[i])]);
+        batch_.push_back(rows[i]);
+      }
+      Prefilled read = prefill(model_, together);
+      states.push_back(std::move(read.state));
+      logits.push_back(read.logits);
+    }
   }
   n_running_ = static_cast<int64_t>(rows_.size());
   step_ = std::make_unique<DecodeStep>(model_, layers::ModelState::concat_rows(states),
