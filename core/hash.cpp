@@ -1,8 +1,9 @@
 #include "core/hash.h"
 
-// GCC 12 takes its own AVX-512 intrinsics for uses of uninitialised values.
+#ifndef __clang__  // GCC 12 takes its own AVX-512 intrinsics for uses of uninitialised values.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

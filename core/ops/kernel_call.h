@@ -25,6 +25,9 @@ struct Kernel {
   // one alone, "portable", as on the CPU.
   const char* (*cuda_variant)(const Args*) = nullptr;
 };
+// Clang 14 does not deduce the arguments of aggregates by itself.
+template <class Args, class... More>
+Kernel(xlstm_status (*)(const Args*, xlstm_exec), More...) -> Kernel<Args>;
 
 // Where a call on `device` runs: its stream and its cuBLASLt handle.
 xlstm_exec exec_on(Device device);
