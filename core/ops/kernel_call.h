@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/cuda/runtime.h"
+#include "core/kernel_variant.h"
 #include "core/op_scope.h"
 #include "core/tensor.h"
 #include "core/variant_log.h"
@@ -59,6 +60,20 @@ xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device devi
 template <class Args>
 void run_kernel(const Kernel<Args>& kernel, const Args& args, Device device, const char* op) {
   check_status(status_of(kernel, args, device), op, device);
+}
+
+// The same where a variant may have been asked for: if it does not compute the call, the error says
+// so. call(): what it is, "D 300 in 16 bits".
+template <class Args, class Call>
+void run_variant(const Kernel<Args>& kernel, const Args& args, Device device, const char* op,
+                 const KernelSwitch& kernel_switch, Call call) {
+  const xlstm_status status = status_of(kernel, args, device);
+  if (status == XLSTM_BAD_VARIANT) {
+    const KernelVariant* asked = kernel_switch.asked(device);
+    if (asked != nullptr)
+      kernel_switch.refuse(*asked, detail::concat(call(), ", expected ", asked->computes));
+  }
+  check_status(status, op, device);
 }
 
 // ShapeError unless the kernels of x's device compute in its element type: float32 and float64 on

@@ -158,18 +158,18 @@ void set_inputs(Args& args, const Inputs& in) {
   args.reset = static_cast<const uint8_t*>(raw_or_null(in.reset));
 }
 
-// Runs the kernel, the variant that was asked for if one was.
+const KernelSwitch& kernel_switch() {
+  static const KernelSwitch the_switch("mlstm");
+  return the_switch;
+}
+
 template <class Args>
 void run(const Kernel<Args>& kernel, const Args& args, Device device, const char* name) {
-  static const KernelSwitch kernel_switch("mlstm");
-  const KernelVariant* asked = kernel_switch.asked(device);
-  const xlstm_status status = status_of(kernel, args, device);
-  const xlstm_mlstm_config& c = args.config;
-  if (status == XLSTM_BAD_VARIANT && asked != nullptr)
-    kernel_switch.refuse(*asked, detail::concat("T ", c.T, ", K ", c.K, ", V ", c.V, " in ",
-                                                c.dtype == XLSTM_F32 ? 32 : 16, " bits, expected ",
-                                                asked->computes));
-  check_status(status, name, device);
+  run_variant(kernel, args, device, name, kernel_switch(), [&] {
+    const xlstm_mlstm_config& c = args.config;
+    return detail::concat("T ", c.T, ", K ", c.K, ", V ", c.V, " in ",
+                          c.dtype == XLSTM_F32 ? 32 : 16, " bits");
+  });
 }
 
 struct Forward {
@@ -289,8 +289,7 @@ MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tenso
   const OpScope scope("mlstm", {q, k, v, i, f, initial.C, initial.n, initial.m, reset});
   const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
   if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
-  static const KernelSwitch kernel_switch("mlstm");
-  const KernelVariant* asked = kernel_switch.asked(q.device());
+  const KernelVariant* asked = kernel_switch().asked(q.device());
   xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
   if (asked != nullptr) config.variant = asked->id;
   const Inputs in{time_rows(q),     time_rows(k),     time_rows(v),     i,           f,

@@ -44,12 +44,9 @@ void run(const Kernel<Args>& kernel, Args& args, Device device) {
   static const KernelSwitch kernel_switch(kOp);
   const KernelVariant* asked = kernel_switch.asked(device);
   if (asked != nullptr) args.variant = asked->id;
-  const xlstm_status status = status_of(kernel, args, device);
-  if (status == XLSTM_BAD_VARIANT && asked != nullptr)
-    kernel_switch.refuse(*asked,
-                         detail::concat("D ", args.D, " in ", args.dtype == XLSTM_F32 ? 32 : 16,
-                                        " bits, expected ", asked->computes));
-  check_status(status, kOp, device);
+  run_variant(kernel, args, device, kOp, kernel_switch, [&] {
+    return detail::concat("D ", args.D, " in ", args.dtype == XLSTM_F32 ? 32 : 16, " bits");
+  });
 }
 
 // What the backward pass needs of one forward call.

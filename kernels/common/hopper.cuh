@@ -23,6 +23,12 @@ __device__ inline int piece_at(int row, int piece) {
 
 // ---- barriers ----
 
+// Ordinary writes to shared memory by this thread become visible to wgmma and the copy engine, once
+// a barrier has ordered them.
+__device__ inline void fence_async_proxy() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // A barrier's phase ends when `count` threads have arrived and all expected bytes are there.
 __device__ inline void barrier_init(uint64_t* barrier, int count) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count)
@@ -31,7 +37,7 @@ __device__ inline void barrier_init(uint64_t* barrier, int count) {
 // Makes initialised barriers visible to the copy engine.
 __device__ inline void barrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  fence_async_proxy();
 }
 __device__ inline void barrier_arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
@@ -54,12 +60,6 @@ __device__ inline void barrier_wait(uint64_t* barrier, int parity) {
       "}" ::"r"(shared_address(barrier)),
       "r"(parity)
       : "memory");
-}
-
-// Ordinary writes to shared memory by this thread become visible to wgmma and the copy engine, once
-// a barrier has ordered them.
-__device__ inline void fence_async_proxy() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
 // Waits for `threads` threads that name the same barrier, 1 to 15 (0 is __syncthreads).

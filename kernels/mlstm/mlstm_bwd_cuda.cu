@@ -14,6 +14,8 @@ constexpr int kRowThreads = 256;
 
 template <class T>
 struct BwdLayout {
+  bool resident;  // sweeps
+  int chunk;      // steps
   GateVectors gates;
   T *C, *dC;  // [B H, chunks + 1, K, pitch] before each chunk and at the end; [.. chunks ..] after
   float *n, *dn;
@@ -29,12 +31,13 @@ struct BwdLayout {
   int64_t groups, parts;
 
   BwdLayout(Scratch& s, const xlstm_mlstm_bwd_args& a)
-      : gates(s, a.config, is_resident(a) ? kSweepChunk : kChunk<T>) {
+      : resident(is_resident(a)),
+        chunk(resident ? kSweepChunk : kChunk<T>),
+        gates(s, a.config, chunk) {
     const xlstm_mlstm_config& c = a.config;
     const int64_t heads = c.B * c.H, states = heads * gates.chunks, n_steps = heads * gates.steps;
     const int64_t matrix = c.K * state_pitch<T>(c.V);
-    const bool resident = is_resident(a);
-    walk = resident ? kAnchorChunks * kSweepChunk : kChunk<T>;
+    walk = resident ? kAnchorChunks * chunk : chunk;
     n_walks = ceil_div(c.T, walk);
     const SweepPlan plan(c.K, c.V);
     groups = resident ? plan.product_parts() : output_groups<T>(c.K);
@@ -300,7 +303,7 @@ class Backward {
 
   xlstm_status run() {
     xlstm_status status = gates();
-    if (is_resident(a)) {
+    if (w.resident) {
       if (status == XLSTM_OK) status = rows();
       if (status == XLSTM_OK) status = sweep_of<Output::kDq>();
       if (status == XLSTM_OK) status = sweep_of<Output::kDk>();
@@ -339,7 +342,7 @@ class Backward {
     g.reset = a.reset;
     g.m0 = static_cast<const float*>(a.m0);
     g.gates = w.gates;
-    g.chunk = is_resident(a) ? kSweepChunk : kChunk<T>;
+    g.chunk = w.chunk;
     return compute_gates(g, exec);
   }
 
@@ -441,7 +444,7 @@ class Backward {
   xlstm_status sweep_of() {
     if constexpr (sizeof(T) == 2) {
       constexpr bool kKeys = kOutput != Output::kDv, kForward = kOutput == Output::kDq;
-      SweepArgs s{};
+      SweepArgs s = sweep_args(c, w.gates, kKeys);
       const auto map = [&](CUtensorMap& to, const void* p, const xlstm_mlstm_stride& stride,
                            int64_t width) { return make_map(&to, c, p, stride, width); };
       bool ok = true;
@@ -458,16 +461,6 @@ class Backward {
              map(s.a, a.dh, a.dh_stride, c.V) && map(s.out, a.dv, a.dv_stride, c.V);
       }
       if (!ok) return XLSTM_DEVICE_ERROR;
-      s.heads = c.B * c.H;
-      s.H = c.H;
-      s.T = c.T;
-      s.M = kKeys ? c.K : c.V;
-      s.N = kKeys ? c.V : c.K;
-      s.gates = w.gates;
-      s.normalize = c.normalize;
-      s.query_scale = query_scale();
-      s.stride_m = kKeys ? c.V : 1;
-      s.stride_n = kKeys ? 1 : c.V;
       s.X_first = static_cast<const float*>(kForward ? a.C0 : a.dC);
       if (c.normalize && kKeys) s.s_first = static_cast<const float*>(kForward ? a.n0 : a.dn);
       if (kOutput == Output::kDk) {
@@ -493,7 +486,7 @@ class Backward {
     GateGradArgs g{};
     g.a = a;
     g.gates = w.gates;
-    g.chunk = is_resident(a) ? kSweepChunk : kChunk<T>;
+    g.chunk = w.chunk;
     g.walk = w.walk;
     g.n_walks = w.n_walks;
     g.q_dq = w.q_dq;

@@ -10,14 +10,18 @@ namespace {
 
 template <class T>
 struct FwdLayout {
+  bool resident;  // a sweep
+  int chunk;      // steps
   GateVectors gates;
   T* C = nullptr;      // [B H, chunks, K, pitch] what each chunk begins with
-  float* n = nullptr;  // [B H, chunks, K]
+  float* n = nullptr;  // [B H, chunks, K]; of a sweep in place [B H, K], what it ends with
 
   FwdLayout(Scratch& s, const xlstm_mlstm_fwd_args& a)
-      : gates(s, a.config, is_resident(a) ? kSweepChunk : kChunk<T>) {
+      : resident(is_resident(a)),
+        chunk(resident ? kSweepChunk : kChunk<T>),
+        gates(s, a.config, chunk) {
     const xlstm_mlstm_config& c = a.config;
-    if (is_resident(a)) {
+    if (resident) {
       n = s.take<float>(a.n != nullptr && a.n == a.n0 ? c.B * c.H * c.K : 0);
       return;
     }
@@ -102,11 +106,11 @@ xlstm_status forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
              a.reset,
              static_cast<const float*>(a.m0),
              layout.gates,
-             is_resident(a) ? kSweepChunk : kChunk<T>,
+             layout.chunk,
              static_cast<float*>(a.saved_m),
              static_cast<float*>(a.m)};
   xlstm_status status = compute_gates(g, exec);
-  if (is_resident(a))
+  if (layout.resident)
     return status == XLSTM_OK ? resident_forward(a, layout.gates, layout.n, exec) : status;
   // A sequence of one chunk whose final state nobody wants needs no states.
   const bool wants_states = layout.gates.chunks > 1 || a.C0 != nullptr || a.n0 != nullptr ||

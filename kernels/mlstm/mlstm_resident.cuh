@@ -57,6 +57,8 @@ struct SweepArgs {
   int64_t n_anchors;
 };
 
+// What all sweeps of a call share; rows_are_keys: M is K, as for dq and dk.
+SweepArgs sweep_args(const xlstm_mlstm_config& c, const GateVectors& gates, bool rows_are_keys);
 // The tensor [B, T, H, width] for the copy engine; false if it cannot address it.
 bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const void* p,
               const xlstm_mlstm_stride& stride, int64_t width);

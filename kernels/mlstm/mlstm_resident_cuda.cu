@@ -8,14 +8,15 @@ namespace {
 
 // Whether this build and the current device have the instructions of sweeps.
 bool has_sweeps() {
-#ifndef XLSTM_SM90A
-  return false;
-#endif
+#ifdef XLSTM_SM90A
   int device = 0, major = 0, minor = 0;
   return answered(cudaGetDevice(&device)) &&
          answered(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device)) &&
          answered(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device)) &&
          major == 9 && minor == 0;
+#else
+  return false;
+#endif
 }
 
 // Sizes and types, not where the tensors lie.
@@ -93,24 +94,29 @@ bool resident_takes(const xlstm_mlstm_bwd_args& a) {
          is_mappable(c, a.dv, a.dv_stride, c.V);
 }
 
-xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& gates, float* n,
-                              xlstm_exec exec) {
-  const xlstm_mlstm_config& c = a.config;
+SweepArgs sweep_args(const xlstm_mlstm_config& c, const GateVectors& gates, bool rows_are_keys) {
   SweepArgs s{};
-  if (!make_map(&s.p, c, a.q, a.q_stride, c.K) || !make_map(&s.u, c, a.k, a.k_stride, c.K) ||
-      !make_map(&s.a, c, a.v, a.v_stride, c.V) || !make_map(&s.out, c, a.h, a.h_stride, c.V))
-    return XLSTM_DEVICE_ERROR;
   s.heads = c.B * c.H;
   s.H = c.H;
   s.T = c.T;
-  s.M = c.V;
-  s.N = c.K;
+  s.M = rows_are_keys ? c.K : c.V;
+  s.N = rows_are_keys ? c.V : c.K;
   s.gates = gates;
   s.normalize = c.normalize;
   s.query_scale = 1 / std::sqrt(static_cast<float>(c.K));
   s.eps = static_cast<float>(c.eps);
-  s.stride_m = 1;
-  s.stride_n = c.V;
+  s.stride_m = rows_are_keys ? c.V : 1;
+  s.stride_n = rows_are_keys ? 1 : c.V;
+  return s;
+}
+
+xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& gates, float* n,
+                              xlstm_exec exec) {
+  const xlstm_mlstm_config& c = a.config;
+  SweepArgs s = sweep_args(c, gates, false);
+  if (!make_map(&s.p, c, a.q, a.q_stride, c.K) || !make_map(&s.u, c, a.k, a.k_stride, c.K) ||
+      !make_map(&s.a, c, a.v, a.v_stride, c.V) || !make_map(&s.out, c, a.h, a.h_stride, c.V))
+    return XLSTM_DEVICE_ERROR;
   s.X_first = static_cast<const float*>(a.C0);
   s.s_first = static_cast<const float*>(a.n0);
   s.X_last = static_cast<float*>(a.C);

@@ -23,12 +23,12 @@ struct StepVectors {
   float extra[kL], dl[kL], vector_scale[kL];  // extra: m for h, else 1 / N
 };
 
-// kGroups: warpgroups that keep the state; kBlocks: blocks of 64 rows of each; kPanels: panels of
-// 64 columns of each; kSplit: they have the same rows, and each its part of the columns.
-template <Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit>
+// kGroups: warpgroups that keep the state, 64 rows each; kPanels: panels of 64 columns of each;
+// kSplit: they have the same rows, and each its part of the columns.
+template <Output kOutput, int kGroups, int kPanels, bool kSplit>
 struct Shape {
   static constexpr int kThreads = (1 + kGroups) * kGroup;
-  static constexpr int kRowBlocks = kSplit ? kBlocks : kGroups * kBlocks;  // of the block
+  static constexpr int kRowBlocks = kSplit ? 1 : kGroups;  // of 64 rows, of the block
   static constexpr int kAllPanels = kSplit ? kGroups * kPanels : kPanels;
   static constexpr bool kHasFactor = kOutput == Output::kDq || kOutput == Output::kDk;
 
@@ -61,10 +61,10 @@ struct Shape {
   static constexpr int kSharedBytes = static_cast<int>(sizeof(Shared)) + 1024;
 };
 
-template <class T, Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit>
+template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit>
 class Sweep {
  public:
-  using S = Shape<kOutput, kGroups, kBlocks, kPanels, kSplit>;
+  using S = Shape<kOutput, kGroups, kPanels, kSplit>;
   using Shared = typename S::Shared;
   using Stage = typename S::Stage;
 
@@ -110,7 +110,7 @@ class Sweep {
   // Where the vector beside the state (n or dn) lies: along its rows, or (n of h) its columns.
   static constexpr bool kRowVector = kOutput == Output::kDq || kOutput == Output::kDk;
   // Whether the state needs more registers than an even share.
-  static constexpr bool kMoves = kGroups == 2 && kBlocks * kPanels > 2;
+  static constexpr bool kMoves = kGroups == 2 && kPanels > 2;
 
   const SweepArgs& g;
   Shared& s;
@@ -319,28 +319,26 @@ class Sweep {
 
   // ---- the state ----
 
-  using State = float[kBlocks][kPanels][32];
-  using Vector = float[kBlocks][2];  // this lane's share of the vector of rows `row` and `row` + 8
+  using State = float[kPanels][32];
+  using Vector = float[2];  // this lane's share of the vector of rows `row` and `row` + 8
 
   // visit(m, n, element) for the lane's elements of the state inside of it.
   template <class Visit>
   __device__ void each(State& X, int m0, int n0, Visit visit) const {
 #pragma unroll
-    for (int q = 0; q < kBlocks; ++q)
+    for (int j = 0; j < kPanels; ++j)
 #pragma unroll
-      for (int j = 0; j < kPanels; ++j)
-#pragma unroll
-        for (int e = 0; e < 32; ++e) {
-          const int64_t m = m0 + 64 * q + row + e / 2 % 2 * 8;
-          const int64_t n = n0 + kPanelCols * j + e / 4 * 8 + col + e % 2;
-          if (m < g.M && n < g.N) visit(m, n, X[q][j][e]);
-        }
+      for (int e = 0; e < 32; ++e) {
+        const int64_t m = m0 + row + e / 2 % 2 * 8;
+        const int64_t n = n0 + kPanelCols * j + e / 4 * 8 + col + e % 2;
+        if (m < g.M && n < g.N) visit(m, n, X[j][e]);
+      }
   }
 
   __device__ void keep_state(int group) {
-    const int block0 = kSplit ? 0 : group * kBlocks;  // of the block's blocks of rows
+    const int block = kSplit ? 0 : group;             // of the block's 64 rows
     const int panel0 = kSplit ? group * kPanels : 0;  // of the panels of P and U
-    const int m0 = (slice * S::kRowBlocks + block0) * 64, n0 = panel0 * kPanelCols;
+    const int m0 = (slice * S::kRowBlocks + block) * 64, n0 = panel0 * kPanelCols;
     const bool puts_out = !kSplit || group == 0;
     const bool loads = threadIdx.x == kGroup;  // one thread of the first group
     const bool stores = threadIdx.x % kGroup == 0;
@@ -352,58 +350,55 @@ class Sweep {
     for (int i = 0; i < chunks; ++i) {
       const int at = i % S::kStages, buffer = i % S::kBuffers, chunk = chunk_at(i);
       if constexpr (kOutput == Output::kDk) {
-        if (is_anchor(chunk)) take_inner(X, vec, group, chunk);
+        if (is_anchor(chunk)) take_inner(X, vec, group, m0, chunk);
       }
       const float gamma = g.gates.gamma[head * g.gates.chunks + chunk];
       barrier_wait(&s.rest.full[at], i / S::kStages & 1);
       const Stage& stage = s.stages[at];
       const StepVectors& v = s.vectors[at];
-#pragma unroll
-      for (int q = 0; q < kBlocks; ++q) {
-        float out[32];
-        read_state(X[q], out, stage, panel0);
-        if constexpr (kSplit) add_halves(out, group, i);
-        if (puts_out) scale_out(out, vec[q], v);
-        if (q == 0) barrier_wait(&s.rest.scores_full[buffer], i / S::kBuffers & 1);
-        uint32_t a[4][4];
-        load_left_of(a, stage.a[block0 + q]);
-        if (puts_out) {
-          hold(out);
-          products_begin();
-#pragma unroll
-          for (int k = 0; k < 4; ++k)
-            multiply_64x64<T, false>(out, a[k], operand(s.rest.scores[buffer] + 32 * k, 0), true);
-          products_commit();
-          products_wait<0>();  // a is free
-          hold(out);
-        }
-        scale_left(a, v, vec[q], gamma);
-#pragma unroll
-        for (int j = 0; j < kPanels; ++j) {
-#pragma unroll
-          for (int e = 0; e < 32; ++e) X[q][j][e] *= gamma;
-          hold(X[q][j]);
-        }
+      float out[32];
+      read_state(X, out, stage, panel0);
+      if constexpr (kSplit) add_halves(out, group, i);
+      if (puts_out) scale_out(out, vec, v);
+      barrier_wait(&s.rest.scores_full[buffer], i / S::kBuffers & 1);
+      uint32_t a[4][4];
+      load_left_of(a, stage.a[block]);
+      if (puts_out) {
+        hold(out);
         products_begin();
 #pragma unroll
         for (int k = 0; k < 4; ++k)
-#pragma unroll
-          for (int j = 0; j < kPanels; ++j)
-            multiply_64x64<T, true>(
-                X[q][j], a[k], operand(stage.u[panel0 + j] + 16 * kPanelRowBytes * k, 1024), true);
+          multiply_64x64<T, false>(out, a[k], operand(s.rest.scores[buffer] + 32 * k, 0), true);
         products_commit();
-        if (puts_out) {
-          if constexpr (S::kHasFactor) sum_products(out, stage.factor[block0 + q], group, q, chunk);
-          put_out(out, buffer, s.rest.out[block0 + q], stores, group);
-        }
-        products_wait<0>();
+        products_wait<0>();  // a is free
+        hold(out);
+      }
+      scale_left(a, v, vec, gamma);
 #pragma unroll
-        for (int j = 0; j < kPanels; ++j) hold(X[q][j]);
-        if (stores && puts_out) {
-          store_box(g.out, s.rest.out[block0 + q], m0 + 64 * q, static_cast<int>(head % g.H),
-                    chunk * kL, static_cast<int>(head / g.H));
-          commit_stores();
-        }
+      for (int j = 0; j < kPanels; ++j) {
+#pragma unroll
+        for (int e = 0; e < 32; ++e) X[j][e] *= gamma;
+        hold(X[j]);
+      }
+      products_begin();
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+#pragma unroll
+        for (int j = 0; j < kPanels; ++j)
+          multiply_64x64<T, true>(
+              X[j], a[k], operand(stage.u[panel0 + j] + 16 * kPanelRowBytes * k, 1024), true);
+      products_commit();
+      if (puts_out) {
+        if constexpr (S::kHasFactor) sum_products(out, stage.factor[block], group, chunk);
+        put_out(out, buffer, s.rest.out[block], stores, group);
+      }
+      products_wait<0>();
+#pragma unroll
+      for (int j = 0; j < kPanels; ++j) hold(X[j]);
+      if (stores && puts_out) {
+        store_box(g.out, s.rest.out[block], m0, static_cast<int>(head % g.H), chunk * kL,
+                  static_cast<int>(head / g.H));
+        commit_stores();
       }
       arrive(&s.rest.scores_empty[buffer]);
       arrive(&s.rest.empty[at]);
@@ -428,12 +423,10 @@ class Sweep {
     if constexpr (kRowVector) {
       if (g.s_first == nullptr || lane % 4 != 0 || !puts_out) return;
 #pragma unroll
-      for (int q = 0; q < kBlocks; ++q)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int m = m0 + 64 * q + row + 8 * e;
-          if (m < g.M) vec[q][e] = g.s_first[head * g.M + m];
-        }
+      for (int e = 0; e < 2; ++e) {
+        const int m = m0 + row + 8 * e;
+        if (m < g.M) vec[e] = g.s_first[head * g.M + m];
+      }
     }
   }
 
@@ -444,15 +437,17 @@ class Sweep {
            [&](int64_t m, int64_t n, float& x) { to[m * g.stride_m + n * g.stride_n] = x; });
     }
     if constexpr (kRowVector) {
-      if (g.s_last == nullptr || !puts_out) return;
+      if (g.s_last != nullptr && puts_out) store_vector(vec, m0, g.s_last + head * g.M);
+    }
+  }
+
+  // The vector beside the rows m0 .. m0 + 63.
+  __device__ void store_vector(const Vector& vec, int m0, float* to) const {
 #pragma unroll
-      for (int q = 0; q < kBlocks; ++q)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int m = m0 + 64 * q + row + 8 * e;
-          const float whole = row_sum(vec[q][e]);
-          if (lane % 4 == 0 && m < g.M) g.s_last[head * g.M + m] = whole;
-        }
+    for (int e = 0; e < 2; ++e) {
+      const int m = m0 + row + 8 * e;
+      const float whole = row_sum(vec[e]);
+      if (lane % 4 == 0 && m < g.M) to[m] = whole;
     }
   }
 
@@ -540,7 +535,7 @@ class Sweep {
   }
 
   // <factor_t, out_t> over the group's 64 columns, before the output is rounded.
-  __device__ void sum_products(const float (&out)[32], const unsigned char* panel, int group, int q,
+  __device__ void sum_products(const float (&out)[32], const unsigned char* panel, int group,
                                int chunk) {
     uint32_t f[4][4];
     load_left_of(f, panel);
@@ -570,8 +565,7 @@ class Sweep {
                   ((slice * (kSplit ? 1 : kGroups) + (kSplit ? 0 : group)) * g.heads + head) *
                       g.gates.steps +
                   chunk * kL + t;
-      const float sum = parts[0][t] + parts[1][t] + parts[2][t] + parts[3][t];
-      *to = q == 0 ? sum : *to + sum;
+      *to = parts[0][t] + parts[1][t] + parts[2][t] + parts[3][t];
     }
   }
 
@@ -600,7 +594,7 @@ class Sweep {
 
   // ---- kept states ----
 
-  static constexpr int kWords = kBlocks * kPanels * 16;  // of a thread
+  static constexpr int kWords = kPanels * 16;  // of a thread
 
   __device__ bool is_anchor(int chunk) const {
     return (chunk + 1) % kAnchorChunks == 0 || chunk + 1 == chunks;
@@ -617,7 +611,7 @@ class Sweep {
 
   __device__ void keep_anchor(const State& X, const Vector& vec, int group, int m0, int chunk) {
     uint4* to = anchor_of(group, chunk);
-    const float* x = &X[0][0][0];
+    const float* x = &X[0][0];
 #pragma unroll
     for (int w = 0; w < kWords / 4; ++w) {
       uint4 words;
@@ -627,21 +621,13 @@ class Sweep {
       words.w = packed_pair<T>(x[8 * w + 6], x[8 * w + 7]);
       to[w * kGroup] = words;
     }
-    if (!g.normalize || (kSplit && group != 0)) return;
-#pragma unroll
-    for (int q = 0; q < kBlocks; ++q)
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int m = m0 + 64 * q + row + 8 * e;
-        const float whole = row_sum(vec[q][e]);
-        if (lane % 4 == 0 && m < g.M) anchor_vector_of(chunk)[m] = whole;
-      }
+    if (g.normalize && !(kSplit && group != 0)) store_vector(vec, m0, anchor_vector_of(chunk));
   }
 
   // <C, dC> + <n, dn> after the chunk: a part for each warp.
-  __device__ void take_inner(const State& X, const Vector& vec, int group, int chunk) {
+  __device__ void take_inner(const State& X, const Vector& vec, int group, int m0, int chunk) {
     const uint4* from = anchor_of(group, chunk);
-    const float* x = &X[0][0][0];
+    const float* x = &X[0][0];
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < kWords / 4; ++w) {
@@ -654,14 +640,11 @@ class Sweep {
       }
     }
     if (g.normalize && !(kSplit && group != 0)) {
-      const int m0 = (slice * S::kRowBlocks + (kSplit ? 0 : group * kBlocks)) * 64;
 #pragma unroll
-      for (int q = 0; q < kBlocks; ++q)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int m = m0 + 64 * q + row + 8 * e;
-          if (m < g.M) sum += vec[q][e] * anchor_vector_of(chunk)[m];
-        }
+      for (int e = 0; e < 2; ++e) {
+        const int m = m0 + row + 8 * e;
+        if (m < g.M) sum += vec[e] * anchor_vector_of(chunk)[m];
+      }
     }
     sum = warp_sum(sum);
     const int64_t part = (slice * kGroups + group) * 4 + warp;
@@ -670,40 +653,40 @@ class Sweep {
 };
 
 // Empty where the architecture has no such instructions; never launched there (has_sweeps).
-template <class T, Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit>
+template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit>
 __global__ void __launch_bounds__((1 + kGroups) * kGroup, kGroups* kPanels == 1 ? 2 : 1)
     sweep_kernel([[maybe_unused]] const __grid_constant__ SweepArgs args) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  using Code = Sweep<T, kOutput, kGroups, kBlocks, kPanels, kSplit>;
+  using Code = Sweep<T, kOutput, kGroups, kPanels, kSplit>;
   unsigned char* base = dynamic_shared();
   const uint32_t gap = (1024 - shared_address(base) % 1024) % 1024;
   Code(args, *reinterpret_cast<typename Code::Shared*>(base + gap)).run();
 #endif
 }
 
-template <class T, Output kOutput, int kGroups, int kBlocks, int kPanels, bool kSplit = false>
-xlstm_status launch_sweep(const SweepArgs& args, xlstm_exec exec) {
-  using S = Shape<kOutput, kGroups, kBlocks, kPanels, kSplit>;
-  const int64_t blocks = args.heads * ceil_div(args.M, S::kRowBlocks * 64);
-  return launch(sweep_kernel<T, kOutput, kGroups, kBlocks, kPanels, kSplit>, blocks, S::kThreads,
-                S::kSharedBytes, exec, args);
+template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit = false>
+xlstm_status launch_sweep(const SweepArgs& args, int64_t slices, xlstm_exec exec) {
+  using S = Shape<kOutput, kGroups, kPanels, kSplit>;
+  return launch(sweep_kernel<T, kOutput, kGroups, kPanels, kSplit>, args.heads * slices,
+                S::kThreads, S::kSharedBytes, exec, args);
 }
 
 }  // namespace
 
-// As sweep_plan says.
 template <class T, Output kOutput>
 xlstm_status sweep(const SweepArgs& args, xlstm_exec exec) {
-  const bool narrow = args.M <= 64;
-  if (args.N <= 64)
-    return narrow ? launch_sweep<T, kOutput, 1, 1, 1>(args, exec)
-                  : launch_sweep<T, kOutput, 2, 1, 1>(args, exec);
-  if (args.N <= 128)
-    return narrow ? launch_sweep<T, kOutput, 1, 1, 2>(args, exec)
-                  : launch_sweep<T, kOutput, 2, 1, 2>(args, exec);
-  if (args.N <= 256) return launch_sweep<T, kOutput, 2, 1, 4>(args, exec);
-  if (args.N <= 384) return launch_sweep<T, kOutput, 2, 1, 3, true>(args, exec);
-  return launch_sweep<T, kOutput, 2, 1, 4, true>(args, exec);
+  const SweepPlan plan(args.M, args.N);
+  const int64_t n = plan.slices;
+  const bool one = plan.warpgroups == 1;
+  if (plan.split)
+    return plan.panels == 3 ? launch_sweep<T, kOutput, 2, 3, true>(args, n, exec)
+                            : launch_sweep<T, kOutput, 2, 4, true>(args, n, exec);
+  if (plan.panels == 4) return launch_sweep<T, kOutput, 2, 4>(args, n, exec);
+  if (plan.panels == 2)
+    return one ? launch_sweep<T, kOutput, 1, 2>(args, n, exec)
+               : launch_sweep<T, kOutput, 2, 2>(args, n, exec);
+  return one ? launch_sweep<T, kOutput, 1, 1>(args, n, exec)
+             : launch_sweep<T, kOutput, 2, 1>(args, n, exec);
 }
 
 }  // namespace xlstm::kernels::mlstm
