@@ -220,4 +220,59 @@ __device__ inline void multiply_64x64(float (&d)[32], const uint32_t (&a)[4], ui
 #undef XLSTM_D32
 #undef XLSTM_D32_NAMES
 
+// multiply_64x64 with 72 rows of b.
+#define XLSTM_R4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define XLSTM_R36(d)                                                                \
+  XLSTM_R4(d, 0), XLSTM_R4(d, 4), XLSTM_R4(d, 8), XLSTM_R4(d, 12), XLSTM_R4(d, 16), \
+      XLSTM_R4(d, 20), XLSTM_R4(d, 24), XLSTM_R4(d, 28), XLSTM_R4(d, 32)
+#define XLSTM_R36_NAMES                                                                     \
+  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
+  "%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35}"
+template <class T>
+__device__ inline void multiply_64x72(float (&d)[36], uint64_t a, uint64_t b, bool add) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %38, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n72k16.f32.bf16.bf16 " XLSTM_R36_NAMES
+        ", %36, %37, p, 1, 1, 0, 0;}"
+        : XLSTM_R36(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+  } else {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %38, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n72k16.f32.f16.f16 " XLSTM_R36_NAMES
+        ", %36, %37, p, 1, 1, 0, 0;}"
+        : XLSTM_R36(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+  }
+}
+#undef XLSTM_R4
+#undef XLSTM_R36
+#undef XLSTM_R36_NAMES
+
+// d[64 x 8] (+)= A^T B^T with A [16 x 64] as of a transposed operand, b of 8 rows.
+template <class T>
+__device__ inline void multiply_64x8_transposed(float (&d)[4], uint64_t a, uint64_t b, bool add) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %6, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0,%1,%2,%3}, %4, %5, p, 1, 1, 1, 0;}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+  } else {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %6, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%0,%1,%2,%3}, %4, %5, p, 1, 1, 1, 0;}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+  }
+}
+
+// 2^x, subnormal results as 0.
+__device__ inline float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 }  // namespace xlstm::kernels::hopper

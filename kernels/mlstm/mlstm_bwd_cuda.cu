@@ -26,6 +26,7 @@ struct BwdLayout {
   float *first_dC, *first_dn;                    // where the caller wants dm0 alone
   uint32_t* anchors;                             // sweeps: states kept on the way
   float* anchor_vectors;
+  SweepParts key_parts, value_parts;  // of dq and dk, which take turns; of dv
   int walk;         // steps that gate gradients go through from one inner product to the next
   int64_t n_walks;  // of a head
   int64_t groups, parts;
@@ -48,6 +49,10 @@ struct BwdLayout {
     dn = s.take<float>(resident ? 0 : states * c.K);
     anchors = s.take<uint32_t>(resident ? heads * n_walks * plan.anchor_words() : 0);
     anchor_vectors = s.take<float>(resident ? heads * n_walks * c.K : 0);
+    if (resident) {
+      key_parts = SweepParts(s, heads, gates.chunks, c.K, c.V);
+      value_parts = SweepParts(s, heads, gates.chunks, c.V, c.K);
+    }
     for (float** p : {&inv_n, &dl, &q_scale, &q_vector_scale}) *p = s.take<float>(n_steps);
     dm = s.take<float>(passes_m(c) ? n_steps : 0);
     q_dq = s.take<float>(groups * n_steps);
@@ -476,7 +481,7 @@ class Backward {
       s.anchor_vectors = w.anchor_vectors;
       s.inner = w.inner;
       s.n_anchors = w.n_walks;
-      return sweep<T, kOutput>(s, exec);
+      return sweep_all<T, kOutput>(s, kKeys ? w.key_parts : w.value_parts, exec);
     } else {
       return XLSTM_BAD_VARIANT;
     }

@@ -13,7 +13,8 @@ struct FwdLayout {
   bool resident;  // a sweep
   int chunk;      // steps
   GateVectors gates;
-  T* C = nullptr;      // [B H, chunks, K, pitch] what each chunk begins with
+  T* C = nullptr;  // [B H, chunks, K, pitch] what each chunk begins with
+  SweepParts parts;
   float* n = nullptr;  // [B H, chunks, K]; of a sweep in place [B H, K], what it ends with
 
   FwdLayout(Scratch& s, const xlstm_mlstm_fwd_args& a)
@@ -23,6 +24,7 @@ struct FwdLayout {
     const xlstm_mlstm_config& c = a.config;
     if (resident) {
       n = s.take<float>(a.n != nullptr && a.n == a.n0 ? c.B * c.H * c.K : 0);
+      parts = SweepParts(s, c.B * c.H, gates.chunks, c.V, c.K);
       return;
     }
     const int64_t states = c.B * c.H * gates.chunks;
@@ -111,7 +113,8 @@ xlstm_status forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
              static_cast<float*>(a.m)};
   xlstm_status status = compute_gates(g, exec);
   if (layout.resident)
-    return status == XLSTM_OK ? resident_forward(a, layout.gates, layout.n, exec) : status;
+    return status == XLSTM_OK ? resident_forward(a, layout.gates, layout.n, layout.parts, exec)
+                              : status;
   // A sequence of one chunk whose final state nobody wants needs no states.
   const bool wants_states = layout.gates.chunks > 1 || a.C0 != nullptr || a.n0 != nullptr ||
                             a.C != nullptr || a.n != nullptr;

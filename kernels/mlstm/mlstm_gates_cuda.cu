@@ -1,10 +1,11 @@
-// Gate vectors of all chunks: one block per head, one warp per chunk at a time.
+// Gate vectors of all chunks, a warp for each: first what each makes of m, then the vectors.
 #include "kernels/mlstm/mlstm_cuda.cuh"
 
 namespace xlstm::kernels::mlstm {
 namespace {
 
 constexpr unsigned kAll = 0xffffffffu;
+constexpr int kWarps = 8;  // of a block
 
 struct Gates {
   double log_f, log_i;
@@ -62,6 +63,10 @@ __device__ Tail walk_tail(const GateArgs& a, int64_t head, int64_t begin, Visit 
   return tail;
 }
 
+__device__ float start_of(const GateArgs& a) {
+  return a.config.input_gate == XLSTM_MLSTM_SIGMOID ? 0.0f : static_cast<float>(a.config.start_m);
+}
+
 __device__ void summarize(const GateArgs& a, int64_t head, int64_t chunk) {
   double top = -INFINITY;
   const Tail tail = walk_tail(a, head, chunk * a.chunk, [&](int64_t, bool inside, double exponent) {
@@ -70,34 +75,41 @@ __device__ void summarize(const GateArgs& a, int64_t head, int64_t chunk) {
   for (int o = 16; o > 0; o /= 2) top = fmax(top, __shfl_xor_sync(kAll, top, o));
   if (threadIdx.x % 32 != 0) return;
   const int64_t at = head * a.gates.chunks + chunk;
-  a.gates.total[at] = tail.total;
-  a.gates.top[at] = top;
-  a.gates.gamma[at] = tail.closed ? 0.0f : 1.0f;  // for now: whether the old state lives on
+  // After a reset nothing is left of m.
+  a.gates.total[at] = tail.closed ? -INFINITY : tail.total;
+  a.gates.top[at] = tail.closed ? fmax(tail.total + static_cast<double>(start_of(a)), top) : top;
 }
 
-// m at the chunk starts, by one warp. It is rounded to float there, and all weights are taken with
-// the rounded value, so the states are exact for the m stored with them.
-__device__ void scan_m(const GateArgs& a, int64_t head) {
-  const bool sigmoid_gate = a.config.input_gate == XLSTM_MLSTM_SIGMOID;
-  const float start = sigmoid_gate ? 0.0f : static_cast<float>(a.config.start_m);
+// What a chunk makes of m: max(add + m, floor).
+struct Step {
+  double add, floor;
+};
+__device__ Step then(Step x, Step y) {
+  return {x.add + y.add, fmax(x.floor + y.add, y.floor)};
+}
+
+// m at the start of the head's chunk `k`, by a warp: all chunks before it, 32 at a time, always in
+// the same order, so that it is the same number wherever it is asked for. It is rounded to float
+// there, and all weights are taken with the rounded value, so the states are exact for the m stored
+// with them.
+__device__ float m_at(const GateArgs& a, int64_t head, int64_t k) {
+  if (a.config.input_gate == XLSTM_MLSTM_SIGMOID) return 0.0f;
+  const float* first = a.gates.m_start + head * (a.gates.chunks + 1);
+  if (k == 0) return *first;
   const int lane = threadIdx.x % 32;
-  float m = sigmoid_gate || a.m0 == nullptr ? start : a.m0[head];
-  float* m_start = a.gates.m_start + head * (a.gates.chunks + 1);
-  for (int64_t base = 0; base < a.gates.chunks; base += 32) {
-    const int n = static_cast<int>(a.gates.chunks - base < 32 ? a.gates.chunks - base : 32);
+  double m = *first;
+  for (int64_t base = 0; base < k; base += 32) {
     const int64_t at = head * a.gates.chunks + base + lane;
-    const double total = lane < n ? a.gates.total[at] : 0, top = lane < n ? a.gates.top[at] : 0;
-    const float lives = lane < n ? a.gates.gamma[at] : 0;
-    for (int j = 0; j < n; ++j) {
-      if (lane == j) m_start[base + j] = m;
-      const double g = __shfl_sync(kAll, total, j), x = __shfl_sync(kAll, top, j);
-      const float before = __shfl_sync(kAll, lives, j) > 0 ? m : start;
-      m = sigmoid_gate ? 0.0f : static_cast<float>(fmax(g + static_cast<double>(before), x));
+    Step mine{0, -INFINITY};  // beyond k: nothing
+    if (base + lane < k) mine = {a.gates.total[at], a.gates.top[at]};
+    for (int o = 1; o < 32; o *= 2) {
+      const Step before{__shfl_up_sync(kAll, mine.add, o), __shfl_up_sync(kAll, mine.floor, o)};
+      if (lane >= o) mine = then(before, mine);
     }
+    const double add = __shfl_sync(kAll, mine.add, 31), floor = __shfl_sync(kAll, mine.floor, 31);
+    m = fmax(add + m, floor);
   }
-  if (lane != 0) return;
-  m_start[a.gates.chunks] = m;
-  if (a.m_final != nullptr) a.m_final[head] = m;
+  return static_cast<float>(m);
 }
 
 __device__ float2 split(double x) {
@@ -112,8 +124,16 @@ __device__ void write_vectors(const GateArgs& a, int64_t head, int64_t chunk) {
   const bool sigmoid_gate = c.input_gate == XLSTM_MLSTM_SIGMOID;
   const int lane = threadIdx.x % 32;
   const int64_t begin = chunk * a.chunk, row = head * a.gates.steps;
-  const float* m_start = a.gates.m_start + head * (a.gates.chunks + 1) + chunk;
-  const double before = m_start[0], after = m_start[1];
+  const float m_before = m_at(a, head, chunk), m_after = m_at(a, head, chunk + 1);
+  const double before = m_before, after = m_after;
+  if (lane == 0) {
+    float* m_start = a.gates.m_start + head * (a.gates.chunks + 1) + chunk;
+    if (chunk > 0) m_start[0] = m_before;
+    if (chunk + 1 == a.gates.chunks) {
+      m_start[1] = m_after;
+      if (a.m_final != nullptr) a.m_final[head] = m_after;
+    }
+  }
   double b_carry = 0, top_carry = before;
   bool cut = false;
   int first_carry = 0;
@@ -158,23 +178,41 @@ __device__ void write_vectors(const GateArgs& a, int64_t head, int64_t chunk) {
         tail.closed ? 0.0f : expf(static_cast<float>(tail.total + before - after));
 }
 
-__global__ void gates_kernel(GateArgs a) {
-  const int64_t head = blockIdx.x;
-  const int warp = threadIdx.x / 32, n_warps = blockDim.x / 32;
-  for (int64_t chunk = warp; chunk < a.gates.chunks; chunk += n_warps) summarize(a, head, chunk);
-  __syncthreads();
-  if (warp == 0) scan_m(a, head);
-  __syncthreads();
-  for (int64_t chunk = warp; chunk < a.gates.chunks; chunk += n_warps)
-    write_vectors(a, head, chunk);
+// Which chunk of which head the warp has.
+struct Place {
+  int64_t head, chunk;
+};
+__device__ Place place_of(const GateArgs& a) {
+  const int64_t per_head =
+      ceil_div(a.gates.chunks, kWarps) > 0 ? ceil_div(a.gates.chunks, kWarps) : 1;
+  return {blockIdx.x / per_head, blockIdx.x % per_head * kWarps + threadIdx.x / 32};
+}
+
+__global__ void __launch_bounds__(32 * kWarps) summaries_kernel(GateArgs a) {
+  const Place at = place_of(a);
+  if (at.chunk == 0 && threadIdx.x % 32 == 0) {
+    const bool given = a.m0 != nullptr && a.config.input_gate != XLSTM_MLSTM_SIGMOID;
+    a.gates.m_start[at.head * (a.gates.chunks + 1)] = given ? a.m0[at.head] : start_of(a);
+  }
+  if (at.chunk < a.gates.chunks) summarize(a, at.head, at.chunk);
+}
+
+__global__ void __launch_bounds__(32 * kWarps) vectors_kernel(GateArgs a) {
+  const Place at = place_of(a);
+  if (at.chunk < a.gates.chunks) {
+    write_vectors(a, at.head, at.chunk);
+  } else if (a.gates.chunks == 0 && threadIdx.x == 0 && a.m_final != nullptr) {
+    a.m_final[at.head] = a.gates.m_start[at.head];
+  }
 }
 
 }  // namespace
 
 xlstm_status compute_gates(const GateArgs& args, xlstm_exec exec) {
-  const int64_t warps = std::clamp<int64_t>(args.gates.chunks, 1, 16);
-  return launch(gates_kernel, args.config.B * args.config.H, static_cast<int>(32 * warps), 0, exec,
-                args);
+  const int64_t blocks =
+      args.config.B * args.config.H * std::max<int64_t>(ceil_div(args.gates.chunks, kWarps), 1);
+  const xlstm_status status = launch(summaries_kernel, blocks, 32 * kWarps, 0, exec, args);
+  return status == XLSTM_OK ? launch(vectors_kernel, blocks, 32 * kWarps, 0, exec, args) : status;
 }
 
 }  // namespace xlstm::kernels::mlstm

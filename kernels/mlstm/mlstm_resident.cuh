@@ -23,7 +23,13 @@ struct SweepPlan {
   // Pieces in which sums over rows arrive, and inner products.
   int64_t product_parts() const { return slices * row_blocks(); }
   int64_t inner_parts() const { return slices * warpgroups * 4; }
-  int64_t anchor_words() const { return slices * warpgroups * panels * 16 * 128; }  // of a head
+  // Into how many segments a sequence is cut, and the chunks of each: one where there are blocks
+  // enough without.
+  int64_t segments(int64_t heads, int64_t chunks) const;
+  int64_t segment_chunks(int64_t heads, int64_t chunks) const;
+  // The registers of a head's state in 16 bits, and with its vector in float32.
+  int64_t anchor_words() const { return slices * warpgroups * panels * 16 * 128; }
+  int64_t part_floats() const { return slices * warpgroups * (panels * 32 + 2) * 128; }
 };
 constexpr int64_t kMostColumns = 512;
 
@@ -50,11 +56,30 @@ struct SweepArgs {
   // Gradients: [heads, steps].
   const float *inv_n, *dl, *q_scale, *q_vector_scale;
   float* products;  // dq, dk: [parts, heads, steps] sums of factor times output
+  // Segments of the sequence, in the order of the sweep, that blocks walk side by side: first, with
+  // states_only, all but the last from a zero state, which leaves parts; then each from the state
+  // that the parts before it make. Parts are registers as they stand, and [heads, segments - 1, N]
+  // for the n of h.
+  int segments, segment_chunks;
+  bool states_only;
+  float *X_parts, *s_parts;
   // States after every kAnchorChunks-th chunk and the last one, of dq for dk; registers as they
   // stand. dk: <C, dC> + <n, dn> there, in parts: [parts, heads, anchors].
   uint32_t* anchors;
   float *anchor_vectors, *inner;
   int64_t n_anchors;
+};
+
+// Room for the parts of a sweep over a state of M rows and N columns.
+struct SweepParts {
+  float *X = nullptr, *s = nullptr;
+  SweepParts() = default;
+  SweepParts(Scratch& scratch, int64_t heads, int64_t chunks, int64_t M, int64_t N) {
+    const SweepPlan plan(M, N);
+    const int64_t n = heads * (plan.segments(heads, chunks) - 1);
+    X = scratch.take<float>(n * plan.part_floats());
+    s = scratch.take<float>(n * N);
+  }
 };
 
 // What all sweeps of a call share; rows_are_keys: M is K, as for dq and dk.
@@ -72,9 +97,27 @@ bool resident_takes(const xlstm_mlstm_bwd_args& args);
 // `gates`: of chunks of kSweepChunk steps; `n`: room for n of all heads where that of the end
 // replaces that of the beginning.
 xlstm_status resident_forward(const xlstm_mlstm_fwd_args& args, const GateVectors& gates, float* n,
-                              xlstm_exec exec);
+                              const SweepParts& parts, xlstm_exec exec);
 
 template <class T, Output kOutput>
 xlstm_status sweep(const SweepArgs& args, xlstm_exec exec);
+
+// The whole sweep, in segments where that fills the card.
+template <class T, Output kOutput>
+xlstm_status sweep_all(SweepArgs args, const SweepParts& parts, xlstm_exec exec) {
+  const SweepPlan plan(args.M, args.N);
+  const int64_t chunks = args.gates.chunks;
+  args.segment_chunks = static_cast<int>(plan.segment_chunks(args.heads, chunks));
+  args.segments = static_cast<int>(plan.segments(args.heads, chunks));
+  args.X_parts = parts.X;
+  args.s_parts = parts.s;
+  xlstm_status status = XLSTM_OK;
+  if (args.segments > 1) {
+    args.states_only = true;
+    status = sweep<T, kOutput>(args, exec);
+    args.states_only = false;
+  }
+  return status == XLSTM_OK ? sweep<T, kOutput>(args, exec) : status;
+}
 
 }  // namespace xlstm::kernels::mlstm

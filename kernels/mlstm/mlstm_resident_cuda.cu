@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/common/tensor_map.h"
@@ -43,16 +44,19 @@ bool is_mappable(const xlstm_mlstm_config& c, const void* p, const xlstm_mlstm_s
          s.h > 0 && s.h <= s.t && s.t <= s.b && s.b < int64_t{1} << 38;
 }
 
-// A block walks its sequence alone, so there must be some of them; beside fewer the portable
-// kernels, whose chunks run side by side, are faster. They also serve calls that name another form.
+// A block walks its segment of a sequence alone, so there must be some of them; beside fewer the
+// portable kernels, whose chunks run side by side, are faster. They also serve calls that name
+// another form.
 constexpr int64_t kFewestBlocks = 24;
 
 template <class Args>
 bool chosen(const Args& a, const SweepPlan& plan) {
   const xlstm_mlstm_config& c = a.config;
+  const int64_t chunks = ceil_div(c.T, kSweepChunk);
   return c.variant == XLSTM_MLSTM_RESIDENT ||
          (c.variant == XLSTM_MLSTM_AUTO && c.form == XLSTM_MLSTM_CHUNKWISE &&
-          c.B * c.H * plan.slices >= kFewestBlocks && resident_takes(a));
+          c.B * c.H * plan.slices * plan.segments(c.B * c.H, chunks) >= kFewestBlocks &&
+          resident_takes(a));
 }
 
 }  // namespace
@@ -62,6 +66,19 @@ SweepPlan::SweepPlan(int64_t M, int64_t N) {
   warpgroups = M <= 64 && N <= 128 ? 1 : 2;
   panels = N <= 64 ? 1 : N <= 128 ? 2 : N <= 256 || N > 384 ? 4 : 3;
   slices = ceil_div(M, row_blocks() * 64);
+}
+
+int64_t SweepPlan::segment_chunks(int64_t heads, int64_t chunks) const {
+  // Blocks that keep the card busy, and that it holds; segments shorter than kShortest chunks cost
+  // more for the states between them than they save.
+  constexpr int64_t kBusy = 66, kCard = 132, kShortest = 16;
+  const int64_t blocks = heads * slices;
+  if (blocks < 1 || blocks >= kBusy || chunks < 2 * kShortest) return std::max<int64_t>(chunks, 1);
+  return ceil_div(chunks, std::min(kCard / blocks, chunks / kShortest));
+}
+
+int64_t SweepPlan::segments(int64_t heads, int64_t chunks) const {
+  return std::max<int64_t>(ceil_div(chunks, segment_chunks(heads, chunks)), 1);
 }
 
 bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const void* p,
@@ -111,7 +128,7 @@ SweepArgs sweep_args(const xlstm_mlstm_config& c, const GateVectors& gates, bool
 }
 
 xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& gates, float* n,
-                              xlstm_exec exec) {
+                              const SweepParts& parts, xlstm_exec exec) {
   const xlstm_mlstm_config& c = a.config;
   SweepArgs s = sweep_args(c, gates, false);
   if (!make_map(&s.p, c, a.q, a.q_stride, c.K) || !make_map(&s.u, c, a.k, a.k_stride, c.K) ||
@@ -124,8 +141,8 @@ xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& 
   const bool in_place = a.n != nullptr && a.n == a.n0;
   s.s_last = in_place ? n : static_cast<float*>(a.n);
   s.saved_l = static_cast<float*>(a.saved_l);
-  const xlstm_status status =
-      c.dtype == XLSTM_BF16 ? sweep<bf16, Output::kH>(s, exec) : sweep<f16, Output::kH>(s, exec);
+  const xlstm_status status = c.dtype == XLSTM_BF16 ? sweep_all<bf16, Output::kH>(s, parts, exec)
+                                                    : sweep_all<f16, Output::kH>(s, parts, exec);
   if (status != XLSTM_OK || !in_place || !c.normalize) return status;
   return cudaMemcpyAsync(a.n, n, static_cast<size_t>(s.heads * c.K) * sizeof(float),
                          cudaMemcpyDeviceToDevice, stream_of(exec)) == cudaSuccess

@@ -32,31 +32,45 @@ struct Shape {
   static constexpr int kAllPanels = kSplit ? kGroups * kPanels : kPanels;
   static constexpr bool kHasFactor = kOutput == Output::kDq || kOutput == Output::kDk;
 
-  struct Stage {
-    alignas(1024) unsigned char p[kAllPanels][kPanelBytes], u[kAllPanels][kPanelBytes],
-        a[kRowBlocks][kPanelBytes];
-    unsigned char factor[kHasFactor ? kRowBlocks : 1][kHasFactor ? kPanelBytes : 1024];
+  using Panels = unsigned char[kAllPanels][kPanelBytes];
+  // For h, eight rows of U behind its steps: n in three parts, and zeros. P of them is q n.
+  static constexpr int kPanelU = kPanelBytes + (kOutput == Output::kH ? 8 * kPanelRowBytes : 0);
+  struct Factor {
+    alignas(1024) unsigned char factor[kRowBlocks][kPanelBytes];
   };
-  static constexpr int kLoaded = (2 * kAllPanels + (kHasFactor ? 2 : 1) * kRowBlocks) * kPanelBytes;
-  template <int kBuffers>
+  struct NoFactor {};
+  // What a chunk brings beside P, which is free earlier.
+  struct Stage : std::conditional_t<kHasFactor, Factor, NoFactor> {
+    alignas(1024) unsigned char u[kAllPanels][kPanelU];
+    unsigned char a[kRowBlocks][kPanelBytes];
+  };
+  static constexpr int kLoaded = (kAllPanels + (kHasFactor ? 2 : 1) * kRowBlocks) * kPanelBytes;
+  template <int kPs, int kStages, int kBuffers>
   struct Rest {
     alignas(1024) unsigned char scores[kBuffers][kPanelBytes];
     alignas(1024) unsigned char out[kRowBlocks][kPanelBytes];
+    unsigned char scales[kOutput == Output::kH ? 1024 : 16];  // for n of h
     float partial[kSplit ? 32 : 1][kSplit ? kGroup : 1];
-    float vector[kAllPanels * kPanelCols];
-    float inverse[kBuffers][kL], sums[kGroups][4][kL];
-    uint64_t full[2], empty[2], scores_full[kBuffers], scores_empty[kBuffers];
+    float scale[kBuffers][kL], sums[2][kGroups][4][kHasFactor ? kL : 1];
+    alignas(16) float vector[kAllPanels * kPanelCols];  // n of h
+    uint64_t p_full[kPs], p_empty[kPs], full[kStages], empty[kStages], scores_full[kBuffers],
+        scores_empty[kBuffers];
   };
-  template <int kStages, int kBuffers>
+  template <int kPs, int kStages, int kBuffers>
   struct Memory {
+    alignas(1024) Panels p[kPs];
     Stage stages[kStages];
-    Rest<kBuffers> rest;
+    Rest<kPs, kStages, kBuffers> rest;
     alignas(16) StepVectors vectors[kStages];
   };
-  static constexpr int kMost = 227 * 1024 - 1024;
-  static constexpr int kStages = sizeof(Memory<2, 1>) <= kMost ? 2 : 1;
-  static constexpr int kBuffers = sizeof(Memory<kStages, 2>) <= kMost ? 2 : 1;
-  using Shared = Memory<kStages, kBuffers>;
+  static constexpr int kBlocks = kGroups * kPanels == 1 ? 2 : 1;  // of a multiprocessor
+  static constexpr int kMost = 227 * 1024 / kBlocks - 2048;
+  template <int kPs, int kStages, int kBuffers>
+  static constexpr bool kFits = sizeof(Memory<kPs, kStages, kBuffers>) <= kMost;
+  static constexpr int kStages = kFits<4, 4, 2> ? 4 : kFits<3, 3, 2> ? 3 : kFits<1, 2, 1> ? 2 : 1;
+  static constexpr int kPs = kFits<kStages, kStages, 1> ? kStages : kFits<2, kStages, 1> ? 2 : 1;
+  static constexpr int kBuffers = kFits<kPs, kStages, 2> ? 2 : 1;
+  using Shared = Memory<kPs, kStages, kBuffers>;
   static_assert(sizeof(Shared) <= kMost, "more than a multiprocessor has");
   static constexpr int kSharedBytes = static_cast<int>(sizeof(Shared)) + 1024;
 };
@@ -70,9 +84,13 @@ class Sweep {
 
   __device__ Sweep(const SweepArgs& args, Shared& memory) : g(args), s(memory) {
     slices = static_cast<int>(ceil_div(g.M, S::kRowBlocks * 64));
-    head = static_cast<int>(blockIdx.x) / slices;
+    const int segments = g.states_only ? g.segments - 1 : g.segments;
+    head = static_cast<int>(blockIdx.x) / slices / segments;
+    segment = static_cast<int>(blockIdx.x) / slices % segments;
     slice = static_cast<int>(blockIdx.x) % slices;
     chunks = static_cast<int>(g.gates.chunks);
+    first = segment * g.segment_chunks;
+    count = min(g.segment_chunks, chunks - first);
     lane = static_cast<int>(threadIdx.x) % 32;
     warp = static_cast<int>(threadIdx.x) / 32 % 4;
     row = 16 * warp + lane / 4;
@@ -81,24 +99,27 @@ class Sweep {
 
   __device__ void run() {
     if (threadIdx.x == 0) {
-      constexpr int kWarps = 4 * (1 + kGroups);
+      for (int i = 0; i < S::kPs; ++i) {
+        barrier_init(&s.rest.p_full[i], 1);
+        barrier_init(&s.rest.p_empty[i], S::kThreads / 32);
+      }
       for (int i = 0; i < S::kStages; ++i) {
         barrier_init(&s.rest.full[i], 1);
-        barrier_init(&s.rest.empty[i], kWarps);
+        barrier_init(&s.rest.empty[i], S::kThreads);
       }
       for (int i = 0; i < S::kBuffers; ++i) {
-        barrier_init(&s.rest.scores_full[i], 4);
-        barrier_init(&s.rest.scores_empty[i], 4 * kGroups);
+        barrier_init(&s.rest.scores_full[i], kGroup);
+        barrier_init(&s.rest.scores_empty[i], kReaders * kGroup);
       }
       barrier_init_fence();
     }
     __syncthreads();
     const int group = static_cast<int>(threadIdx.x) / kGroup;
     if (group == 0) {
-      if constexpr (kMoves) leave_registers<72>();
+      if constexpr (kMoves) leave_registers<kScoreRegisters>();
       score_chunks();
     } else {
-      if constexpr (kMoves) take_registers<216>();
+      if constexpr (kMoves) take_registers<(504 - kScoreRegisters) / 2>();
       keep_state(group - 1);
     }
   }
@@ -112,15 +133,42 @@ class Sweep {
   // Whether the state needs more registers than an even share.
   static constexpr bool kMoves = kGroups == 2 && kPanels > 2;
 
+  // Named barriers: of the score warps; of each group before and after its output stands in shared
+  // memory; of partial outputs.
+  static constexpr int kScoreWarps = 1, kOutput0 = 2, kPartialFull = 4, kPartialEmpty = 5;
+  static constexpr int kReaders = S::kRowBlocks;  // groups that read the scores
+
+  // Of 504 a thread of each group may share.
+  static constexpr int kScoreRegisters = kPanels == 3 ? 120 : kIsH ? 88 : 72;
+
   const SweepArgs& g;
   Shared& s;
-  int head, slice, slices, chunks, lane, warp, row, col;
+  // Chunks first .. first + count - 1 in the order of the sweep.
+  int head, segment, slice, slices, chunks, first, count, lane, warp, row, col;
 
-  __device__ int chunk_at(int i) const { return kQueryRows ? i : chunks - 1 - i; }
+  __device__ int chunk_at(int i) const { return kQueryRows ? first + i : chunks - 1 - first - i; }
+  // What is left of a state over the segment, in every lane of the warp.
+  __device__ float shrinkage(int of) const {
+    float left = 1;
+    for (int i = of * g.segment_chunks + lane; i < (of + 1) * g.segment_chunks; i += 32)
+      left *= g.gates.gamma[head * g.gates.chunks + (kQueryRows ? i : chunks - 1 - i)];
+#pragma unroll
+    for (int o = 16; o > 0; o /= 2) left *= __shfl_xor_sync(0xffffffffu, left, o);
+    return left;
+  }
 
   // ---- loads ----
 
-  // By one thread, once the stage is free.
+  // By one thread, once the place is free.
+  __device__ void load_p(int i) {
+    const int at = i % S::kPs, t = chunk_at(i) * kL;
+    const int h = static_cast<int>(head % g.H), b = static_cast<int>(head / g.H);
+    uint64_t* full = &s.rest.p_full[at];
+    barrier_arrive_expect(full, S::kAllPanels * kPanelBytes);
+#pragma unroll 1
+    for (int j = 0; j < S::kAllPanels; ++j)
+      load_box(s.p[at][j], g.p, full, j * kPanelCols, h, t, b);
+  }
   __device__ void load(int i) {
     const int at = i % S::kStages, t = chunk_at(i) * kL;
     const int h = static_cast<int>(head % g.H), b = static_cast<int>(head / g.H);
@@ -130,10 +178,8 @@ class Sweep {
     constexpr int kVectors = kOutput == Output::kDv ? 3 * 4 : kIsH ? 3 * 4 : 5 * 4;
     barrier_arrive_expect(full, S::kLoaded + kL * (2 * 8 + 4 + kVectors));
 #pragma unroll 1
-    for (int j = 0; j < S::kAllPanels; ++j) {
-      load_box(stage.p[j], g.p, full, j * kPanelCols, h, t, b);
+    for (int j = 0; j < S::kAllPanels; ++j)
       load_box(stage.u[j], g.u, full, j * kPanelCols, h, t, b);
-    }
 #pragma unroll 1
     for (int j = 0; j < S::kRowBlocks; ++j) {
       const int x0 = (slice * S::kRowBlocks + j) * 64;
@@ -156,85 +202,182 @@ class Sweep {
     }
   }
 
-  __device__ void arrive(uint64_t* barrier) const {
-    __syncwarp();
-    if (lane == 0) barrier_arrive(barrier);
+  // P is read by products alone, which are through for all lanes.
+  __device__ void release_p(int i) const {
+    if (lane == 0) barrier_arrive(&s.rest.p_empty[i % S::kPs]);
   }
 
   // ---- the scores ----
 
   __device__ void score_chunks() {
-    if constexpr (kIsH) {
-      for (int n = static_cast<int>(threadIdx.x); n < S::kAllPanels * kPanelCols; n += kGroup)
-        s.rest.vector[n] =
-            g.s_first != nullptr && n < g.N ? g.s_first[int64_t{head} * g.N + n] : 0.0f;
-      named_barrier(1, kGroup);
-    }
-    for (int i = 0; i < chunks; ++i) {
+    if constexpr (kIsH) start_vector();
+    for (int i = 0; i < count; ++i) {
       const int at = i % S::kStages, buffer = i % S::kBuffers;
+      const float gamma = kIsH ? g.gates.gamma[head * g.gates.chunks + chunk_at(i)] : 0.0f;
+      if (g.states_only) {
+        barrier_wait(&s.rest.full[at], i / S::kStages & 1);
+        if constexpr (kIsH) {
+          if (g.normalize) {
+            store_scales(s.vectors[at]);
+            fence_async_proxy();
+            named_barrier(kScoreWarps, kGroup);
+            add_to_vector(s.stages[at], gamma, s.stages[(i + 1) % S::kStages].u);
+            named_barrier(kScoreWarps, kGroup);
+          }
+        }
+        barrier_arrive(&s.rest.empty[at]);
+        continue;
+      }
+      barrier_wait(&s.rest.p_full[i % S::kPs], i / S::kPs & 1);
       barrier_wait(&s.rest.full[at], i / S::kStages & 1);
+      const auto& p = s.p[i % S::kPs];
       const Stage& stage = s.stages[at];
       const StepVectors& v = s.vectors[at];
-      float x[32];
+      float x[kIsH ? 36 : 32];
       hold(x);
       products_begin();
 #pragma unroll
       for (int j = 0; j < S::kAllPanels; ++j)
 #pragma unroll
         for (int k = 0; k < 4; ++k)
-          multiply_64x64<T>(x, operand(stage.p[j] + 32 * k, 0), operand(stage.u[j] + 32 * k, 0),
-                            j + k > 0);
+          if constexpr (kIsH) {
+            multiply_64x72<T>(x, operand(p[j] + 32 * k, 0), operand(stage.u[j] + 32 * k, 0),
+                              j + k > 0);
+          } else {
+            multiply_64x64<T>(x, operand(p[j] + 32 * k, 0), operand(stage.u[j] + 32 * k, 0),
+                              j + k > 0);
+          }
       products_commit();
+      if constexpr (kIsH) store_scales(v);
       float l[2] = {0, 0};
-      if constexpr (kIsH) {
-        if (g.normalize) read_vector(stage, l);
-      }
       products_wait<0>();
       hold(x);
+      release_p(i);
       if constexpr (kIsH) {
 #pragma unroll
-        for (int e = 0; e < 2; ++e) l[e] *= g.query_scale * v.out_scale[row + 8 * e];
+        for (int e = 0; e < 2; ++e)  // zero but in the lanes that have n's three columns
+          l[e] = g.query_scale * v.out_scale[row + 8 * e] * (x[32 + 2 * e] + x[33 + 2 * e]);
       }
       weigh(x, v, l);
       if (i >= S::kBuffers) barrier_wait(&s.rest.scores_empty[buffer], (i / S::kBuffers - 1) & 1);
+      if constexpr (kIsH) divide(x, l, v, s.rest.scale[buffer]);
       store_scores(x, s.rest.scores[buffer]);
-      if constexpr (kIsH) store_inverse(l, v, s.rest.inverse[buffer], chunk_at(i));
       fence_async_proxy();
-      arrive(&s.rest.scores_full[buffer]);
+      barrier_arrive(&s.rest.scores_full[buffer]);
       if constexpr (kIsH) {
-        if (g.normalize)
-          add_to_vector(stage, v, g.gates.gamma[head * g.gates.chunks + chunk_at(i)]);
-      }
-      arrive(&s.rest.empty[at]);
-    }
-    if constexpr (kIsH) {
-      if (!g.normalize || g.s_last == nullptr || slice != 0) return;
-      named_barrier(1, kGroup);
-      for (int n = static_cast<int>(threadIdx.x); n < g.N; n += kGroup)
-        g.s_last[int64_t{head} * g.N + n] = s.rest.vector[n];
-    }
-  }
-
-  // l += the lane's part of P s for its two rows.
-  __device__ void read_vector(const Stage& stage, float (&l)[2]) const {
-    const int other = (lane / 4 & 1) * 4;  // neighbouring rows begin in different banks
-#pragma unroll 1
-    for (int j = 0; j < S::kAllPanels; ++j)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int piece = (half * 4 + lane % 4) ^ other;
-        const float* n = s.rest.vector + j * kPanelCols + piece * 8;
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          float x[8];
-          load_pack(reinterpret_cast<const T*>(stage.p[j] + piece_at(row + 8 * e, piece)), x);
-#pragma unroll
-          for (int c = 0; c < 8; ++c) l[e] += x[c] * n[c];
+        if (g.normalize) {
+          // Not earlier: the fence would wait until it is written.
+          store_l(l, chunk_at(i));
+          named_barrier(kScoreWarps, kGroup);  // the scales stand
+          add_to_vector(stage, gamma, s.stages[(i + 1) % S::kStages].u);
+          fence_async_proxy();
+          named_barrier(kScoreWarps, kGroup);
         }
       }
+      barrier_arrive(&s.rest.empty[at]);
+    }
+    if constexpr (kIsH) {
+      if (!g.normalize || slice != 0) return;
+      named_barrier(kScoreWarps, kGroup);
+      float* to = g.states_only ? vector_part(segment)
+                  : segment + 1 == g.segments && g.s_last != nullptr
+                      ? g.s_last + int64_t{head} * g.N
+                      : nullptr;
+      for (int n = static_cast<int>(threadIdx.x); to != nullptr && n < g.N; n += kGroup)
+        to[n] = s.rest.vector[n];
+    }
   }
 
-  __device__ void weigh(float (&x)[32], const StepVectors& v, float (&l)[2]) const {
+  __device__ void start_vector() {
+    for (int n = static_cast<int>(threadIdx.x); n < S::kAllPanels * kPanelCols; n += kGroup) {
+      const bool begins = g.s_first != nullptr && n < g.N && !g.states_only;
+      s.rest.vector[n] = begins ? g.s_first[int64_t{head} * g.N + n] : 0.0f;
+    }
+    for (int r = 0; r < segment && !g.states_only; ++r) {
+      const float left = shrinkage(r);
+      for (int n = static_cast<int>(threadIdx.x); n < g.N; n += kGroup)
+        s.rest.vector[n] = left * s.rest.vector[n] + vector_part(r)[n];
+    }
+    for (int i = 0; i < S::kStages; ++i)
+      for (int at = static_cast<int>(threadIdx.x); at < S::kAllPanels * 64; at += kGroup)
+        *reinterpret_cast<uint4*>(s.stages[i].u[at / 64] + kPanelBytes + at % 64 * 16) =
+            make_uint4(0, 0, 0, 0);
+    if (threadIdx.x < 64)
+      reinterpret_cast<uint4*>(s.rest.scales)[threadIdx.x] = make_uint4(0, 0, 0, 0);
+    named_barrier(kScoreWarps, kGroup);
+    for (int j = 0; j < S::kAllPanels && lane % 4 == 0; ++j)
+      for (int e = 0; e < 2; ++e)
+        write_vector(s.stages[0].u, j, e, s.rest.vector[j * kPanelCols + row + 8 * e]);
+    fence_async_proxy();
+    named_barrier(kScoreWarps, kGroup);
+  }
+  __device__ float* vector_part(int of) const {
+    return g.s_parts + (int64_t{head} * (g.segments - 1) + of) * g.N;
+  }
+  // x as a sum of three numbers of 16 bits, high to low.
+  static constexpr int kParts = 3;
+  struct Parts {
+    T part[kParts];
+    __device__ explicit Parts(float x) {
+#pragma unroll
+      for (int r = 0; r < kParts; ++r) {
+        part[r] = from_float<T>(x);
+        x -= to_float(part[r]);
+      }
+    }
+  };
+  // The scales of the steps, as an operand of eight rows.
+  __device__ void store_scales(const StepVectors& v) {
+    const int t = static_cast<int>(threadIdx.x);
+    if (t >= kL) return;
+    const Parts x(v.a_scale[t]);
+#pragma unroll
+    for (int r = 0; r < kParts; ++r)
+      *reinterpret_cast<T*>(s.rest.scales + piece_at(r, t / 8) + t % 8 * 2) = x.part[r];
+  }
+  // The elements `row` + 8 e of panel j of n, behind the steps of U.
+  __device__ void write_vector(unsigned char (*u)[S::kPanelU], int j, int e, float n) {
+    s.rest.vector[j * kPanelCols + row + 8 * e] = n;
+    const Parts x(n);
+#pragma unroll
+    for (int r = 0; r < kParts; ++r) {
+      // piece_at(kL + r, row / 8 + e), with the part of it that differs from thread to thread first
+      const int piece = (2 * warp) ^ (r & ~1), other = e ^ (r & 1);
+      *reinterpret_cast<T*>(u[j] + piece * 16 + lane / 4 * 2 + (kL + r) * kPanelRowBytes +
+                            other * 16) = x.part[r];
+    }
+  }
+  // n <- gamma n + U^T scale, once the scales stand there.
+  __device__ void add_to_vector(const Stage& stage, float gamma,
+                                unsigned char (*next_u)[S::kPanelU]) {
+    float sums[S::kAllPanels][4];
+#pragma unroll
+    for (int j = 0; j < S::kAllPanels; ++j) hold(sums[j]);
+    products_begin();
+#pragma unroll
+    for (int j = 0; j < S::kAllPanels; ++j)
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+        multiply_64x8_transposed<T>(sums[j], operand(stage.u[j] + 16 * kPanelRowBytes * k, 1024),
+                                    operand(s.rest.scales + 32 * k, 0), k > 0);
+    products_commit();
+    products_wait<0>();
+#pragma unroll
+    for (int j = 0; j < S::kAllPanels; ++j) {
+      hold(sums[j]);
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        float sum = sums[j][2 * e] + sums[j][2 * e + 1];
+        sum += __shfl_xor_sync(0xffffffffu, sum, 1);  // the third part
+        if (lane % 4 != 0) continue;
+        write_vector(next_u, j, e, gamma * s.rest.vector[j * kPanelCols + row + 8 * e] + sum);
+      }
+    }
+  }
+
+  template <int kX>
+  __device__ void weigh(float (&x)[kX], const StepVectors& v, float (&l)[2]) const {
+    const float log2_scale = log2f(g.query_scale);
     float2 mine[2];
     int first[2];
     float inv_n[2], dl[2];
@@ -249,7 +392,8 @@ class Sweep {
     }
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-      asm volatile("" ::: "memory");  // loads far ahead would cost registers
+      if (kMoves || j % 4 == 0)
+        asm volatile("" ::: "memory");  // loads far ahead would cost registers
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         const int r = row + e / 2 * 8, c = 8 * j + col + e % 2;
@@ -257,19 +401,20 @@ class Sweep {
         const float2 other = v.column_uw[c];
         const float high = kQueryRows ? other.x - mine[e / 2].x : mine[e / 2].x - other.x;
         const float low = kQueryRows ? other.y - mine[e / 2].y : mine[e / 2].y - other.y;
-        const float decay = __expf(high + low);
+        const float decay = exp2_fast(fmaf(high + low, 1.44269504f, log2_scale));
         float y = x[4 * j + e];
         if constexpr (kOutput == Output::kDq) y = inv_n[e / 2] * y + dl[e / 2];
         if constexpr (kOutput == Output::kDk) y = v.extra[c] * y + v.dl[c];
         if constexpr (kOutput == Output::kDv) y = v.extra[c] * y;
-        y = paired ? g.query_scale * decay * y : 0.0f;
+        y = paired ? decay * y : 0.0f;
         if constexpr (kIsH) l[e / 2] += y;
         x[4 * j + e] = y;
       }
     }
   }
 
-  __device__ void store_scores(const float (&x)[32], unsigned char* to) const {
+  template <int kX>
+  __device__ void store_scores(const float (&x)[kX], unsigned char* to) const {
 #pragma unroll
     for (int j = 0; j < 8; ++j)
 #pragma unroll
@@ -278,43 +423,28 @@ class Sweep {
             packed_pair<T>(x[4 * j + 2 * e], x[4 * j + 2 * e + 1]);
   }
 
-  __device__ void store_inverse(const float (&l)[2], const StepVectors& v, float* inverse,
-                                int chunk) const {
+  // Divides the scores of h, and the scales of what the state gives, by N.
+  template <int kX>
+  __device__ void divide(float (&x)[kX], float (&l)[2], const StepVectors& v, float* scale) const {
+    float n[2];
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int r = row + 8 * e;
-      const float whole = row_sum(l[e]);
-      if (lane % 4 != 0) continue;
-      float n = 1.0f;
-      if (g.normalize) {
-        n = 1.0f / denominator(whole, expf(floor_exponent(v.extra[r])), g.eps);
-        const int64_t t = int64_t{chunk} * kL + r;
-        if (g.saved_l != nullptr && slice == 0 && t < g.T) g.saved_l[head * g.T + t] = whole;
-      }
-      inverse[r] = n;
+      l[e] = row_sum(l[e]);
+      n[e] = 1.0f;
+      if (g.normalize) n[e] = __frcp_rn(denominator(l[e], expf(floor_exponent(v.extra[r])), g.eps));
+      if (lane % 4 == 0) scale[r] = n[e] * g.query_scale * v.out_scale[r];
     }
+#pragma unroll
+    for (int j = 0; j < 32; ++j) x[j] *= n[j / 2 % 2];
   }
-
-  // s <- gamma s + U^T scale; a thread has two neighbouring columns.
-  __device__ void add_to_vector(const Stage& stage, const StepVectors& v, float gamma) {
-    named_barrier(1, kGroup);  // all have read s
-#pragma unroll 1
-    for (int n = 2 * static_cast<int>(threadIdx.x); n < S::kAllPanels * kPanelCols;
-         n += 2 * kGroup) {
-      const unsigned char* panel = stage.u[n / kPanelCols];
-      const int piece = n % kPanelCols / 8, within = n % 8 * 2;
-      float2 sum = make_float2(gamma * s.rest.vector[n], gamma * s.rest.vector[n + 1]);
-#pragma unroll 8
-      for (int t = 0; t < kL; ++t) {
-        const float2 x = unpacked_pair<T>(
-            *reinterpret_cast<const uint32_t*>(panel + piece_at(t, piece) + within));
-        sum.x += v.a_scale[t] * x.x;
-        sum.y += v.a_scale[t] * x.y;
-      }
-      s.rest.vector[n] = sum.x;
-      s.rest.vector[n + 1] = sum.y;
+  __device__ void store_l(const float (&l)[2], int chunk) const {
+    if (g.saved_l == nullptr || slice != 0 || lane % 4 != 0) return;
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int64_t t = int64_t{chunk} * kL + row + 8 * e;
+      if (t < g.T) g.saved_l[head * g.T + t] = l[e];
     }
-    named_barrier(1, kGroup);
   }
 
   // ---- the state ----
@@ -343,35 +473,51 @@ class Sweep {
     const bool loads = threadIdx.x == kGroup;  // one thread of the first group
     const bool stores = threadIdx.x % kGroup == 0;
     if (loads)
-      for (int i = 0; i < S::kStages && i < chunks; ++i) load(i);
+      for (int i = 0; i < 4 && i < count; ++i) {
+        if (i < S::kPs && !g.states_only) load_p(i);
+        if (i < S::kStages) load(i);
+      }
     State X = {};
     Vector vec = {};
-    start(X, vec, m0, n0, puts_out);
-    for (int i = 0; i < chunks; ++i) {
+    if (!g.states_only) start(X, vec, group, m0, n0, puts_out);
+    for (int i = 0; i < count; ++i) {
       const int at = i % S::kStages, buffer = i % S::kBuffers, chunk = chunk_at(i);
       if constexpr (kOutput == Output::kDk) {
-        if (is_anchor(chunk)) take_inner(X, vec, group, m0, chunk);
+        if (is_anchor(chunk) && !g.states_only) take_inner(X, vec, group, chunk);
       }
       const float gamma = g.gates.gamma[head * g.gates.chunks + chunk];
+      if (!g.states_only) barrier_wait(&s.rest.p_full[i % S::kPs], i / S::kPs & 1);
       barrier_wait(&s.rest.full[at], i / S::kStages & 1);
+      const auto& p = s.p[i % S::kPs];
       const Stage& stage = s.stages[at];
       const StepVectors& v = s.vectors[at];
       float out[32];
-      read_state(X, out, stage, panel0);
-      if constexpr (kSplit) add_halves(out, group, i);
-      if (puts_out) scale_out(out, vec, v);
-      barrier_wait(&s.rest.scores_full[buffer], i / S::kBuffers & 1);
       uint32_t a[4][4];
-      load_left_of(a, stage.a[block]);
-      if (puts_out) {
-        hold(out);
-        products_begin();
+      if (g.states_only) {
+        load_left_of(a, stage.a[block]);
+      } else {
+        read_state(X, out, p, panel0);
+        release_p(i);
+        if constexpr (kSplit) add_halves(out, group, i);
+        if (puts_out) {
+          barrier_wait(&s.rest.scores_full[buffer], i / S::kBuffers & 1);
+          scale_out(out, vec, v, kIsH ? s.rest.scale[buffer] : v.out_scale);
+        }
+        if (loads && i + S::kPs < count) {
+          barrier_wait(&s.rest.p_empty[i % S::kPs], i / S::kPs & 1);
+          load_p(i + S::kPs);
+        }
+        load_left_of(a, stage.a[block]);
+        if (puts_out) {
+          hold(out);
+          products_begin();
 #pragma unroll
-        for (int k = 0; k < 4; ++k)
-          multiply_64x64<T, false>(out, a[k], operand(s.rest.scores[buffer] + 32 * k, 0), true);
-        products_commit();
-        products_wait<0>();  // a is free
-        hold(out);
+          for (int k = 0; k < 4; ++k)
+            multiply_64x64<T, false>(out, a[k], operand(s.rest.scores[buffer] + 32 * k, 0), true);
+          products_commit();
+          products_wait<0>();  // a is free
+          hold(out);
+        }
       }
       scale_left(a, v, vec, gamma);
 #pragma unroll
@@ -388,85 +534,117 @@ class Sweep {
           multiply_64x64<T, true>(
               X[j], a[k], operand(stage.u[panel0 + j] + 16 * kPanelRowBytes * k, 1024), true);
       products_commit();
-      if (puts_out) {
-        if constexpr (S::kHasFactor) sum_products(out, stage.factor[block], group, chunk);
-        put_out(out, buffer, s.rest.out[block], stores, group);
+      if (puts_out && !g.states_only) {
+        if constexpr (S::kHasFactor)
+          sum_products(out, stage.factor[block], s.rest.sums[i % 2][group]);
+        put_out(out, s.rest.out[block], stores, group);
+        if constexpr (S::kHasFactor) store_products(s.rest.sums[i % 2][group], group, chunk);
       }
       products_wait<0>();
 #pragma unroll
       for (int j = 0; j < kPanels; ++j) hold(X[j]);
-      if (stores && puts_out) {
+      if (stores && puts_out && !g.states_only) {
         store_box(g.out, s.rest.out[block], m0, static_cast<int>(head % g.H), chunk * kL,
                   static_cast<int>(head / g.H));
         commit_stores();
       }
-      arrive(&s.rest.scores_empty[buffer]);
-      arrive(&s.rest.empty[at]);
+      if (puts_out && !g.states_only) barrier_arrive(&s.rest.scores_empty[buffer]);
+      barrier_arrive(&s.rest.empty[at]);
       if constexpr (kOutput == Output::kDq) {
-        if (is_anchor(chunk)) keep_anchor(X, vec, group, m0, chunk);
+        if (is_anchor(chunk) && !g.states_only) keep_anchor(X, vec, group, m0, chunk);
       }
-      if (loads && i + S::kStages < chunks) {
+      if (loads && i + S::kStages < count) {
         barrier_wait(&s.rest.empty[at], i / S::kStages & 1);
         load(i + S::kStages);
       }
     }
     if (stores) wait_stores<0>();
-    finish(X, vec, m0, n0, puts_out);
+    finish(X, vec, group, m0, n0, puts_out);
   }
 
-  __device__ void start(State& X, Vector& vec, int m0, int n0, bool puts_out) const {
+  // Where the thread's numbers of a segment's state stand: [heads, segments - 1, slices, groups,
+  // numbers, threads].
+  static constexpr int kNumbers = kPanels * 32 + 2;
+  __device__ float* part_of(int of, int group) const {
+    const int64_t at = ((int64_t{head} * (g.segments - 1) + of) * slices + slice) * kGroups + group;
+    return g.X_parts + at * (kNumbers * kGroup) + threadIdx.x % kGroup;
+  }
+
+  // The state before the segment: that of the beginning, and what the segments between added.
+  __device__ void start(State& X, Vector& vec, int group, int m0, int n0, bool puts_out) const {
     if (g.X_first != nullptr) {
       const float* from = g.X_first + head * g.M * g.N;
       each(X, m0, n0,
            [&](int64_t m, int64_t n, float& x) { x = from[m * g.stride_m + n * g.stride_n]; });
     }
     if constexpr (kRowVector) {
-      if (g.s_first == nullptr || lane % 4 != 0 || !puts_out) return;
+      if (g.s_first != nullptr && lane % 4 == 0 && puts_out) {
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int m = m0 + row + 8 * e;
-        if (m < g.M) vec[e] = g.s_first[head * g.M + m];
+        for (int e = 0; e < 2; ++e) {
+          const int m = m0 + row + 8 * e;
+          if (m < g.M) vec[e] = g.s_first[head * g.M + m];
+        }
       }
+    }
+    for (int r = 0; r < segment; ++r) {
+      const float left = shrinkage(r);
+      const float* part = part_of(r, group);
+      float* x = &X[0][0];
+      float* y = vec;
+#pragma unroll
+      for (int e = 0; e < kPanels * 32; ++e) x[e] = left * x[e] + part[e * kGroup];
+#pragma unroll
+      for (int e = 0; e < 2; ++e) y[e] = left * y[e] + part[(kPanels * 32 + e) * kGroup];
     }
   }
 
-  __device__ void finish(State& X, Vector& vec, int m0, int n0, bool puts_out) const {
+  __device__ void finish(State& X, Vector& vec, int group, int m0, int n0, bool puts_out) const {
+    if (g.states_only) {
+      float* part = part_of(segment, group);
+      const float *x = &X[0][0], *y = vec;
+#pragma unroll
+      for (int e = 0; e < kPanels * 32; ++e) part[e * kGroup] = x[e];
+#pragma unroll
+      for (int e = 0; e < 2; ++e) part[(kPanels * 32 + e) * kGroup] = y[e];
+      return;
+    }
+    if (segment + 1 != g.segments) return;
     if (g.X_last != nullptr) {
       float* to = g.X_last + head * g.M * g.N;
       each(X, m0, n0,
            [&](int64_t m, int64_t n, float& x) { to[m * g.stride_m + n * g.stride_n] = x; });
     }
     if constexpr (kRowVector) {
-      if (g.s_last != nullptr && puts_out) store_vector(vec, m0, g.s_last + head * g.M);
-    }
-  }
-
-  // The vector beside the rows m0 .. m0 + 63.
-  __device__ void store_vector(const Vector& vec, int m0, float* to) const {
+      if (g.s_last == nullptr || !puts_out) return;
 #pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int m = m0 + row + 8 * e;
-      const float whole = row_sum(vec[e]);
-      if (lane % 4 == 0 && m < g.M) to[m] = whole;
+      for (int e = 0; e < 2; ++e) {
+        const int m = m0 + row + 8 * e;
+        const float whole = row_sum(vec[e]);
+        if (lane % 4 == 0 && m < g.M) g.s_last[head * g.M + m] = whole;
+      }
     }
   }
 
   // out = X P^T, with X rounded.
-  __device__ void read_state(const float (&X)[kPanels][32], float (&out)[32], const Stage& stage,
-                             int panel0) const {
+  __device__ void read_state(const float (&X)[kPanels][32], float (&out)[32],
+                             const typename S::Panels& p, int panel0) const {
     hold(out);
+    constexpr int kAtOnce = kPanels == 2 ? 2 : 1;  // panels
 #pragma unroll
-    for (int j = 0; j < kPanels; ++j) {
-      uint32_t a[4][4];
+    for (int j0 = 0; j0 < kPanels; j0 += kAtOnce) {
+      uint32_t a[4 * kAtOnce][4];
 #pragma unroll
-      for (int k = 0; k < 4; ++k)
+      for (int k = 0; k < 4 * kAtOnce; ++k)
 #pragma unroll
-        for (int e = 0; e < 4; ++e)
-          a[k][e] = packed_pair<T>(X[j][8 * k + 2 * e], X[j][8 * k + 2 * e + 1]);
+        for (int e = 0; e < 4; ++e) {
+          const int at = 8 * (k % 4) + 2 * e;
+          a[k][e] = packed_pair<T>(X[j0 + k / 4][at], X[j0 + k / 4][at + 1]);
+        }
       products_begin();
 #pragma unroll
-      for (int k = 0; k < 4; ++k)
-        multiply_64x64<T, false>(out, a[k], operand(stage.p[panel0 + j] + 32 * k, 0), j + k > 0);
+      for (int k = 0; k < 4 * kAtOnce; ++k)
+        multiply_64x64<T, false>(out, a[k], operand(p[panel0 + j0 + k / 4] + 32 * (k % 4), 0),
+                                 j0 + k > 0);
       products_commit();
       products_wait<0>();
     }
@@ -477,29 +655,29 @@ class Sweep {
   __device__ void add_halves(float (&out)[32], int group, int i) {
     const int thread = static_cast<int>(threadIdx.x) % kGroup;
     if (group == 1) {
-      if (i > 0) named_barrier(5, 2 * kGroup);  // the last ones were read
+      if (i > 0) named_barrier(kPartialEmpty, 2 * kGroup);  // the last ones were read
 #pragma unroll
       for (int e = 0; e < 32; ++e) s.rest.partial[e][thread] = out[e];
-      named_barrier(4, 2 * kGroup);
+      named_barrier(kPartialFull, 2 * kGroup);
       return;
     }
-    named_barrier(4, 2 * kGroup);
+    named_barrier(kPartialFull, 2 * kGroup);
 #pragma unroll
     for (int e = 0; e < 32; ++e) out[e] += s.rest.partial[e][thread];
-    if (i + 1 < chunks) named_barrier_arrive(5, 2 * kGroup);
+    if (i + 1 < count) named_barrier_arrive(kPartialEmpty, 2 * kGroup);
   }
 
-  __device__ void scale_out(float (&out)[32], const float (&vec)[2], const StepVectors& v) const {
+  __device__ void scale_out(float (&out)[32], const float (&vec)[2], const StepVectors& v,
+                            const float* scale) const {
     float whole[2] = {0, 0};
     if constexpr (kRowVector) {
       whole[0] = row_sum(vec[0]);
       whole[1] = row_sum(vec[1]);
     }
-    const float factor = kIsH ? g.query_scale : 1.0f;
 #pragma unroll
     for (int e = 0; e < 32; ++e) {
       const int t = e / 4 * 8 + col + e % 2;
-      out[e] *= factor * v.out_scale[t];
+      out[e] *= scale[t];
       if constexpr (kOutput == Output::kDq) out[e] += v.vector_scale[t] * whole[e / 2 % 2];
       if constexpr (kOutput == Output::kDk) out[e] += v.out_scale[t] * whole[e / 2 % 2];
     }
@@ -535,8 +713,8 @@ class Sweep {
   }
 
   // <factor_t, out_t> over the group's 64 columns, before the output is rounded.
-  __device__ void sum_products(const float (&out)[32], const unsigned char* panel, int group,
-                               int chunk) {
+  __device__ void sum_products(const float (&out)[32], const unsigned char* panel,
+                               float (&parts)[4][kL]) const {
     uint32_t f[4][4];
     load_left_of(f, panel);
     float sums[8][2] = {};
@@ -555,12 +733,13 @@ class Sweep {
       for (int e = 0; e < 2; ++e) {
 #pragma unroll
         for (int o = 4; o < 32; o *= 2) sums[j][e] += __shfl_xor_sync(0xffffffffu, sums[j][e], o);
-        if (lane < 4) s.rest.sums[group][warp][8 * j + col + e] = sums[j][e];
+        if (lane < 4) parts[warp][8 * j + col + e] = sums[j][e];
       }
-    named_barrier(2 + group, kGroup);
+  }
+  // After put_out, whose barriers order the parts and whose fence would wait for this store.
+  __device__ void store_products(const float (&parts)[4][kL], int group, int chunk) const {
     const int t = static_cast<int>(threadIdx.x) % kGroup;
     if (t < kL) {
-      const auto& parts = s.rest.sums[group];
       float* to = g.products +
                   ((slice * (kSplit ? 1 : kGroups) + (kSplit ? 0 : group)) * g.heads + head) *
                       g.gates.steps +
@@ -570,26 +749,24 @@ class Sweep {
   }
 
   // The output of 64 columns, transposed, into the panel from which it is stored.
-  __device__ void put_out(const float (&out)[32], int buffer, unsigned char* panel, bool stores,
+  __device__ void put_out(const float (&out)[32], unsigned char* panel, bool stores,
                           int group) const {
     if (stores) wait_stores_read<0>();
-    named_barrier(2 + group, kGroup);
+    named_barrier(kOutput0 + group, kGroup);
 #pragma unroll
     for (int j = 0; j < 8; j += 2) {  // steps 8 j .. 8 j + 15
       uint32_t r[4];
 #pragma unroll
       for (int e = 0; e < 4; ++e) {  // rows + 0, + 8 of the first eight steps, then of the others
-        const int at = 4 * (j + e / 2) + e % 2 * 2, t = 8 * (j + e / 2) + col;
-        const float n0 = kIsH ? s.rest.inverse[buffer][t] : 1.0f;
-        const float n1 = kIsH ? s.rest.inverse[buffer][t + 1] : 1.0f;
-        r[e] = packed_pair<T>(out[at] * n0, out[at + 1] * n1);
+        const int at = 4 * (j + e / 2) + e % 2 * 2;
+        r[e] = packed_pair<T>(out[at], out[at + 1]);
       }
       // Matrix e: steps 8 (j + e / 2) .., columns 16 warp + 8 (e % 2) ..
       const int of = lane / 8, t = 8 * (j + of / 2) + lane % 8, piece = 2 * warp + of % 2;
       store_matrices_transposed(panel + piece_at(t, piece), r[0], r[1], r[2], r[3]);
     }
     fence_async_proxy();
-    named_barrier(2 + group, kGroup);
+    named_barrier(kOutput0 + group, kGroup);
   }
 
   // ---- kept states ----
@@ -621,11 +798,17 @@ class Sweep {
       words.w = packed_pair<T>(x[8 * w + 6], x[8 * w + 7]);
       to[w * kGroup] = words;
     }
-    if (g.normalize && !(kSplit && group != 0)) store_vector(vec, m0, anchor_vector_of(chunk));
+    if (!g.normalize || (kSplit && group != 0)) return;
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int m = m0 + row + 8 * e;
+      const float whole = row_sum(vec[e]);
+      if (lane % 4 == 0 && m < g.M) anchor_vector_of(chunk)[m] = whole;
+    }
   }
 
   // <C, dC> + <n, dn> after the chunk: a part for each warp.
-  __device__ void take_inner(const State& X, const Vector& vec, int group, int m0, int chunk) {
+  __device__ void take_inner(const State& X, const Vector& vec, int group, int chunk) {
     const uint4* from = anchor_of(group, chunk);
     const float* x = &X[0][0];
     float sum = 0;
@@ -640,6 +823,7 @@ class Sweep {
       }
     }
     if (g.normalize && !(kSplit && group != 0)) {
+      const int m0 = (slice * S::kRowBlocks + (kSplit ? 0 : group)) * 64;
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int m = m0 + row + 8 * e;
@@ -654,7 +838,8 @@ class Sweep {
 
 // Empty where the architecture has no such instructions; never launched there (has_sweeps).
 template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit>
-__global__ void __launch_bounds__((1 + kGroups) * kGroup, kGroups* kPanels == 1 ? 2 : 1)
+__global__ void __launch_bounds__((1 + kGroups) * kGroup,
+                                  Shape<kOutput, kGroups, kPanels, kSplit>::kBlocks)
     sweep_kernel([[maybe_unused]] const __grid_constant__ SweepArgs args) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using Code = Sweep<T, kOutput, kGroups, kPanels, kSplit>;
@@ -667,7 +852,8 @@ __global__ void __launch_bounds__((1 + kGroups) * kGroup, kGroups* kPanels == 1 
 template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit = false>
 xlstm_status launch_sweep(const SweepArgs& args, int64_t slices, xlstm_exec exec) {
   using S = Shape<kOutput, kGroups, kPanels, kSplit>;
-  return launch(sweep_kernel<T, kOutput, kGroups, kPanels, kSplit>, args.heads * slices,
+  const int64_t segments = args.states_only ? args.segments - 1 : args.segments;
+  return launch(sweep_kernel<T, kOutput, kGroups, kPanels, kSplit>, args.heads * segments * slices,
                 S::kThreads, S::kSharedBytes, exec, args);
 }
 

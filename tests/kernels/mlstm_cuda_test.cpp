@@ -1,5 +1,6 @@
 // The mLSTM on CUDA against the CPU in float64, on inputs rounded to the type at hand.
 #include <array>
+#include <random>
 #include <string>
 
 #include "tests/cuda_device.h"
@@ -312,7 +313,86 @@ TEST_CASE("wide heads and long sequences of the mLSTM on CUDA", "[.long]") {
     check_case("wide", Case<double>::random(1, 300, 1, 256, 512).with_state_grads(), dtype);
     check_case("very wide", Case<double>::random(1, 150, 1, 1040, 700).with_state(), dtype);
     check_case("long", Case<double>::random(1, 8192, 1, 64, 64).with_resets(.0005), dtype);
+    check_case("in segments",
+               Case<double>::random(1, 4200, 1, 64, 128).with_state().with_state_grads(), dtype);
   }
+}
+
+// The errors of all outputs that a call has, h first.
+std::vector<double> errors(const OnDevice& d, const Outputs<double>& h, const Grads<double>& g) {
+  REQUIRE(run(d.forward_args()) == XLSTM_OK);
+  REQUIRE(run(d.backward_args()) == XLSTM_OK);
+  std::vector<double> all;
+  for (const auto& [got, want] : {std::pair<const DeviceArray*, const Values<double>*>{&d.h, &h.h},
+                                  {&d.C, &h.C},
+                                  {&d.dv, &g.v},
+                                  {&d.dC0, &g.C0},
+                                  {&d.dq, &g.q},
+                                  {&d.dk, &g.k},
+                                  {&d.di, &g.i},
+                                  {&d.df, &g.f}}) {
+    CHECK(all_finite(got->values()));
+    all.push_back(relative_error(got->values(), *want));
+  }
+  return all;
+}
+
+// Random cases go where sums cancel (a lone step has no dq at all), so the measure of a gradient is
+// what the portable kernels, which round in the same places, make of it. The two errors are random:
+// over all cases they must be of one size, and none ten times the other.
+TEST_CASE("the mLSTM on CUDA for random sizes, gates and documents", "[.property]") {
+  if (!has_cuda_device()) return;
+  constexpr int kExact = 4;  // outputs whose terms do not cancel: those first in `errors`
+  std::mt19937_64 engine(7);
+  const auto draw = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(engine);
+  };
+  int n_sweeps = 0;
+  std::array<double, 8> log_ratios{};
+  for (int i = 0; i < 1000; ++i) {
+    const int64_t step = draw(0, 7) == 0 ? 1 : 8;  // most as sweeps take them
+    const int64_t K = step * draw(1, 160 / step), V = step * draw(1, 160 / step);
+    auto c = Case<double>::random(draw(1, 2), draw(1, 200), draw(1, 3), K, V);
+    if (draw(0, 1) == 0) c.with_state();
+    if (draw(0, 1) == 0) c.with_state_grads();
+    if (draw(0, 2) == 0) c.with_resets(0.02);
+    if (draw(0, 3) == 0) c.with_sigmoid_gate(draw(0, 1) == 0);
+    if (draw(0, 3) == 0) c.config.soft_cap = 15;
+    const xlstm_dtype dtype = draw(0, 1) == 0 ? XLSTM_BF16 : XLSTM_F16;
+    const bool wild = dtype == XLSTM_BF16 && draw(0, 1) == 0;  // float16 would overflow
+    for (double& x : c.i) x *= wild ? 5 : 1;
+    for (double& x : c.f) x = x * (wild ? 5 : 1) + 2;
+    INFO("case " << i << ": B " << c.config.B << ", T " << c.config.T << ", H " << c.config.H
+                 << ", K " << K << ", V " << V << (wild ? ", wild gates, " : ", ")
+                 << test::name_of(dtype));
+    c = rounded(c, dtype, XLSTM_F32);
+    const auto want = c.forward();
+    const auto gradients = c.backward(want);
+    OnDevice d(c, dtype, XLSTM_F32);
+    d.config.variant = XLSTM_MLSTM_PORTABLE;
+    const auto portable = errors(d, want, gradients);
+    for (int e = 0; e < kExact && !wild; ++e) {
+      INFO("output " << e);
+      CHECK(portable[static_cast<size_t>(e)] <= tolerance_of(dtype).gradient);
+    }
+    d.config.variant = XLSTM_MLSTM_RESIDENT;
+    if (!computes(d)) continue;
+    ++n_sweeps;
+    const auto resident = errors(d, want, gradients);
+    for (size_t e = 0; e < resident.size(); ++e) {
+      INFO("output " << e << ", portable " << portable[e]);
+      CHECK(resident[e] <= std::max(10 * portable[e], tolerance_of(dtype).gate));
+      if (portable[e] > 1e-9 && portable[e] < 1 && resident[e] > 0)
+        log_ratios[e] += std::log(resident[e] / portable[e]);
+    }
+  }
+  for (size_t e = 0; e < log_ratios.size() && n_sweeps > 0; ++e) {
+    INFO("output " << e);
+    CHECK(std::exp(log_ratios[e] / n_sweeps) <= 1.25);
+    std::printf("%s%.3f", e == 0 ? "error of sweeps over that of the portable kernels: " : ", ",
+                std::exp(log_ratios[e] / n_sweeps));
+  }
+  std::printf("\n1000 cases by the portable kernels, %d of them by sweeps\n", n_sweeps);
 }
 
 Case<float> in_float(const Case<double>& c) {
@@ -706,6 +786,23 @@ TEST_CASE("the mLSTM on CUDA refuses what it cannot do") {
   CHECK(std::isnan(d.h.values()[0]));
 }
 
+// `count` numbers of N(mean, 1): a block of random ones over and over, since many take long to
+// draw. Zeros would not do, for the card is faster at a lower power.
+DeviceArray random_on_device(int64_t count, xlstm_dtype dtype, double mean) {
+  static std::mt19937_64 engine(11);
+  std::normal_distribution<double> normal(mean, 1);
+  Values<double> block(static_cast<size_t>(std::min<int64_t>(count, 1 << 18)));
+  for (double& x : block) x = normal(engine);
+  const DeviceArray from(block, dtype);
+  DeviceArray to = DeviceArray::bytes(count * test::size_of(dtype));
+  for (int64_t at = 0; at < to.n_bytes(); at += from.n_bytes())
+    test::check_cuda(cudaMemcpy(static_cast<char*>(to.get()) + at, from.get(),
+                                static_cast<size_t>(std::min(from.n_bytes(), to.n_bytes() - at)),
+                                cudaMemcpyDeviceToDevice),
+                     "copy");
+  return to;
+}
+
 TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
   if (!has_cuda_device()) return;
   struct Shape {
@@ -714,6 +811,9 @@ TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
   std::printf("%-34s %9s %9s %9s %9s %9s   (bf16; useful flops, least bytes)\n",
               "variant, B x T, H x K x V", "fwd ms", "TFLOP/s", "GB/s", "bwd ms", "work MB");
   for (const Shape s : {Shape{32, 2048, 8, 256, 512},
+                        {16, 4096, 8, 256, 512},
+                        {8, 8192, 8, 256, 512},
+                        {4, 16384, 8, 256, 512},
                         {32, 2048, 8, 128, 256},
                         {32, 2048, 4, 128, 128},
                         {32, 2048, 16, 64, 64},
@@ -721,9 +821,7 @@ TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
                         {32, 2048, 4, 384, 384},
                         {64, 256, 4, 32, 32},
                         {1, 65536, 8, 256, 512}}) {
-    Case<double> shape;  // values do not matter for the time, and would take long to draw
-    shape = Case<double>::random(1, 1, 1, 1, 1);
-    xlstm_mlstm_config config = shape.config;
+    xlstm_mlstm_config config = Case<double>::random(1, 1, 1, 1, 1).config;
     config.B = s.B;
     config.T = s.T;
     config.H = s.H;
@@ -732,15 +830,14 @@ TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
     config.dtype = XLSTM_BF16;
     config.gate_dtype = XLSTM_F32;
     const int64_t n = s.B * s.T * s.H;
-    const auto filled = [](int64_t count, int64_t size) {
-      DeviceArray x = DeviceArray::bytes(count * size);
-      test::check_cuda(cudaMemset(x.get(), 0x3c, static_cast<size_t>(count * size)), "memset");
-      return x;
+    const auto narrow = [](int64_t count) { return random_on_device(count, XLSTM_BF16, 0); };
+    const auto wide = [](int64_t count, double mean) {
+      return random_on_device(count, XLSTM_F32, mean);
     };
-    const DeviceArray q = filled(n * s.K, 2), k = filled(n * s.K, 2), v = filled(n * s.V, 2),
-                      i = filled(n, 4), f = filled(n, 4), h = filled(n * s.V, 2), m = filled(n, 4),
-                      l = filled(n, 4), dq = filled(n * s.K, 2), dk = filled(n * s.K, 2),
-                      dv = filled(n * s.V, 2), di = filled(n, 4), df = filled(n, 4);
+    const DeviceArray q = narrow(n * s.K), k = narrow(n * s.K), v = narrow(n * s.V), i = wide(n, 0),
+                      f = wide(n, 4), h = narrow(n * s.V), m = wide(n, 0), l = wide(n, 0),
+                      dq = narrow(n * s.K), dk = narrow(n * s.K), dv = narrow(n * s.V),
+                      di = wide(n, 0), df = wide(n, 0);
     const auto rows = [&](int64_t width) {
       return xlstm_mlstm_stride{s.T * s.H * width, s.H * width, width};
     };
