@@ -6,6 +6,27 @@
 
 namespace xlstm::kernels {
 
+// Two neighbouring elements in one register.
+template <class T>
+__device__ inline uint32_t packed_pair(float low, float high) {
+  union {
+    Pack<T, 2> pair;
+    uint32_t bits;
+  } x;
+  x.pair.v[0] = from_float<T>(low);
+  x.pair.v[1] = from_float<T>(high);
+  return x.bits;
+}
+template <class T>
+__device__ inline float2 unpacked_pair(uint32_t bits) {
+  union {
+    uint32_t bits;
+    Pack<T, 2> pair;
+  } x;
+  x.bits = bits;
+  return make_float2(to_float(x.pair.v[0]), to_float(x.pair.v[1]));
+}
+
 // Four 8x8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8, 16
 // bytes aligned to 16. Register j of lane l: elements 2 (l % 4) and the next of row l / 4 of matrix
 // j.

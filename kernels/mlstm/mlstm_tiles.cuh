@@ -78,26 +78,6 @@ __device__ inline void load_tile(T* to, const T* from, int64_t stride, int rows,
 
 // ---- products of 16-bit tiles ----
 
-template <class T>
-__device__ inline uint32_t packed_pair(float low, float high) {
-  union {
-    Pack<T, 2> pair;
-    uint32_t bits;
-  } x;
-  x.pair.v[0] = from_float<T>(low);
-  x.pair.v[1] = from_float<T>(high);
-  return x.bits;
-}
-template <class T>
-__device__ inline float2 unpacked_pair(uint32_t bits) {
-  union {
-    uint32_t bits;
-    Pack<T, 2> pair;
-  } x;
-  x.bits = bits;
-  return make_float2(to_float(x.pair.v[0]), to_float(x.pair.v[1]));
-}
-
 // Rows m0 .. m0+15 and columns k0 .. k0+15 of A, which is stored as [m][k] or, transposed, [k][m].
 template <bool kTransposed, class T>
 __device__ inline void load_left(uint32_t (&a)[4], const T* A, int m0, int k0) {

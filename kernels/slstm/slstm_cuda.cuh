@@ -116,22 +116,6 @@ __device__ inline SlstmStepGrad<float> slstm_step_back(const float (&x)[kSlstmSa
   return slstm_cell_backward<float, Math>(s, c_before, n_before, dh, dc, dn);
 }
 
-// ---- pairs of short types ----
-
-// Two neighbouring elements in one register.
-template <class T>
-__device__ inline uint32_t slstm_pack(float low, float high) {
-  Pack<T, 2> p;
-  p.v[0] = from_float<T>(low);
-  p.v[1] = from_float<T>(high);
-  return *reinterpret_cast<const uint32_t*>(&p);
-}
-template <class T>
-__device__ inline float2 slstm_unpack(uint32_t x) {
-  const Pack<T, 2> p = *reinterpret_cast<const Pack<T, 2>*>(&x);
-  return make_float2(to_float(p.v[0]), to_float(p.v[1]));
-}
-
 // ---- R as fragments ----
 //
 // The tensor cores' left operand, 16 x 16 elements of R_h (transposed forward) as one uint4 per

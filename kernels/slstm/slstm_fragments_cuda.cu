@@ -37,7 +37,7 @@ __global__ void pack_fragments(Weights R, int64_t H, SlstmFragments shape, uint4
                       ? R.at(h, unit + i % 2, column / shape.gate_width, column % shape.gate_width)
                       : R.at(h, column, tile % 2 * 2 + i % 2, unit + tile / 2);
       }
-      registers[i] = slstm_pack<T>(pair[0], pair[1]);
+      registers[i] = packed_pair<T>(pair[0], pair[1]);
     }
     to[x] = make_uint4(registers[0], registers[1], registers[2], registers[3]);
   }

@@ -206,7 +206,7 @@ struct Backward {
     float2 above = make_float2(0, 0);
     if (a.dh != nullptr)
       above =
-          slstm_unpack<T>(*reinterpret_cast<const uint32_t*>(dh_slot(t) + row * kDhPitch + unit));
+          unpacked_pair<T>(*reinterpret_cast<const uint32_t*>(dh_slot(t) + row * kDhPitch + unit));
     float dg[4][2];
 #pragma unroll
     for (int u = 0; u < 2; ++u) {
@@ -227,7 +227,7 @@ struct Backward {
 #pragma unroll
     for (int gate = 0; gate < 4; ++gate)
       *reinterpret_cast<uint32_t*>(to + gate * W) =
-          slstm_pack<T>(dg[gate][0], both ? dg[gate][1] : 0.0f);
+          packed_pair<T>(dg[gate][0], both ? dg[gate][1] : 0.0f);
   }
 
   // The first N saved arrays of two units.

@@ -142,7 +142,7 @@ struct Forward {
 #pragma unroll
         for (int gate = 0; gate < 4; ++gate) {
           const float2 x =
-              slstm_unpack<T>(*reinterpret_cast<const uint32_t*>(wx + e * kWxPitch + gate * W));
+              unpacked_pair<T>(*reinterpret_cast<const uint32_t*>(wx + e * kWxPitch + gate * W));
           const int at = gate % 2 * 2 + e;
           g[gate][0] = x.x + bias[gate][0] + (fresh[e] ? 0.0f : sums[gate / 2][at]);
           g[gate][1] = x.y + bias[gate][1] + (fresh[e] ? 0.0f : sums[2 + gate / 2][at]);
@@ -179,7 +179,7 @@ struct Forward {
 
   __device__ void put_h(int64_t t, int row, int unit, bool both, const SlstmPair& s) const {
     *reinterpret_cast<uint32_t*>(half(t) + row * kPitch + unit) =
-        slstm_pack<T>(s.h[0], both ? s.h[1] : 0.0f);
+        packed_pair<T>(s.h[0], both ? s.h[1] : 0.0f);
   }
 };
 

@@ -65,7 +65,7 @@ __device__ inline void spread_receive(const uint64_t* from, uint64_t (&words)[2]
 template <class T>
 __device__ inline void spread_send_pair(uint64_t* row, int64_t at, float x, float y, uint32_t tag) {
   if constexpr (kSpreadWord<T> == 2) {
-    spread_send(row + at / 2, slstm_pack<T>(x, y), tag);
+    spread_send(row + at / 2, packed_pair<T>(x, y), tag);
   } else {
     spread_send(row + at, __float_as_uint(x), tag);
     spread_send(row + at + 1, __float_as_uint(y), tag);
