@@ -167,9 +167,12 @@ __device__ inline void hold(float (&d)[N]) {
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
       "+f"(d[i + 6]), "+f"(d[i + 7])
 #define XLSTM_D32(d) XLSTM_D8(d, 0), XLSTM_D8(d, 8), XLSTM_D8(d, 16), XLSTM_D8(d, 24)
-#define XLSTM_D32_NAMES                                                                     \
-  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
-  "%24,%25,%26,%27,%28,%29,%30,%31}"
+#define XLSTM_D32_LIST                                                                     \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
+  "%24,%25,%26,%27,%28,%29,%30,%31"
+#define XLSTM_D32_NAMES "{" XLSTM_D32_LIST "}"
+#define XLSTM_D36(d) XLSTM_D32(d), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35])
+#define XLSTM_D36_NAMES "{" XLSTM_D32_LIST ",%32,%33,%34,%35}"
 
 // d [64,64] (+)= a [64,16] b [16,64], both in shared memory, k-major. Of d thread t has the
 // elements of multiply_16x8x16 for rows 16 (t / 32) .. and columns 8 j ..: d[4 j + e]. The sum
@@ -216,39 +219,32 @@ __device__ inline void multiply_64x64(float (&d)[32], const uint32_t (&a)[4], ui
           "n"(kTransposed ? 1 : 0));
   }
 }
-#undef XLSTM_D8
-#undef XLSTM_D32
-#undef XLSTM_D32_NAMES
 
 // multiply_64x64 with 72 rows of b.
-#define XLSTM_R4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define XLSTM_R36(d)                                                                \
-  XLSTM_R4(d, 0), XLSTM_R4(d, 4), XLSTM_R4(d, 8), XLSTM_R4(d, 12), XLSTM_R4(d, 16), \
-      XLSTM_R4(d, 20), XLSTM_R4(d, 24), XLSTM_R4(d, 28), XLSTM_R4(d, 32)
-#define XLSTM_R36_NAMES                                                                     \
-  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
-  "%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35}"
 template <class T>
 __device__ inline void multiply_64x72(float (&d)[36], uint64_t a, uint64_t b, bool add) {
   if constexpr (std::is_same_v<T, bf16>) {
     asm volatile(
         "{.reg .pred p; setp.ne.b32 p, %38, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n72k16.f32.bf16.bf16 " XLSTM_R36_NAMES
+        "wgmma.mma_async.sync.aligned.m64n72k16.f32.bf16.bf16 " XLSTM_D36_NAMES
         ", %36, %37, p, 1, 1, 0, 0;}"
-        : XLSTM_R36(d)
+        : XLSTM_D36(d)
         : "l"(a), "l"(b), "r"(static_cast<int>(add)));
   } else {
     asm volatile(
         "{.reg .pred p; setp.ne.b32 p, %38, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n72k16.f32.f16.f16 " XLSTM_R36_NAMES
+        "wgmma.mma_async.sync.aligned.m64n72k16.f32.f16.f16 " XLSTM_D36_NAMES
         ", %36, %37, p, 1, 1, 0, 0;}"
-        : XLSTM_R36(d)
+        : XLSTM_D36(d)
         : "l"(a), "l"(b), "r"(static_cast<int>(add)));
   }
 }
-#undef XLSTM_R4
-#undef XLSTM_R36
-#undef XLSTM_R36_NAMES
+#undef XLSTM_D8
+#undef XLSTM_D32
+#undef XLSTM_D32_LIST
+#undef XLSTM_D32_NAMES
+#undef XLSTM_D36
+#undef XLSTM_D36_NAMES
 
 // d[64 x 8] (+)= A^T B^T with A [16 x 64] as of a transposed operand, b of 8 rows.
 template <class T>

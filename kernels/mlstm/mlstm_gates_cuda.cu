@@ -178,13 +178,17 @@ __device__ void write_vectors(const GateArgs& a, int64_t head, int64_t chunk) {
         tail.closed ? 0.0f : expf(static_cast<float>(tail.total + before - after));
 }
 
+// A head without chunks has a block as well, for its m.
+__host__ __device__ int64_t blocks_of_head(const GateArgs& a) {
+  return a.gates.chunks > 0 ? ceil_div(a.gates.chunks, kWarps) : 1;
+}
+
 // Which chunk of which head the warp has.
 struct Place {
   int64_t head, chunk;
 };
 __device__ Place place_of(const GateArgs& a) {
-  const int64_t per_head =
-      ceil_div(a.gates.chunks, kWarps) > 0 ? ceil_div(a.gates.chunks, kWarps) : 1;
+  const int64_t per_head = blocks_of_head(a);
   return {blockIdx.x / per_head, blockIdx.x % per_head * kWarps + threadIdx.x / 32};
 }
 
@@ -209,8 +213,7 @@ __global__ void __launch_bounds__(32 * kWarps) vectors_kernel(GateArgs a) {
 }  // namespace
 
 xlstm_status compute_gates(const GateArgs& args, xlstm_exec exec) {
-  const int64_t blocks =
-      args.config.B * args.config.H * std::max<int64_t>(ceil_div(args.gates.chunks, kWarps), 1);
+  const int64_t blocks = args.config.B * args.config.H * blocks_of_head(args);
   const xlstm_status status = launch(summaries_kernel, blocks, 32 * kWarps, 0, exec, args);
   return status == XLSTM_OK ? launch(vectors_kernel, blocks, 32 * kWarps, 0, exec, args) : status;
 }

@@ -26,7 +26,7 @@ __global__ void __launch_bounds__((1 + kGroups) * kGroup,
     if constexpr (Block::kMoves) leave_registers<Block::kScoreRegisters>();
     SweepScores<T, kOutput, kGroups, kPanels, kSplit>(block).run();
   } else {
-    if constexpr (Block::kMoves) take_registers<(504 - Block::kScoreRegisters) / 2>();
+    if constexpr (Block::kMoves) take_registers<Block::kStateRegisters>();
     SweepState<T, kOutput, kGroups, kPanels, kSplit>(block).run(group - 1);
   }
 #endif

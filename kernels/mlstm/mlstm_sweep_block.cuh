@@ -66,7 +66,11 @@ struct Shape {
   static constexpr int kMost = 227 * 1024 / kBlocks - 2048;
   template <int kPs, int kStages, int kBuffers>
   static constexpr bool kFits = sizeof(Memory<kPs, kStages, kBuffers>) <= kMost;
-  static constexpr int kStages = kFits<4, 4, 2> ? 4 : kFits<3, 3, 2> ? 3 : kFits<1, 2, 1> ? 2 : 1;
+  static constexpr int kMostStages = 4;
+  static constexpr int kStages = kFits<kMostStages, kMostStages, 2> ? kMostStages
+                                 : kFits<3, 3, 2>                   ? 3
+                                 : kFits<1, 2, 1>                   ? 2
+                                                                    : 1;
   static constexpr int kPs = kFits<kStages, kStages, 1> ? kStages : kFits<2, kStages, 1> ? 2 : 1;
   static constexpr int kBuffers = kFits<kPs, kStages, 2> ? 2 : 1;
   using Shared = Memory<kPs, kStages, kBuffers>;
@@ -127,8 +131,9 @@ class SweepBlock {
   static constexpr int kScoreWarps = 1, kOutput0 = 2, kPartialFull = 4, kPartialEmpty = 5;
   static constexpr int kReaders = S::kRowBlocks;  // groups that read the scores
 
-  // Of 504 a thread of each group may share.
+  // Where registers move: of a thread of the scores, and of each of the two groups of the state.
   static constexpr int kScoreRegisters = kPanels == 3 ? 120 : kIsH ? 88 : 72;
+  static constexpr int kStateRegisters = (504 - kScoreRegisters) / 2;
 
  protected:
   const SweepArgs& g;

@@ -49,7 +49,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
     const bool loads = threadIdx.x == kGroup;  // one thread of the first group
     const bool stores = threadIdx.x % kGroup == 0;
     if (loads)
-      for (int i = 0; i < 4 && i < count; ++i) {
+      for (int i = 0; i < S::kMostStages && i < count; ++i) {
         if (i < S::kPs && !g.states_only) load_p(i);
         if (i < S::kStages) load(i);
       }
@@ -206,12 +206,18 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
     }
     if constexpr (kRowVector) {
       if (g.s_last == nullptr || !puts_out) return;
+      each_of_vector(vec, m0, [&](int m, float x) { g.s_last[head * g.M + m] = x; });
+    }
+  }
+
+  // visit(m, element) for the vector beside the rows m0 .. m0 + 63, once for each.
+  template <class Visit>
+  __device__ void each_of_vector(const Vector& vec, int m0, Visit visit) const {
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int m = m0 + row + 8 * e;
-        const float whole = row_sum(vec[e]);
-        if (lane % 4 == 0 && m < g.M) g.s_last[head * g.M + m] = whole;
-      }
+    for (int e = 0; e < 2; ++e) {
+      const int m = m0 + row + 8 * e;
+      const float whole = row_sum(vec[e]);
+      if (lane % 4 == 0 && m < g.M) visit(m, whole);
     }
   }
 
@@ -389,12 +395,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
       to[w * kGroup] = words;
     }
     if (!g.normalize || (kSplit && group != 0)) return;
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int m = m0 + row + 8 * e;
-      const float whole = row_sum(vec[e]);
-      if (lane % 4 == 0 && m < g.M) anchor_vector_of(chunk)[m] = whole;
-    }
+    each_of_vector(vec, m0, [&](int m, float x) { anchor_vector_of(chunk)[m] = x; });
   }
 
   // <C, dC> + <n, dn> after the chunk: a part for each warp.

@@ -836,10 +836,11 @@ TEST_CASE("times of the mLSTM on CUDA", "[.bench]") {
     const auto wide = [](int64_t count, double mean) {
       return random_on_device(count, XLSTM_F32, mean);
     };
+    const auto room = [](int64_t count, int64_t size) { return DeviceArray::bytes(count * size); };
     const DeviceArray q = narrow(n * s.K), k = narrow(n * s.K), v = narrow(n * s.V), i = wide(n, 0),
-                      f = wide(n, 4), h = narrow(n * s.V), m = wide(n, 0), l = wide(n, 0),
-                      dq = narrow(n * s.K), dk = narrow(n * s.K), dv = narrow(n * s.V),
-                      di = wide(n, 0), df = wide(n, 0);
+                      f = wide(n, 4), h = room(n * s.V, 2), m = room(n, 4), l = room(n, 4),
+                      dq = room(n * s.K, 2), dk = room(n * s.K, 2), dv = room(n * s.V, 2),
+                      di = room(n, 4), df = room(n, 4);
     const auto rows = [&](int64_t width) {
       return xlstm_mlstm_stride{s.T * s.H * width, s.H * width, width};
     };
