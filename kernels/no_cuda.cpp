@@ -85,6 +85,9 @@ const char* xlstm_take_device_error(void) {
 int64_t xlstm_slstm_saved_bytes_cuda(xlstm_dtype, int64_t, int64_t, int64_t, int64_t) {
   return 0;
 }
+int64_t xlstm_mlstm_states_bytes_cuda(const xlstm_mlstm_fwd_args*) {
+  return 0;
+}
 const char* xlstm_mlstm_fwd_variant_cuda(const xlstm_mlstm_fwd_args*) {
   return "none";
 }

@@ -36,16 +36,18 @@ Tensor join_heads(const Tensor& x) {
   return ops::reshape(x, {x.size(0), x.size(1), x.size(2) * x.size(3)});
 }
 
-// The cell over a sequence [B, T, H, ...], or one step of it in the memory of its state.
-ops::MlstmResult run_cell(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
-                          const Tensor& f, const ops::MlstmState& state, const Tensor& reset,
-                          const ForwardContext& context, const ops::MlstmOptions& options) {
+// The cell over a sequence [B, T, H, ...], or one step of it in the memory of its state, and the
+// gated norm of what it gives.
+ops::MlstmGatedResult run_cell(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                               const Tensor& f, const ops::MlstmState& state, const Tensor& reset,
+                               const ForwardContext& context, const ops::MlstmOptions& options,
+                               const ops::NormGate& gate, const Norm& norm) {
   if (!context.in_place_state || q.size(1) != 1 || reset.defined() || !state.C.defined())
-    return ops::mlstm(q, k, v, i, f, state, reset, options);
+    return ops::mlstm_gated(q, k, v, i, f, state, reset, options, gate, norm.head_norm());
   const auto now = [](const Tensor& x) { return ops::select(x, 1, 0); };
   ops::MlstmState next = state;
   const Tensor h = ops::mlstm_step(now(q), now(k), now(v), now(i), now(f), next, options);
-  return {ops::unsqueeze(h, 1), next};
+  return {norm.forward(join_heads(ops::unsqueeze(h, 1)), gate), next};
 }
 
 // Input and forget gates [..., H] in one product over joined weights. For a step, joining costs
@@ -147,10 +149,9 @@ Outcome<MlstmLayerState> MlstmLayer::forward(const Tensor& x, const MlstmLayerSt
                               .chunk_size = config_.chunk_size,
                               .eps = 1e-6,
                               .start_m = kStartA,
-                              .stabilizer_gradient = config_.stabilizer_gradient});
-  const Tensor gated =
-      outnorm_->forward(join_heads(cell.h), {gate, ops::Activation::silu, conv.y, learnable_skip_});
-  const Tensor y = proj_down_->forward(gated);
+                              .stabilizer_gradient = config_.stabilizer_gradient},
+                             {gate, ops::Activation::silu, conv.y, learnable_skip_}, *outnorm_);
+  const Tensor y = proj_down_->forward(cell.y);
   return {dropout(y, dropout_, context), {conv.state, cell.final_state}};
 }
 
@@ -253,10 +254,9 @@ Outcome<MlstmLayerState> MlstmLargeLayer::forward(const Tensor& x, const MlstmLa
                               .chunk_size = config_.chunk_size,
                               .soft_cap = config_.gate_soft_cap,
                               .eps = config_.eps,
-                              .start_m = kStartB});
-  const Tensor gated =
-      multihead_norm_->forward(join_heads(cell.h), {in[3], ops::Activation::sigmoid, {}, {}});
-  return {out_proj_->forward(gated), {Tensor{}, cell.final_state}};
+                              .start_m = kStartB},
+                             {in[3], ops::Activation::sigmoid, {}, {}}, *multihead_norm_);
+  return {out_proj_->forward(cell.y), {Tensor{}, cell.final_state}};
 }
 
 Outcome<MlstmLayerState> MlstmLargeLayer::step(const Tensor& x,

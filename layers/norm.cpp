@@ -50,10 +50,15 @@ ops::AddedNorm Norm::forward(const ResidualStream& x) const {
 }
 
 Tensor Norm::forward(const Tensor& x, const ops::NormGate& gate) const {
+  const ops::HeadNorm norm = head_norm();
+  return ops::multi_head_norm_gated(x, gate, norm.weight, norm.bias, config_.num_heads, norm.eps,
+                                    norm.scale);
+}
+
+ops::HeadNorm Norm::head_norm() const {
   require<ConfigError>(config_.kind == NormKind::multi_head,
                        "norm: a gate, got one on another norm than multi_head");
-  return ops::multi_head_norm_gated(x, gate, weight_, bias_, config_.num_heads, config_.eps,
-                                    config_.scale);
+  return {weight_, bias_, config_.eps, config_.scale};
 }
 
 Tensor ResidualStream::value() const {

@@ -1,7 +1,7 @@
 // Normalisation layers of both architectures.
 #pragma once
 
-#include "core/ops/norm.h"
+#include "core/ops/mlstm_gated.h"
 #include "layers/module.h"
 
 namespace xlstm::layers {
@@ -39,8 +39,9 @@ class Norm : public Module {
   Tensor forward(const Tensor& x) const;  // [..., width] -> [..., width]
   // The norm of the stream's value, and that value.
   ops::AddedNorm forward(const ResidualStream& x) const;
-  // multi_head only: the norm with a gate on it.
+  // multi_head only: the norm with a gate on it, and its parameters for ops that contain one.
   Tensor forward(const Tensor& x, const ops::NormGate& gate) const;
+  ops::HeadNorm head_norm() const;
 
  private:
   NormConfig config_;

@@ -7,7 +7,7 @@
 #include "core/kernel_variant.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
-#include "kernels/mlstm/mlstm.h"
+#include "core/ops/mlstm_pass.h"
 
 namespace xlstm::ops {
 namespace {
@@ -15,6 +15,11 @@ namespace {
 struct Sizes {
   int64_t B, T, H, K, V;
 };
+
+Sizes sizes_of(const Tensors& inputs) {
+  const Tensor &q = inputs[0], &v = inputs[2];
+  return {q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
+}
 
 void check_options(const char* op, const MlstmOptions& o) {
   require<ConfigError>(o.chunk_size >= 1, op, ": chunk size is too small, got ", o.chunk_size,
@@ -72,28 +77,6 @@ void check_required(const char* op, const Tensor& q, const Tensor& k, const Tens
 
 void check_floating(const char* op, const Tensor& q) {
   require_computes(q, op, "q");
-}
-
-Sizes check_sequence(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
-                     const Tensor& f, const MlstmState& initial, const Tensor& reset,
-                     const MlstmOptions& options) {
-  const char* op = "mlstm";
-  check_options(op, options);
-  check_required(op, q, k, v, i, f);
-  require<ShapeError>(q.dim() == 4 && q.size(3) > 0, op, ": q has no usable shape, got ",
-                      to_string(q.shape()), ", expected [B, T, H, K] with K >= 1");
-  require<ShapeError>(v.dim() == 4 && v.size(3) > 0, op, ": v has no usable shape, got ",
-                      to_string(v.shape()), ", expected [B, T, H, V] with V >= 1");
-  check_floating(op, q);
-  const Sizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3)};
-  check_sides(op, s);
-  require_like(k, q.shape(), q.dtype(), op, "k");
-  require_like(v, {s.B, s.T, s.H, s.V}, q.dtype(), op, "v");
-  require_weight(i, {s.B, s.T, s.H}, q.dtype(), op, "i");
-  require_like(f, {s.B, s.T, s.H}, i.dtype(), op, "f");
-  check_state(op, initial, s, wide_type(q.dtype()));
-  require_reset(reset, s.B, s.T, op);
-  return s;
 }
 
 // x [B, T, H, width] if a kernel can read its rows of time steps, else a copy: the products inside
@@ -174,10 +157,11 @@ void run(const Kernel<Args>& kernel, const Args& args, Device device, const char
 
 struct Forward {
   MlstmResult result;
-  Tensor saved_m, saved_l;  // undefined unless wanted
+  Tensor saved_m, saved_l, states;  // undefined unless wanted
 };
 
-Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool save) {
+Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool save,
+                    bool keep_states) {
   const DType dtype = in.q.dtype(), wide = wide_type(dtype);
   const Device device = in.q.device();
   const Shape states{config.B, config.H, config.K, config.V};
@@ -202,38 +186,90 @@ Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool sav
   args.m = out.result.final_state.m.raw();
   args.saved_m = raw_or_null(out.saved_m);
   args.saved_l = raw_or_null(out.saved_l);
+  const int64_t kept =
+      save && keep_states && device != kCpu ? xlstm_mlstm_states_bytes_cuda(&args) : 0;
+  if (kept > 0) out.states = Tensor::empty({kept}, DType::u8, device);
+  args.states = raw_or_null(out.states);
   run(Kernel{xlstm_mlstm_fwd_cpu, xlstm_mlstm_fwd_cuda, xlstm_mlstm_fwd_workspace_cpu,
              xlstm_mlstm_fwd_workspace_cuda, xlstm_mlstm_fwd_variant_cuda},
       args, in.q.device(), "mlstm");
   return out;
 }
 
-struct Wanted {
-  bool C0, n0, m0;
-};
+}  // namespace
 
-// Gradients of q, k, v, i, f, C0, n0, m0 from those of h, C, n.
-Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const Tensor& h,
-                     const Tensor& saved_m, const Tensor& saved_l, const Tensors& output_grads,
-                     const Wanted& wanted) {
+Tensors mlstm_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
+                     const Tensor& f, const MlstmState& initial) {
+  return {q, k, v, i, f, initial.C, initial.n, initial.m};
+}
+
+void check_mlstm(const char* op, const Tensors& inputs, const Tensor& reset,
+                 const MlstmOptions& options) {
+  const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2], &i = inputs[3], &f = inputs[4];
+  check_options(op, options);
+  check_required(op, q, k, v, i, f);
+  require<ShapeError>(q.dim() == 4 && q.size(3) > 0, op, ": q has no usable shape, got ",
+                      to_string(q.shape()), ", expected [B, T, H, K] with K >= 1");
+  require<ShapeError>(v.dim() == 4 && v.size(3) > 0, op, ": v has no usable shape, got ",
+                      to_string(v.shape()), ", expected [B, T, H, V] with V >= 1");
+  check_floating(op, q);
+  const Sizes s = sizes_of(inputs);
+  check_sides(op, s);
+  require_like(k, q.shape(), q.dtype(), op, "k");
+  require_like(v, {s.B, s.T, s.H, s.V}, q.dtype(), op, "v");
+  require_weight(i, {s.B, s.T, s.H}, q.dtype(), op, "i");
+  require_like(f, {s.B, s.T, s.H}, i.dtype(), op, "f");
+  check_state(op, {inputs[5], inputs[6], inputs[7]}, s, wide_type(q.dtype()));
+  require_reset(reset, s.B, s.T, op);
+}
+
+MlstmResult mlstm_forward(const Tensors& inputs, const Tensor& reset, const MlstmOptions& options,
+                          SavedMlstm* saved) {
+  const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2], &i = inputs[3], &f = inputs[4];
+  const KernelVariant* asked = kernel_switch().asked(q.device());
+  xlstm_mlstm_config config = make_config(sizes_of(inputs), q.dtype(), i.dtype(), options);
+  if (asked != nullptr) config.variant = asked->id;
+  const Inputs in{time_rows(q),     time_rows(k),     time_rows(v),     i,           f,
+                  dense(inputs[5]), dense(inputs[6]), dense(inputs[7]), dense(reset)};
+  const Forward forward = run_forward(config, in, saved != nullptr, options.keep_states);
+  if (saved == nullptr) return forward.result;
+  saved->config = config;
+  for (const Tensor& x : {in.q, in.k, in.v, in.i, in.f, in.C, in.n, in.m, in.reset})
+    saved->inputs.emplace_back(x, "mlstm");
+  saved->h = autograd::Saved(saved->reads_h() ? forward.result.h : Tensor{}, "mlstm");
+  saved->m = forward.saved_m;
+  saved->l = forward.saved_l;
+  saved->states = forward.states;
+  const auto wanted = [](const Tensor& x) { return x.defined() && x.requires_grad(); };
+  saved->wants_C0 = wanted(inputs[5]);
+  saved->wants_n0 = wanted(inputs[6]);
+  saved->wants_m0 = wanted(inputs[7]);
+  return forward.result;
+}
+
+Tensors SavedMlstm::backward(const Tensor& dh_any, const Tensor& dC_any, const Tensor& dn_any,
+                             const Tensor& h_dh) const {
+  const Inputs in{inputs[0].get(), inputs[1].get(), inputs[2].get(),
+                  inputs[3].get(), inputs[4].get(), inputs[5].get(),
+                  inputs[6].get(), inputs[7].get(), inputs[8].get()};
   const Device device = in.q.device();
-  const Tensor dh = time_rows(output_grads[0]);
-  const Tensor dC = dense(output_grads[1]);
-  const Tensor dn = dense(output_grads[2]);
+  const Tensor of_h = h.get(), dh = time_rows(dh_any), dC = dense(dC_any), dn = dense(dn_any);
   Tensors grads = empty_like_neighbours({in.q, in.k, in.v});
   for (Tensor& gate : empty_like_neighbours({in.i, in.f})) grads.push_back(std::move(gate));
-  grads.push_back(wanted.C0 ? Tensor::empty(in.C.shape(), in.C.dtype(), device) : Tensor{});
-  grads.push_back(wanted.n0 ? Tensor::zeros(in.n.shape(), in.n.dtype(), device) : Tensor{});
-  grads.push_back(wanted.m0 ? Tensor::empty(in.m.shape(), in.m.dtype(), device) : Tensor{});
+  grads.push_back(wants_C0 ? Tensor::empty(in.C.shape(), in.C.dtype(), device) : Tensor{});
+  grads.push_back(wants_n0 ? Tensor::zeros(in.n.shape(), in.n.dtype(), device) : Tensor{});
+  grads.push_back(wants_m0 ? Tensor::empty(in.m.shape(), in.m.dtype(), device) : Tensor{});
   xlstm_mlstm_bwd_args args{};
   args.config = config;
   set_inputs(args, in);
-  args.h = raw_or_null(h);
-  if (h.defined()) args.h_stride = stride_of(h);
+  args.h = raw_or_null(of_h);
+  if (of_h.defined()) args.h_stride = stride_of(of_h);
   args.dh = raw_or_null(dh);
   if (dh.defined()) args.dh_stride = stride_of(dh);
-  args.saved_m = raw_or_null(saved_m);
-  args.saved_l = raw_or_null(saved_l);
+  args.saved_m = raw_or_null(m);
+  args.saved_l = raw_or_null(l);
+  args.h_dh = raw_or_null(h_dh);
+  args.states = raw_or_null(states);
   args.dC = raw_or_null(dC);
   args.dn = raw_or_null(dn);
   args.dq = grads[0].raw();
@@ -255,50 +291,23 @@ Tensors run_backward(const xlstm_mlstm_config& config, const Inputs& in, const T
   return grads;
 }
 
-void record_mlstm(const Tensors& inputs, const xlstm_mlstm_config& config, const Inputs& in,
-                  Forward& forward) {
-  MlstmResult& result = forward.result;
-  std::vector<autograd::Saved> saved;
-  for (const Tensor& x : {in.q, in.k, in.v, in.i, in.f, in.C, in.n, in.m, in.reset})
-    saved.emplace_back(x, "mlstm");
-  const bool reads_h = config.normalize && !config.detach_normalizer;
-  const autograd::Saved saved_h(reads_h ? result.h : Tensor{}, "mlstm");
-  const Wanted wanted{inputs[5].defined() && inputs[5].requires_grad(),
-                      inputs[6].defined() && inputs[6].requires_grad(),
-                      inputs[7].defined() && inputs[7].requires_grad()};
-  // The final m is no output of the tape: it takes no gradient.
-  Tensors outputs{result.h, result.final_state.C};
-  if (config.normalize) outputs.push_back(result.final_state.n);
-  autograd::record("mlstm", inputs, outputs,
-                   [config, saved, saved_h, wanted, m = forward.saved_m,
-                    l = forward.saved_l](const Tensors& output_grads) {
-                     const Inputs again{saved[0].get(), saved[1].get(), saved[2].get(),
-                                        saved[3].get(), saved[4].get(), saved[5].get(),
-                                        saved[6].get(), saved[7].get(), saved[8].get()};
-                     Tensors grads = output_grads;
-                     grads.resize(3);
-                     return run_backward(config, again, saved_h.get(), m, l, grads, wanted);
-                   });
-}
-
-}  // namespace
-
 MlstmResult mlstm(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
                   const Tensor& f, const MlstmState& initial, const Tensor& reset,
                   const MlstmOptions& options) {
   const OpScope scope("mlstm", {q, k, v, i, f, initial.C, initial.n, initial.m, reset});
-  const Sizes sizes = check_sequence(q, k, v, i, f, initial, reset, options);
+  const Tensors inputs = mlstm_inputs(q, k, v, i, f, initial);
+  check_mlstm("mlstm", inputs, reset, options);
   if (force_reference()) return mlstm_composed(q, k, v, i, f, initial, reset, options);
-  const KernelVariant* asked = kernel_switch().asked(q.device());
-  xlstm_mlstm_config config = make_config(sizes, q.dtype(), i.dtype(), options);
-  if (asked != nullptr) config.variant = asked->id;
-  const Inputs in{time_rows(q),     time_rows(k),     time_rows(v),     i,           f,
-                  dense(initial.C), dense(initial.n), dense(initial.m), dense(reset)};
-  const Tensors inputs{q, k, v, i, f, initial.C, initial.n, initial.m};
-  const bool recorded = autograd::must_record(inputs);
-  Forward forward = run_forward(config, in, recorded);
-  if (recorded) record_mlstm(inputs, config, in, forward);
-  return forward.result;
+  if (!autograd::must_record(inputs)) return mlstm_forward(inputs, reset, options, nullptr);
+  SavedMlstm saved;
+  const MlstmResult result = mlstm_forward(inputs, reset, options, &saved);
+  // The final m is no output of the tape: it takes no gradient.
+  Tensors outputs{result.h, result.final_state.C};
+  if (options.normalize) outputs.push_back(result.final_state.n);
+  autograd::record("mlstm", inputs, outputs, [saved](const Tensors& grads) {
+    return saved.backward(grads[0], grads[1], grads.size() > 2 ? grads[2] : Tensor{}, {});
+  });
+  return result;
 }
 
 Tensor mlstm_step(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,

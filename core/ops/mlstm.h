@@ -40,6 +40,9 @@ struct MlstmOptions {
   // the gradient of one sequence exact, but no longer the sum over its pieces: a final m takes
   // none.
   bool stabilizer_gradient = false;
+  // Keeps the states at the chunk starts for the gradient, where its kernels would make them again:
+  // K V / 128 numbers a step and head for a fifth of its time (kernels/mlstm/README.md).
+  bool keep_states = false;
 };
 
 struct MlstmResult {

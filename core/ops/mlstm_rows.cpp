@@ -350,8 +350,7 @@ OpInfo row(const char* name, const char* summary) {
   info.variants = {{"portable", DeviceType::cpu}};
   if (form == ops::MlstmForm::chunkwise)
     info.variants.push_back({"resident", DeviceType::cuda,
-                             "Hopper, 16 bits, K and for gradients V at most 512, rows 16 bytes "
-                             "apart, T at least 1",
+                             "Hopper, 16 bits, rows 16 bytes apart, T at least 1",
                              XLSTM_MLSTM_RESIDENT, true, 90});
   info.variants.push_back({"portable", DeviceType::cuda, "", XLSTM_MLSTM_PORTABLE});
   info.backward_bytes = backward_bytes;

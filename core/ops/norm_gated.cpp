@@ -5,7 +5,7 @@
 #include "core/autograd.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
-#include "core/ops/norm.h"
+#include "core/ops/norm_gated_pass.h"
 #include "core/ops/view.h"
 
 namespace xlstm::ops {
@@ -13,46 +13,36 @@ namespace {
 
 constexpr const char* kName = "multi_head_norm_gated";
 
-// The inputs in the order of the tape.
-enum Input : size_t { kX, kGate, kWeight, kBias, kSkip, kSkipWeight, kInputs };
-
-struct Config {
-  int64_t n_heads;
-  double eps;
-  NormScale scale;
-  Activation activation;
-};
-
-void check(const Tensors& in, const Config& config) {
+void check(const char* op, const Tensors& in, const GatedNormConfig& config) {
   const Tensor &x = in[kX], &gate = in[kGate], &weight = in[kWeight];
-  require<ShapeError>(x.defined() && x.dim() >= 1, kName, ": x needs at least one dimension, got ",
+  require<ShapeError>(x.defined() && x.dim() >= 1, op, ": x needs at least one dimension, got ",
                       x.defined() ? to_string(x.shape()) : "no tensor");
-  require_computes(x, kName, "x");
-  require<ShapeError>(gate.defined() && weight.defined(), kName, ": got no ",
+  require_computes(x, op, "x");
+  require<ShapeError>(gate.defined() && weight.defined(), op, ": got no ",
                       gate.defined() ? "weight" : "gate");
-  require_like(gate, x.shape(), x.dtype(), kName, "gate");
-  require_like(in[kSkip], x.shape(), x.dtype(), kName, "skip");
+  require_like(gate, x.shape(), x.dtype(), op, "gate");
+  require_like(in[kSkip], x.shape(), x.dtype(), op, "skip");
   const Shape width{x.size(-1)};
-  require_weight(weight, width, x.dtype(), kName, "weight");
-  require_weight(in[kBias], width, x.dtype(), kName, "bias");
-  require_weight(in[kSkipWeight], width, x.dtype(), kName, "skip_weight");
-  require<ShapeError>(in[kSkip].defined() == in[kSkipWeight].defined(), kName,
+  require_weight(weight, width, x.dtype(), op, "weight");
+  require_weight(in[kBias], width, x.dtype(), op, "bias");
+  require_weight(in[kSkipWeight], width, x.dtype(), op, "skip_weight");
+  require<ShapeError>(in[kSkip].defined() == in[kSkipWeight].defined(), op,
                       ": a skip needs its weight, got one of them");
-  require<ShapeError>(!in[kSkip].defined() || !in[kBias].defined(), kName,
+  require<ShapeError>(!in[kSkip].defined() || !in[kBias].defined(), op,
                       ": got a bias and a skip, expected one of them");
-  require<ConfigError>(config.eps >= 0 && std::isfinite(config.eps), kName,
+  require<ConfigError>(config.eps >= 0 && std::isfinite(config.eps), op,
                        ": eps must be finite and not negative, got ", config.eps);
   require<ConfigError>(
-      config.activation == Activation::sigmoid || config.activation == Activation::silu, kName,
+      config.activation == Activation::sigmoid || config.activation == Activation::silu, op,
       ": a gate of a norm is sigmoid or silu, got another activation");
-  require<ShapeError>(config.n_heads >= 1 && x.size(-1) % config.n_heads == 0, kName,
+  require<ShapeError>(config.n_heads >= 1 && x.size(-1) % config.n_heads == 0, op,
                       ": the number of heads must divide the last dimension, got ", config.n_heads,
                       " heads for ", x.size(-1), " features");
 }
 
 // What both directions tell the kernel. `in`: weights dense, matrices as rows.
 template <class Args>
-Args arguments(const Tensors& in, const Config& config) {
+Args arguments(const Tensors& in, const GatedNormConfig& config) {
   Args args{};
   args.dtype = kernel_dtype(in[kX].dtype());
   args.weight_dtype = kernel_dtype(in[kWeight].dtype());
@@ -82,16 +72,10 @@ Tensors as_kernel_reads(Tensors in) {
   return in;
 }
 
-// What backward reads.
-struct SavedGatedNorm {
-  std::vector<autograd::Saved> inputs;
-  std::vector<bool> wanted;
-  Tensor mean, rstd;
-  Config config;
-};
+}  // namespace
 
-Tensors norm_gated_backward(const SavedGatedNorm& saved, const Tensor& grad) {
-  Tensors grads(kInputs);
+Tensors gated_norm_backward(const SavedGatedNorm& saved, const Tensor& grad, const Tensor& x_dx) {
+  Tensors grads(kGatedNormInputs);
   if (!grad.defined()) return grads;
   Tensors inputs;
   for (const autograd::Saved& input : saved.inputs) inputs.push_back(input.get());
@@ -116,53 +100,63 @@ Tensors norm_gated_backward(const SavedGatedNorm& saved, const Tensor& grad) {
   args.dweight = raw_or_null(grads[kWeight]);
   args.dbias = raw_or_null(grads[kBias]);
   args.dskip_weight = raw_or_null(grads[kSkipWeight]);
+  args.x_dx = raw_or_null(x_dx);
   run_kernel(Kernel{xlstm_norm_gated_bwd_cpu, xlstm_norm_gated_bwd_cuda,
                     xlstm_norm_gated_bwd_workspace_cpu, xlstm_norm_gated_bwd_workspace_cuda},
              args, dy.device(), kName);
   return grads;
 }
 
-}  // namespace
-
-Tensor multi_head_norm_gated(const Tensor& x, const NormGate& gate, const Tensor& weight,
-                             const Tensor& bias, int64_t n_heads, double eps, NormScale scale) {
-  const OpScope scope(kName, {x, gate.gate, weight, bias, gate.skip, gate.skip_weight});
-  const Config config{n_heads, eps, scale, gate.activation};
+Tensors gated_norm_inputs(const char* op, const Tensor& x, const NormGate& gate,
+                          const Tensor& weight, const Tensor& bias, const GatedNormConfig& config) {
   Tensors inputs{x, gate.gate, weight, bias, gate.skip, gate.skip_weight};
-  check(inputs, config);
-  // Kernels read all weights in one type.
+  check(op, inputs, config);
   for (const size_t i : {kWeight, kBias, kSkipWeight}) {
     inputs[i] = beside(inputs[i], x.dtype());
     if (inputs[i].defined()) inputs[i] = cast(inputs[i], inputs[kWeight].dtype());
   }
+  return inputs;
+}
+
+Tensor gated_norm_forward(const Tensors& inputs, const GatedNormConfig& config,
+                          SavedGatedNorm* saved) {
+  const Tensor& x = inputs[kX];
+  const Tensors in = as_kernel_reads(inputs);
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  auto args = arguments<xlstm_norm_gated_fwd_args>(in, config);
+  args.y = y.raw();
+  args.y_stride_row = in[kX].size(1);
+  if (saved != nullptr) {
+    const Shape statistics{in[kX].size(0), config.n_heads};
+    saved->config = config;
+    saved->mean = Tensor::empty(statistics, wide_type(x.dtype()), x.device());
+    saved->rstd = Tensor::empty(statistics, wide_type(x.dtype()), x.device());
+    for (const Tensor& input : inputs) {
+      saved->inputs.emplace_back(input, kName);
+      saved->wanted.push_back(input.requires_grad());
+    }
+    args.mean = saved->mean.raw();
+    args.rstd = saved->rstd.raw();
+  }
+  run_kernel(Kernel{xlstm_norm_gated_fwd_cpu, xlstm_norm_gated_fwd_cuda}, args, x.device(), kName);
+  return y;
+}
+
+Tensor multi_head_norm_gated(const Tensor& x, const NormGate& gate, const Tensor& weight,
+                             const Tensor& bias, int64_t n_heads, double eps, NormScale scale) {
+  const OpScope scope(kName, {x, gate.gate, weight, bias, gate.skip, gate.skip_weight});
+  const GatedNormConfig config{n_heads, eps, scale, gate.activation};
+  const Tensors inputs = gated_norm_inputs(kName, x, gate, weight, bias, config);
   if (force_reference())
     return multi_head_norm_gated_composed(
         x, {gate.gate, gate.activation, gate.skip, inputs[kSkipWeight]}, inputs[kWeight],
         inputs[kBias], n_heads, eps, scale);
-  const bool recorded = autograd::must_record(inputs);
-  const Tensors in = as_kernel_reads(inputs);
-  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  Tensor mean, rstd;
-  if (recorded) {
-    const Shape statistics{in[kX].size(0), n_heads};
-    mean = Tensor::empty(statistics, wide_type(x.dtype()), x.device());
-    rstd = Tensor::empty(statistics, wide_type(x.dtype()), x.device());
-  }
-  auto args = arguments<xlstm_norm_gated_fwd_args>(in, config);
-  args.y = y.raw();
-  args.y_stride_row = in[kX].size(1);
-  args.mean = raw_or_null(mean);
-  args.rstd = raw_or_null(rstd);
-  run_kernel(Kernel{xlstm_norm_gated_fwd_cpu, xlstm_norm_gated_fwd_cuda}, args, x.device(), kName);
-  if (recorded) {
-    SavedGatedNorm saved{{}, {}, mean, rstd, config};
-    for (const Tensor& input : inputs) {
-      saved.inputs.emplace_back(input, kName);
-      saved.wanted.push_back(input.requires_grad());
-    }
-    autograd::record(kName, inputs, {y},
-                     [saved](const Tensors& g) { return norm_gated_backward(saved, g[0]); });
-  }
+  if (!autograd::must_record(inputs)) return gated_norm_forward(inputs, config, nullptr);
+  SavedGatedNorm saved;
+  const Tensor y = gated_norm_forward(inputs, config, &saved);
+  autograd::record(kName, inputs, {y}, [saved](const Tensors& grads) {
+    return gated_norm_backward(saved, grads[0], {});
+  });
   return y;
 }
 

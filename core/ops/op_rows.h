@@ -13,6 +13,7 @@ std::vector<OpInfo> activation_rows();
 std::vector<OpInfo> elementwise_rows();
 std::vector<OpInfo> matmul_rows();
 std::vector<OpInfo> mlstm_rows();
+std::vector<OpInfo> mlstm_gated_rows();
 std::vector<OpInfo> reduce_rows();
 std::vector<OpInfo> view_rows();
 std::vector<OpInfo> causal_conv1d_rows();
@@ -33,6 +34,7 @@ inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     elementwise_rows,
     matmul_rows,
     mlstm_rows,
+    mlstm_gated_rows,
     reduce_rows,
     view_rows,
     causal_conv1d_rows,

@@ -270,5 +270,92 @@ __device__ inline float exp2_fast(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// log2 x and 1 / x for x that is not subnormal.
+__device__ inline float log2_fast(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ inline float reciprocal_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// ---- kernels that overlap (programmatic dependent launch) ----
+
+// The next kernel may begin once all blocks have come here.
+__device__ inline void let_next_begin() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+// Until the kernel launched before, which let this one begin, is through and its writes are seen.
+__device__ inline void wait_for_previous() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+// ---- clusters: blocks that write into each other's shared memory ----
+
+// All threads of the cluster; what they wrote before is seen by all after.
+__device__ inline void cluster_sync() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::
+                   : "memory");
+}
+// The place that has this address in this block, in block `rank` of the cluster.
+__device__ inline uint32_t address_in_block(uint32_t address, int rank) {
+  uint32_t there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+  return there;
+}
+// Stores on their way to another block (or this one): the thread goes on, and the bytes count
+// towards the phase of a barrier of the block that gets them. Addresses as address_in_block has.
+__device__ inline void store_async(uint32_t to, uint4 x, uint32_t barrier) {
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1,%2,%3,%4}, "
+      "[%5];" ::"r"(to),
+      "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w), "r"(barrier)
+      : "memory");
+}
+__device__ inline void store_async(uint32_t to, float x, float y, uint32_t barrier) {
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [%0], {%1,%2}, [%3];" ::
+          "r"(to),
+      "r"(__float_as_uint(x)), "r"(__float_as_uint(y)), "r"(barrier)
+      : "memory");
+}
+__device__ inline void store_async(uint32_t to, float x, uint32_t barrier) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::
+                   "r"(to),
+               "r"(__float_as_uint(x)), "r"(barrier)
+               : "memory");
+}
+// barrier_wait for what other blocks of the cluster have stored.
+__device__ inline void barrier_wait_cluster(uint64_t* barrier, int parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
+// One 8x8 matrix to shared memory, transposed; lanes 0 to 7 give the rows.
+__device__ inline void store_matrix_transposed(void* row, uint32_t r0) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x1.trans.shared.b16 [%0], {%1};" ::"r"(
+                   shared_address(row)),
+               "r"(r0)
+               : "memory");
+}
+// One 8x8 matrix from shared memory, transposed.
+__device__ inline uint32_t load_matrix_transposed(const void* row) {
+  uint32_t r0;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
+               : "=r"(r0)
+               : "r"(shared_address(row))
+               : "memory");
+  return r0;
+}
 
 }  // namespace xlstm::kernels::hopper

@@ -104,6 +104,7 @@ typedef struct xlstm_mlstm_fwd_args {
   xlstm_mlstm_stride h_stride;
   void *C, *n, *m;
   void *saved_m, *saved_l; /* saved_l is not written without the normaliser */
+  void* states; /* CUDA: takes the states at the chunk starts for the backward; or null */
 } xlstm_mlstm_fwd_args;
 
 xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args);
@@ -111,6 +112,10 @@ int64_t xlstm_mlstm_fwd_workspace_cpu(const xlstm_mlstm_fwd_args* args); /* byte
 int64_t xlstm_mlstm_fwd_workspace_cuda(const xlstm_mlstm_fwd_args* args);
 xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
+/* Bytes of `states`, 16-byte aligned. The portable backward that is given them does not make them
+ * again, a fifth of its work; 0 where it has no use for them, as with sweeps, which pass through
+ * all states anyway. */
+int64_t xlstm_mlstm_states_bytes_cuda(const xlstm_mlstm_fwd_args* args);
 
 /* ---- backward ----
  * From dh (null: zero) and the gradients dC, dn of the final state (null: zero; taken at fixed m),
@@ -121,6 +126,8 @@ xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec e
  * Nothing flows across a reset. h,
  * saved_m, saved_l are those of the forward; h is read only for the exact gradient of the
  * normaliser, i.e. with normalize and without detach_normalizer; saved_m, saved_l with normalize.
+ * Of h nothing but <h, dh> counts: on CUDA a caller that has it (kernels/norm/norm_gated.h) gives
+ * h_dh, and h is not read. The CPU does not read h_dh.
  * Flops per step and head: 10 K V + (L + 1) (3 K + 2 V). 2 K V of them recompute the states at the
  * chunk starts, which stand in the workspace: (T / L + 2) (K V + K) numbers a slot.
  * CUDA, portable: 8 launches, 9 where m has a gradient: gates, states, <h, dh>, gradients of the
@@ -137,6 +144,8 @@ typedef struct xlstm_mlstm_bwd_args {
   const void *h, *dh;
   xlstm_mlstm_stride h_stride, dh_stride;
   const void *saved_m, *saved_l;
+  const void* states; /* those of the forward, of the same variant; null: make them again */
+  const void* h_dh;   /* [B,T,H] contiguous, of the type of states: <h, dh>; null: not at hand */
   const void *dC, *dn;
   void *dq, *dk, *dv, *di, *df;
   xlstm_mlstm_stride dq_stride, dk_stride, dv_stride, di_stride, df_stride;

@@ -67,6 +67,10 @@ bool any_null(std::initializer_list<const void*> pointers) {
   return false;
 }
 
+bool is_aligned(const void* states) {
+  return reinterpret_cast<uintptr_t>(states) % 16 == 0;
+}
+
 }  // namespace
 
 extern "C" xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args) {
@@ -78,6 +82,7 @@ extern "C" xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args) 
     return XLSTM_BAD_STRIDE;
   if (!is_empty(c) && c.T > 0 && any_null({args->q, args->k, args->v, args->i, args->f, args->h}))
     return XLSTM_NULL_POINTER;
+  if (!is_aligned(args->states)) return XLSTM_MISALIGNED;
   return check_addresses(
       c, {args->q, args->k, args->v, args->h}, {args->i, args->f},
       {args->C0, args->n0, args->m0, args->C, args->n, args->m, args->saved_m, args->saved_l});
@@ -103,11 +108,12 @@ extern "C" xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args) 
     if (args->h == nullptr) return XLSTM_NULL_POINTER;
     if (!good_rows(args->h_stride, c.T, c.V)) return XLSTM_BAD_STRIDE;
   }
+  if (!is_aligned(args->states)) return XLSTM_MISALIGNED;
   return check_addresses(
       c, {args->q, args->k, args->v, args->h, args->dh, args->dq, args->dk, args->dv},
       {args->i, args->f, args->di, args->df},
-      {args->C0, args->n0, args->m0, args->saved_m, args->saved_l, args->dC, args->dn, args->dC0,
-       args->dn0, args->dm0});
+      {args->C0, args->n0, args->m0, args->saved_m, args->saved_l, args->h_dh, args->dC, args->dn,
+       args->dC0, args->dn0, args->dm0});
 }
 
 extern "C" xlstm_status xlstm_mlstm_step_check(const xlstm_mlstm_step_args* args) {

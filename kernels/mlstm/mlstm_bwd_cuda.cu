@@ -9,7 +9,6 @@
 namespace xlstm::kernels::mlstm {
 namespace {
 
-constexpr unsigned kAll = 0xffffffffu;
 constexpr int kRowThreads = 256;
 
 template <class T>
@@ -17,8 +16,7 @@ struct BwdLayout {
   bool resident;  // sweeps
   int chunk;      // steps
   GateVectors gates;
-  T *C, *dC;  // [B H, chunks + 1, K, pitch] before each chunk and at the end; [.. chunks ..] after
-  float *n, *dn;
+  ChunkStates<T> before, after;  // C and n before each chunk and at the end; dC and dn after each
   float *inv_n, *dl, *q_scale, *q_vector_scale;  // [B H, steps]
   float* dm;                                     // [B H, steps] into m_t; only if it has a gradient
   float *q_dq, *k_dk;                            // [groups, B H, steps]
@@ -36,18 +34,18 @@ struct BwdLayout {
         chunk(resident ? kSweepChunk : kChunk<T>),
         gates(s, a.config, chunk) {
     const xlstm_mlstm_config& c = a.config;
-    const int64_t heads = c.B * c.H, states = heads * gates.chunks, n_steps = heads * gates.steps;
-    const int64_t matrix = c.K * state_pitch<T>(c.V);
+    const int64_t heads = c.B * c.H, n_steps = heads * gates.steps;
     walk = resident ? kAnchorChunks * chunk : chunk;
     n_walks = ceil_div(c.T, walk);
     const SweepPlan plan(c.K, c.V);
     groups = resident ? plan.product_parts() : output_groups<T>(c.K);
-    parts = resident ? plan.inner_parts() : scan_parts<T>(c.K, c.V);
-    C = s.take<T>(resident ? 0 : (states + heads) * matrix);
-    dC = s.take<T>(resident ? 0 : states * matrix);
-    n = s.take<float>(resident ? 0 : (states + heads) * c.K);
-    dn = s.take<float>(resident ? 0 : states * c.K);
-    anchors = s.take<uint32_t>(resident ? heads * n_walks * plan.anchor_words() : 0);
+    parts = resident ? plan.passes * plan.inner_parts() : scan_parts<T>(c.K, c.V);
+    if (!resident) {
+      Scratch kept(const_cast<void*>(a.states));
+      before = ChunkStates<T>(a.states != nullptr ? kept : s, c, gates.chunks + 1);
+      after = ChunkStates<T>(s, c, gates.chunks);
+    }
+    anchors = s.take<uint32_t>(resident ? heads * n_walks * plan.passes * plan.anchor_words() : 0);
     anchor_vectors = s.take<float>(resident ? heads * n_walks * c.K : 0);
     if (resident) {
       key_parts = SweepParts(s, heads, gates.chunks, c.K, c.V);
@@ -105,19 +103,28 @@ __device__ float dot_rows(const RowArgs& r, int64_t head, int64_t t) {
   return sum;
 }
 
-// A team of lanes per step of a head, heads innermost as in memory. All lanes of a warp come along,
-// because they exchange sums.
+// A team of lanes per step of a head, heads innermost as in memory; or where there is nothing to
+// sum a lane, time innermost as in what it writes. All lanes of a warp come along, because they
+// exchange sums.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads) rows_kernel(RowArgs r) {
   const xlstm_mlstm_config& c = r.a.config;
   const int64_t mine = (blockIdx.x * int64_t{kRowThreads} + threadIdx.x) / r.team;
   const int64_t n = c.B * r.gates.steps * c.H, index = mine < n ? mine : n - 1;
-  const int64_t b = index / c.H / r.gates.steps, t = index / c.H % r.gates.steps;
-  const int64_t head = b * c.H + index % c.H, at = head * r.gates.steps + t;
+  const bool alone = r.team == 1;
+  const int64_t steps = r.gates.steps;
+  const int64_t b = index / (c.H * steps), t = alone ? index % steps : index / c.H % steps;
+  const int64_t h = alone ? index / steps % c.H : index % c.H;
+  const int64_t head = b * c.H + h, at = head * steps + t;
   float inv_n = 0, dl = 0, dm = 0;
   const bool counts = t < c.T && r.a.dh != nullptr;
   const bool needs_dot = c.normalize && !c.detach_normalizer && r.a.dh != nullptr;
-  const float h_dh = needs_dot ? dot_rows<T>(r, head, t < c.T ? t : c.T - 1) : 0.0f;
+  float h_dh = 0;
+  if (needs_dot && r.a.h_dh != nullptr) {
+    if (t < c.T) h_dh = static_cast<const float*>(r.a.h_dh)[(b * c.T + t) * c.H + h];
+  } else if (needs_dot) {
+    h_dh = dot_rows<T>(r, head, t < c.T ? t : c.T - 1);
+  }
   if (counts) {
     inv_n = 1;
     if (c.normalize) {
@@ -142,162 +149,6 @@ __global__ void __launch_bounds__(kRowThreads) rows_kernel(RowArgs r) {
   if (r.dm != nullptr) r.dm[at] = dm;
 }
 
-// ---- the gates ----
-
-struct GateGradArgs {
-  xlstm_mlstm_bwd_args a;
-  GateVectors gates;
-  int chunk, walk;  // of the gate vectors; steps from one inner product to the next
-  int64_t n_walks;
-  const float *q_dq, *k_dk, *inner;
-  int64_t groups, parts;
-  bool fresh;  // no initial state was given
-  float* dm;   // null: m is a constant
-  const float *first_dC, *first_dn;
-};
-
-__device__ bool is_reset(const GateGradArgs& g, int64_t b, int64_t t) {
-  const xlstm_mlstm_config& c = g.a.config;
-  return g.a.reset != nullptr && t < c.T && g.a.reset[b * c.T + t] != 0;
-}
-
-// Whether the input gate, rather than what was before, decided m_t: u_t is above the maximum so
-// far.
-__device__ bool input_decides(const GateGradArgs& g, int64_t head, int64_t t, bool reset) {
-  const int64_t at = head * g.gates.steps + t;
-  const float2 u = g.gates.u[at];
-  float2 top;
-  if (reset) {
-    top = make_float2(static_cast<float>(g.a.config.start_m), 0.0f);
-  } else if (t % g.chunk == 0) {
-    top = make_float2(g.gates.m_start[head * (g.gates.chunks + 1) + t / g.chunk], 0.0f);
-  } else {
-    top = g.gates.w[at - 1];
-  }
-  return u.x > top.x || (u.x == top.x && u.y > top.y);
-}
-
-// Suffix sums over the lanes; a lane with `stop` takes nothing from later lanes.
-__device__ double suffix_sum(double x, bool stop) {
-  const int lane = threadIdx.x % 32;
-  const unsigned later = __ballot_sync(kAll, stop) & (kAll << lane);
-  const int last = later == 0 ? 31 : __ffs(static_cast<int>(later)) - 1;
-  for (int o = 1; o < 32; o *= 2) {
-    const double more = __shfl_down_sync(kAll, x, o);
-    if (lane + o <= last) x += more;
-  }
-  return x;
-}
-
-// dm_t <- dm_t + what is left of dm_{t+1}: a warp per head from the end to the beginning. Writes
-// <C0, dC0> + <n0, dn0> and what is left of dm_1 to dm0.
-__global__ void initial_kernel(GateGradArgs g) {
-  const xlstm_mlstm_config& c = g.a.config;
-  const int64_t head = blockIdx.x, b = head / c.H;
-  float* partial = reinterpret_cast<float*>(dynamic_shared());
-  const int lane = threadIdx.x % 32;
-  double left = 0;
-  if (g.dm != nullptr && threadIdx.x < 32) {
-    bool next_stops = true;
-    double carry = 0;
-    for (int64_t piece = (c.T - 1) / 32 * 32; piece >= 0 && c.T > 0; piece -= 32) {
-      const int64_t t = piece + lane;
-      const bool inside = t < c.T, reset = is_reset(g, b, t);
-      // Whether nothing of dm_t goes on to the step before.
-      const bool stops = inside && (reset || input_decides(g, head, t, reset));
-      const unsigned stopping = __ballot_sync(kAll, stops);
-      const bool stop = lane == 31 ? next_stops : (stopping >> (lane + 1) & 1) != 0;
-      double x = inside ? static_cast<double>(g.dm[head * g.gates.steps + t]) : 0.0;
-      if (lane == 31 && !next_stops) x += carry;
-      x = suffix_sum(x, stop);
-      if (inside) g.dm[head * g.gates.steps + t] = static_cast<float>(x);
-      carry = __shfl_sync(kAll, x, 0);
-      next_stops = (stopping & 1) != 0;
-    }
-    left = next_stops ? 0.0 : carry;
-  }
-  if (g.a.dm0 == nullptr) return;
-  float sum = 0;
-  const bool cut = is_reset(g, b, 0);
-  if (!cut && c.input_gate == XLSTM_MLSTM_EXPONENTIAL) {
-    const int64_t size = c.K * c.V;
-    const float *C0 = static_cast<const float*>(g.a.C0), *n0 = static_cast<const float*>(g.a.n0);
-    for (int64_t j = threadIdx.x; C0 != nullptr && j < size; j += blockDim.x)
-      sum += C0[head * size + j] * g.first_dC[head * size + j];
-    for (int64_t j = threadIdx.x; n0 != nullptr && j < c.K; j += blockDim.x)
-      sum += n0[head * c.K + j] * g.first_dn[head * c.K + j];
-  }
-  sum = block_sum(sum, partial);
-  if (threadIdx.x == 0)
-    static_cast<float*>(g.a.dm0)[head] = static_cast<float>(left + static_cast<double>(sum));
-}
-
-struct GatePair {
-  float i, f;
-};
-
-// di and df of a step from the gradients of the logarithms of its gates.
-__device__ GatePair through_gates(const GateGradArgs& g, int64_t b, int64_t h, int64_t t,
-                                  float d_log_i, float d_log_f) {
-  const xlstm_mlstm_config& c = g.a.config;
-  const float cap = static_cast<float>(c.soft_cap);
-  float i = load_as_float(g.a.i, c.gate_dtype,
-                          b * g.a.i_stride.b + t * g.a.i_stride.t + h * g.a.i_stride.h);
-  float f = load_as_float(g.a.f, c.gate_dtype,
-                          b * g.a.f_stride.b + t * g.a.f_stride.t + h * g.a.f_stride.h);
-  if (cap > 0) {
-    i = cap * tanhf(i / cap);
-    f = cap * tanhf(f / cap);
-  }
-  const float through = c.input_gate == XLSTM_MLSTM_SIGMOID ? sigmoid(-i) : 1.0f;
-  return {d_log_i * through * soft_cap_gradient(i, cap),
-          d_log_f * sigmoid(-f) * soft_cap_gradient(f, cap)};
-}
-
-// A warp per walk of a head, from its last step to its first.
-__global__ void gate_grad_kernel(GateGradArgs g) {
-  const xlstm_mlstm_config& c = g.a.config;
-  const int64_t heads = c.B * c.H;
-  const int64_t index = blockIdx.x * int64_t{kRowThreads / 32} + threadIdx.x / 32;
-  if (index >= heads * g.n_walks) return;
-  const int64_t head = index / g.n_walks, mine = index % g.n_walks;
-  const int64_t b = head / c.H, h = head % c.H;
-  const int lane = threadIdx.x % 32;
-  double carry = 0;  // <C, dC> + <n, dn> after the walk's steps, then the sum over its later ones
-  for (int64_t part = lane; part < g.parts; part += 32)
-    carry += static_cast<double>(g.inner[(part * heads + head) * g.n_walks + mine]);
-  for (int o = 16; o > 0; o /= 2) carry += __shfl_xor_sync(kAll, carry, o);
-  const int64_t begin = mine * g.walk;
-  // A reset right after it: gamma and alpha let nothing out that could come back.
-  bool next_reset = is_reset(g, b, begin + g.walk);
-  for (int64_t piece = begin + g.walk - 32; piece >= begin; piece -= 32) {
-    const int64_t t = piece + lane, at = head * g.gates.steps + t;
-    const bool inside = t < c.T, reset = is_reset(g, b, t);
-    double q_dq = 0, k_dk = 0;
-    for (int64_t group = 0; inside && group < g.groups; ++group) {
-      q_dq += static_cast<double>(g.q_dq[group * heads * g.gates.steps + at]);
-      k_dk += static_cast<double>(g.k_dk[group * heads * g.gates.steps + at]);
-    }
-    const unsigned resets = __ballot_sync(kAll, reset);
-    const bool stop = lane == 31 ? next_reset : (resets >> (lane + 1) & 1) != 0;
-    double later = inside ? q_dq - k_dk : 0.0;
-    if (lane == 31 && !next_reset) later += carry;
-    later = suffix_sum(later, stop);
-    carry = __shfl_sync(kAll, later, 0);
-    next_reset = (resets & 1) != 0;
-    if (!inside) continue;
-    // The first forget gate of a document multiplies zeros; the sum would leave rounding noise.
-    float d_log_f = reset || (g.fresh && t == 0) ? 0.0f : static_cast<float>(later);
-    float d_log_i = static_cast<float>(k_dk);
-    if (g.dm != nullptr) (input_decides(g, head, t, reset) ? d_log_i : d_log_f) += g.dm[at];
-    const GatePair d = through_gates(g, b, h, t, d_log_i, d_log_f);
-    store_from_float(g.a.di, c.gate_dtype,
-                     b * g.a.di_stride.b + t * g.a.di_stride.t + h * g.a.di_stride.h, d.i);
-    store_from_float(g.a.df, c.gate_dtype,
-                     b * g.a.df_stride.b + t * g.a.df_stride.t + h * g.a.df_stride.h, d.f);
-  }
-}
-
 // ---- the whole ----
 
 template <class T>
@@ -310,12 +161,12 @@ class Backward {
     xlstm_status status = gates();
     if (w.resident) {
       if (status == XLSTM_OK) status = rows();
+      if (status == XLSTM_OK) status = sweep_of<Output::kDv>();
       if (status == XLSTM_OK) status = sweep_of<Output::kDq>();
       if (status == XLSTM_OK) status = sweep_of<Output::kDk>();
-      if (status == XLSTM_OK) status = sweep_of<Output::kDv>();
       return status == XLSTM_OK ? gate_gradients() : status;
     }
-    if (status == XLSTM_OK) status = scan(false);
+    if (status == XLSTM_OK && a.states == nullptr) status = scan(false);
     if (status == XLSTM_OK && c.T > 0) status = rows();
     if (status == XLSTM_OK) status = scan(true);
     if (status == XLSTM_OK && c.T > 0) status = output<Output::kDq>();
@@ -369,8 +220,8 @@ class Backward {
       s.scale = s.vector_scale = w.gates.alpha;
       s.S_first = static_cast<const float*>(a.C0);
       s.s_first = static_cast<const float*>(a.n0);
-      s.S_chunks = w.C;
-      s.s_chunks = w.n;
+      s.S_chunks = w.before.C;
+      s.s_chunks = w.before.n;
       s.slots = s.chunks + 1;
     } else {
       s.x = view_of<T>(a.q, a.q_stride, c);
@@ -379,13 +230,13 @@ class Backward {
       s.vector_scale = w.q_vector_scale;
       s.S_first = static_cast<const float*>(a.dC);
       s.s_first = static_cast<const float*>(a.dn);
-      s.S_chunks = w.dC;
-      s.s_chunks = w.dn;
+      s.S_chunks = w.after.C;
+      s.s_chunks = w.after.n;
       s.slots = s.chunks;
       s.S_last = w.first_dC;
       s.s_last = w.first_dn;
-      s.other_S = w.C;
-      s.other_s = w.n;
+      s.other_S = w.before.C;
+      s.other_s = w.before.n;
       s.inner = w.inner;
     }
     return scan_states<T>(s, exec);
@@ -404,7 +255,8 @@ class Backward {
     r.q_vector_scale = w.q_vector_scale;
     r.dm = BwdLayout<T>::passes_m(c) ? w.dm : nullptr;
     r.team = 1;
-    while (r.team < 32 && r.team * kPack<T> < c.V) r.team *= 2;
+    const bool sums = c.normalize && !c.detach_normalizer && a.dh != nullptr && a.h_dh == nullptr;
+    while (sums && r.team < 32 && r.team * kPack<T> < c.V) r.team *= 2;
     return launch(rows_kernel<T>, ceil_div(c.B * c.H * w.gates.steps * r.team, kRowThreads),
                   kRowThreads, 0, exec, r);
   }
@@ -430,8 +282,8 @@ class Backward {
                                      : view_of<T>(a.dv, a.dv_stride, c);
     o.gates = w.gates;
     constexpr bool kForward = kOutput == Output::kDq;
-    o.S = kForward ? w.C : w.dC;
-    o.s = kForward ? w.n : w.dn;
+    o.S = kForward ? w.before.C : w.after.C;
+    o.s = kForward ? w.before.n : w.after.n;
     o.slots = kForward ? w.gates.chunks + 1 : w.gates.chunks;
     o.edge_state = kForward ? has_state() : has_state_grad();
     o.normalize = c.normalize;
@@ -450,22 +302,14 @@ class Backward {
     if constexpr (sizeof(T) == 2) {
       constexpr bool kKeys = kOutput != Output::kDv, kForward = kOutput == Output::kDq;
       SweepArgs s = sweep_args(c, w.gates, kKeys);
-      const auto map = [&](CUtensorMap& to, const void* p, const xlstm_mlstm_stride& stride,
-                           int64_t width) { return make_map(&to, c, p, stride, width); };
-      bool ok = true;
-      if constexpr (kOutput == Output::kDq) {
-        ok = map(s.p, a.dh, a.dh_stride, c.V) && map(s.u, a.v, a.v_stride, c.V) &&
-             map(s.a, a.k, a.k_stride, c.K) && map(s.out, a.dq, a.dq_stride, c.K) &&
-             map(s.factor, a.q, a.q_stride, c.K);
-      } else if constexpr (kOutput == Output::kDk) {
-        ok = map(s.p, a.v, a.v_stride, c.V) && map(s.u, a.dh, a.dh_stride, c.V) &&
-             map(s.a, a.q, a.q_stride, c.K) && map(s.out, a.dk, a.dk_stride, c.K) &&
-             map(s.factor, a.k, a.k_stride, c.K);
-      } else {
-        ok = map(s.p, a.k, a.k_stride, c.K) && map(s.u, a.q, a.q_stride, c.K) &&
-             map(s.a, a.dh, a.dh_stride, c.V) && map(s.out, a.dv, a.dv_stride, c.V);
-      }
-      if (!ok) return XLSTM_DEVICE_ERROR;
+      const StepTensor q{a.q, a.q_stride, c.K}, k{a.k, a.k_stride, c.K}, v{a.v, a.v_stride, c.V},
+          dh{a.dh, a.dh_stride, c.V}, dq{a.dq, a.dq_stride, c.K}, dk{a.dk, a.dk_stride, c.K},
+          dv{a.dv, a.dv_stride, c.V};
+      const StepTensor& of_a = kOutput == Output::kDq ? k : kOutput == Output::kDk ? q : dh;
+      const StepTensor& out = kOutput == Output::kDq ? dq : kOutput == Output::kDk ? dk : dv;
+      if (!make_map(&s.a, c, of_a) || !make_map(&s.out, c, out) ||
+          (kKeys && !make_map(&s.factor, c, kForward ? q : k)))
+        return XLSTM_DEVICE_ERROR;
       s.X_first = static_cast<const float*>(kForward ? a.C0 : a.dC);
       if (c.normalize && kKeys) s.s_first = static_cast<const float*>(kForward ? a.n0 : a.dn);
       if (kOutput == Output::kDk) {
@@ -476,12 +320,15 @@ class Backward {
       s.dl = w.dl;
       s.q_scale = w.q_scale;
       s.q_vector_scale = w.q_vector_scale;
+      s.beside = kOutput == Output::kDq;  // that for dv
       s.products = kForward ? w.q_dq : w.k_dk;
       s.anchors = w.anchors;
       s.anchor_vectors = w.anchor_vectors;
       s.inner = w.inner;
       s.n_anchors = w.n_walks;
-      return sweep_all<T, kOutput>(s, kKeys ? w.key_parts : w.value_parts, exec);
+      const StepTensor& p = kOutput == Output::kDq ? dh : kOutput == Output::kDk ? v : k;
+      const StepTensor& u = kOutput == Output::kDq ? v : kOutput == Output::kDk ? dh : q;
+      return sweep_all<T, kOutput>(s, c, p, u, kKeys ? w.key_parts : w.value_parts, exec);
     } else {
       return XLSTM_BAD_VARIANT;
     }
@@ -503,13 +350,7 @@ class Backward {
     g.dm = BwdLayout<T>::passes_m(c) ? w.dm : nullptr;
     g.first_dC = w.first_dC;
     g.first_dn = w.first_dn;
-    xlstm_status status = XLSTM_OK;
-    if (g.dm != nullptr || a.dm0 != nullptr)
-      status = launch(initial_kernel, c.B * c.H, kRowThreads, 32 * sizeof(float), exec, g);
-    if (status == XLSTM_OK && c.T > 0)
-      status = launch(gate_grad_kernel, ceil_div(c.B * c.H * w.n_walks, kRowThreads / 32),
-                      kRowThreads, 0, exec, g);
-    return status;
+    return mlstm::gate_gradients(g, exec);
   }
 };
 

@@ -28,18 +28,28 @@ xlstm_status check_on_cuda(const Args* args) {
                                                                             : XLSTM_BAD_VALUE;
 }
 
-// A kernel with one struct as its parameter, on a grid in one dimension.
+// A kernel with one struct as its parameter, on a grid in one dimension. `beside`: its blocks may
+// begin as soon as all blocks of the kernel launched before have begun and let it
+// (hopper::let_next_begin), and it ends after that one (hopper::wait_for_previous).
 template <class Args>
 xlstm_status launch(void (*kernel)(Args), int64_t blocks, int threads, int64_t shared_bytes,
-                    xlstm_exec exec, const Args& args) {
+                    xlstm_exec exec, const Args& args, bool beside = false) {
   if (blocks > 0x7fffffff) return XLSTM_BAD_SIZE;
   if (shared_bytes > 48 * 1024 &&
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                            static_cast<int>(shared_bytes)) != cudaSuccess)
     return XLSTM_DEVICE_ERROR;
-  kernel<<<static_cast<unsigned>(blocks), threads, static_cast<size_t>(shared_bytes),
-           stream_of(exec)>>>(args);
-  return launched();
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = stream_of(exec);
+  config.attrs = &attribute;
+  config.numAttrs = beside ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, args) == cudaSuccess ? launched() : XLSTM_DEVICE_ERROR;
 }
 
 // ---- strided inputs and outputs ----
@@ -131,6 +141,18 @@ template <class T>
 int64_t state_pitch(int64_t V) {
   return ceil_div(V, kPack<T>) * kPack<T>;
 }
+// C [B H, slots, K, pitch] and n [B H, slots, K]: before each chunk and, with one slot more, at the
+// end.
+template <class T>
+struct ChunkStates {
+  T* C = nullptr;
+  float* n = nullptr;
+  ChunkStates() = default;
+  ChunkStates(Scratch& s, const xlstm_mlstm_config& c, int64_t slots) {
+    C = s.take<T>(c.B * c.H * slots * c.K * state_pitch<T>(c.V));
+    n = s.take<float>(c.B * c.H * slots * c.K);
+  }
+};
 template <class T>
 int64_t scan_parts(int64_t K, int64_t V) {
   return ceil_div(K, kChunk<T>) * ceil_div(V, kTile * Tiling<T>::kWide) * Tiling<T>::kWarps;
@@ -172,5 +194,22 @@ int64_t output_groups(int64_t width) {
 }
 template <class T, Output kOutput>
 xlstm_status compute_output(OutputArgs args, xlstm_exec exec);
+
+// ---- gradients of gates ----
+
+// di, df and dm0 from what dq and dk left. A walk: the steps from one inner product to the next, a
+// power of 2 from 64 to 4096.
+struct GateGradArgs {
+  xlstm_mlstm_bwd_args a;
+  GateVectors gates;
+  int chunk, walk;  // of the gate vectors; steps from one inner product to the next
+  int64_t n_walks;
+  const float *q_dq, *k_dk, *inner;
+  int64_t groups, parts;
+  bool fresh;  // no initial state was given
+  float* dm;   // null: m is a constant
+  const float *first_dC, *first_dn;
+};
+xlstm_status gate_gradients(const GateGradArgs& args, xlstm_exec exec);
 
 }  // namespace xlstm::kernels::mlstm

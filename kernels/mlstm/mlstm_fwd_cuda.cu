@@ -13,9 +13,10 @@ struct FwdLayout {
   bool resident;  // a sweep
   int chunk;      // steps
   GateVectors gates;
-  T* C = nullptr;  // [B H, chunks, K, pitch] what each chunk begins with
+  int64_t slots = 0;  // of a head's states: a chunk each, and one for the end where they are kept
+  ChunkStates<T> states;
   SweepParts parts;
-  float* n = nullptr;  // [B H, chunks, K]; of a sweep in place [B H, K], what it ends with
+  float* n = nullptr;  // of a sweep in place [B H, K], what it ends with
 
   FwdLayout(Scratch& s, const xlstm_mlstm_fwd_args& a)
       : resident(is_resident(a)),
@@ -27,9 +28,9 @@ struct FwdLayout {
       parts = SweepParts(s, c.B * c.H, gates.chunks, c.V, c.K);
       return;
     }
-    const int64_t states = c.B * c.H * gates.chunks;
-    C = s.take<T>(states * c.K * state_pitch<T>(c.V));
-    n = s.take<float>(states * c.K);
+    slots = gates.chunks + (a.states != nullptr ? 1 : 0);
+    Scratch kept(a.states);
+    states = ChunkStates<T>(a.states != nullptr ? kept : s, c, slots);
   }
 };
 
@@ -56,12 +57,13 @@ xlstm_status scan(const xlstm_mlstm_fwd_args& a, const FwdLayout<T>& layout, xls
   s.scale = s.vector_scale = layout.gates.alpha;
   s.gamma = layout.gates.gamma;
   s.steps = layout.gates.steps;
-  s.chunks = s.slots = layout.gates.chunks;
+  s.chunks = layout.gates.chunks;
+  s.slots = layout.slots;
   s.with_vector = c.normalize;
   s.S_first = static_cast<const float*>(a.C0);
   s.s_first = static_cast<const float*>(a.n0);
-  s.S_chunks = layout.C;
-  s.s_chunks = layout.n;
+  s.S_chunks = layout.states.C;
+  s.s_chunks = layout.states.n;
   s.S_last = static_cast<float*>(a.C);
   s.s_last = static_cast<float*>(a.n);
   return scan_states<T>(s, exec);
@@ -82,9 +84,9 @@ xlstm_status read_chunks(const xlstm_mlstm_fwd_args& a, const FwdLayout<T>& layo
   o.z = view_of<T>(a.v, a.v_stride, c);
   o.out = view_of<T>(a.h, a.h_stride, c);
   o.gates = layout.gates;
-  o.S = layout.C;
-  o.s = layout.n;
-  o.slots = layout.gates.chunks;
+  o.S = layout.states.C;
+  o.s = layout.states.n;
+  o.slots = layout.slots;
   o.edge_state = a.C0 != nullptr || (c.normalize && a.n0 != nullptr);
   o.normalize = c.normalize;
   o.query_scale = 1 / std::sqrt(static_cast<float>(c.K));
@@ -117,7 +119,7 @@ xlstm_status forward(const xlstm_mlstm_fwd_args& a, xlstm_exec exec) {
                               : status;
   // A sequence of one chunk whose final state nobody wants needs no states.
   const bool wants_states = layout.gates.chunks > 1 || a.C0 != nullptr || a.n0 != nullptr ||
-                            a.C != nullptr || a.n != nullptr;
+                            a.C != nullptr || a.n != nullptr || a.states != nullptr;
   if (status == XLSTM_OK && wants_states) status = scan(a, layout, exec);
   if (status == XLSTM_OK && c.T > 0) status = read_chunks(a, layout, exec);
   return status;
@@ -130,6 +132,19 @@ using namespace xlstm::kernels;
 
 int64_t xlstm_mlstm_fwd_workspace_cuda(const xlstm_mlstm_fwd_args* args) {
   return mlstm::workspace_of(args);
+}
+
+int64_t xlstm_mlstm_states_bytes_cuda(const xlstm_mlstm_fwd_args* args) {
+  return Cuda::workspace(args, mlstm::check_on_cuda<xlstm_mlstm_fwd_check>,
+                         [&](auto element) -> int64_t {
+                           using T = typename decltype(element)::type;
+                           const xlstm_mlstm_config& c = args->config;
+                           if (c.T == 0 || mlstm::is_resident(*args)) return 0;
+                           mlstm::Scratch count(nullptr);
+                           const int64_t slots = ceil_div(c.T, mlstm::kChunk<T>) + 1;
+                           mlstm::ChunkStates<T>(count, c, slots);
+                           return count.bytes();
+                         });
 }
 
 xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec exec) {

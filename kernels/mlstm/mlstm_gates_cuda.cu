@@ -7,77 +7,87 @@ namespace {
 constexpr unsigned kAll = 0xffffffffu;
 constexpr int kWarps = 8;  // of a block
 
+// A chunk is kSteps steps for each lane of a warp, one after the other.
+template <int kSteps>
 struct Gates {
-  double log_f, log_i;
-  bool reset;
+  double log_f[kSteps], log_i[kSteps];
+  bool reset[kSteps];
+  int last = -1;  // the lane's last reset, a step of the chunk
 };
 
-// Beyond the end: nothing is forgotten, nothing is added.
-__device__ Gates load_gates(const GateArgs& a, int64_t head, int64_t t) {
-  const xlstm_mlstm_config& c = a.config;
-  if (t >= c.T) return {0, -INFINITY, false};
-  const int64_t b = head / c.H, h = head % c.H;
-  const float cap = static_cast<float>(c.soft_cap);
-  float i =
-      load_as_float(a.i, c.gate_dtype, b * a.i_stride.b + t * a.i_stride.t + h * a.i_stride.h);
-  float f =
-      load_as_float(a.f, c.gate_dtype, b * a.f_stride.b + t * a.f_stride.t + h * a.f_stride.h);
-  if (cap > 0) {
-    i = cap * tanhf(i / cap);
-    f = cap * tanhf(f / cap);
-  }
-  if (c.input_gate == XLSTM_MLSTM_SIGMOID) i = kernels::log_sigmoid(i);
-  return {static_cast<double>(kernels::log_sigmoid(f)), static_cast<double>(i),
-          a.reset != nullptr && a.reset[b * c.T + t] != 0};
-}
-
-// The lane of the last reset at or before `lane`, or -1.
-__device__ int last_reset(unsigned resets, int lane) {
-  resets &= kAll >> (31 - lane);
-  return 31 - __clz(static_cast<int>(resets));
-}
-
-// Walks the chunk's last document from its end: visit(t, inside, exponent) for every step, where
-// exponent is the log weight of the step at the chunk's end, before the stabiliser.
-struct Tail {
-  double total = 0;  // sum of log forget gates of the document's steps in the chunk
-  bool closed = false;
+// Which chunk of which head a warp has.
+struct Place {
+  int64_t b, h, head, chunk;
 };
-template <class Visit>
-__device__ Tail walk_tail(const GateArgs& a, int64_t head, int64_t begin, Visit visit) {
-  const int lane = threadIdx.x % 32;
-  Tail tail;
-  for (int64_t piece = begin + a.chunk - 32; piece >= begin; piece -= 32) {
-    const Gates g = load_gates(a, head, piece + lane);
-    const int last = tail.closed ? 32 : last_reset(__ballot_sync(kAll, g.reset), 31);
-    double sum = g.log_f;  // of this lane and the later ones
-    for (int o = 1; o < 32; o *= 2) {
-      const double more = __shfl_down_sync(kAll, sum, o);
-      if (lane + o < 32) sum += more;
-    }
-    const double next = __shfl_down_sync(kAll, sum, 1);
-    visit(piece + lane, lane >= last, (lane < 31 ? next : 0.0) + tail.total + g.log_i);
-    if (last < 32) tail.total += __shfl_sync(kAll, sum, last < 0 ? 0 : last);
-    tail.closed = tail.closed || last >= 0;
-  }
-  return tail;
-}
 
 __device__ float start_of(const GateArgs& a) {
   return a.config.input_gate == XLSTM_MLSTM_SIGMOID ? 0.0f : static_cast<float>(a.config.start_m);
 }
 
-__device__ void summarize(const GateArgs& a, int64_t head, int64_t chunk) {
-  double top = -INFINITY;
-  const Tail tail = walk_tail(a, head, chunk * a.chunk, [&](int64_t, bool inside, double exponent) {
-    if (inside) top = fmax(top, exponent);
-  });
-  for (int o = 16; o > 0; o /= 2) top = fmax(top, __shfl_xor_sync(kAll, top, o));
-  if (threadIdx.x % 32 != 0) return;
-  const int64_t at = head * a.gates.chunks + chunk;
-  // After a reset nothing is left of m.
-  a.gates.total[at] = tail.closed ? -INFINITY : tail.total;
-  a.gates.top[at] = tail.closed ? fmax(tail.total + static_cast<double>(start_of(a)), top) : top;
+// Beyond the end: nothing is forgotten, nothing is added.
+template <int kSteps>
+__device__ Gates<kSteps> load_gates(const GateArgs& a, const Place& at) {
+  const xlstm_mlstm_config& c = a.config;
+  const int lane = threadIdx.x % 32;
+  const float cap = static_cast<float>(c.soft_cap);
+  Gates<kSteps> g;
+#pragma unroll
+  for (int j = 0; j < kSteps; ++j) {
+    const int64_t t = at.chunk * (32 * kSteps) + lane * kSteps + j;
+    g.log_f[j] = 0;
+    g.log_i[j] = -INFINITY;
+    g.reset[j] = false;
+    if (t >= c.T) continue;
+    float i = load_as_float(a.i, c.gate_dtype,
+                            at.b * a.i_stride.b + t * a.i_stride.t + at.h * a.i_stride.h);
+    float f = load_as_float(a.f, c.gate_dtype,
+                            at.b * a.f_stride.b + t * a.f_stride.t + at.h * a.f_stride.h);
+    if (cap > 0) {
+      i = cap * tanhf(i / cap);
+      f = cap * tanhf(f / cap);
+    }
+    if (c.input_gate == XLSTM_MLSTM_SIGMOID) i = kernels::log_sigmoid(i);
+    g.log_f[j] = static_cast<double>(kernels::log_sigmoid(f));
+    g.log_i[j] = static_cast<double>(i);
+    g.reset[j] = a.reset != nullptr && a.reset[at.b * c.T + t] != 0;
+    if (g.reset[j]) g.last = lane * kSteps + j;
+  }
+  return g;
+}
+
+// The chunk's last document, which may have begun before.
+template <int kSteps>
+struct Tail {
+  int begin;     // its first step in the chunk, or -1
+  double total;  // sum of its log forget gates in the chunk
+  // Log weight of the lane's steps at the chunk's end, before the stabiliser; -inf before the
+  // document.
+  double exponent[kSteps];
+};
+template <int kSteps>
+__device__ Tail<kSteps> tail_of(const Gates<kSteps>& g) {
+  const int lane = threadIdx.x % 32;
+  Tail<kSteps> tail;
+  const unsigned resets = __ballot_sync(kAll, g.last >= 0);
+  tail.begin = resets == 0 ? -1 : __shfl_sync(kAll, g.last, 31 - __clz(static_cast<int>(resets)));
+  double mine = 0;
+#pragma unroll
+  for (int j = 0; j < kSteps; ++j)
+    if (lane * kSteps + j >= tail.begin) mine += g.log_f[j];
+  double sum = mine;  // of this lane and the later ones
+  for (int o = 1; o < 32; o *= 2) {
+    const double more = __shfl_down_sync(kAll, sum, o);
+    if (lane + o < 32) sum += more;
+  }
+  tail.total = __shfl_sync(kAll, sum, 0);
+  double later = __shfl_down_sync(kAll, sum, 1);
+  if (lane == 31) later = 0;
+#pragma unroll
+  for (int j = kSteps - 1; j >= 0; --j) {
+    tail.exponent[j] = lane * kSteps + j >= tail.begin ? later + g.log_i[j] : -INFINITY;
+    later += g.log_f[j];
+  }
+  return tail;
 }
 
 // What a chunk makes of m: max(add + m, floor).
@@ -88,28 +98,48 @@ __device__ Step then(Step x, Step y) {
   return {x.add + y.add, fmax(x.floor + y.add, y.floor)};
 }
 
-// m at the start of the head's chunk `k`, by a warp: all chunks before it, 32 at a time, always in
+template <int kSteps>
+__device__ void summarize(const GateArgs& a, const Place& at) {
+  const Tail<kSteps> tail = tail_of(load_gates<kSteps>(a, at));
+  double top = tail.exponent[0];
+#pragma unroll
+  for (int j = 1; j < kSteps; ++j) top = fmax(top, tail.exponent[j]);
+  for (int o = 16; o > 0; o /= 2) top = fmax(top, __shfl_xor_sync(kAll, top, o));
+  if (threadIdx.x % 32 != 0) return;
+  const int64_t index = at.head * a.gates.chunks + at.chunk;
+  // After a reset nothing is left of m.
+  const bool cut = tail.begin >= 0;
+  a.gates.total[index] = cut ? -INFINITY : tail.total;
+  a.gates.top[index] = cut ? fmax(tail.total + static_cast<double>(start_of(a)), top) : top;
+}
+
+// m at the start and the end of a chunk, by a warp: all chunks before it, 32 at a time, always in
 // the same order, so that it is the same number wherever it is asked for. It is rounded to float
 // there, and all weights are taken with the rounded value, so the states are exact for the m stored
 // with them.
-__device__ float m_at(const GateArgs& a, int64_t head, int64_t k) {
-  if (a.config.input_gate == XLSTM_MLSTM_SIGMOID) return 0.0f;
-  const float* first = a.gates.m_start + head * (a.gates.chunks + 1);
-  if (k == 0) return *first;
-  const int lane = threadIdx.x % 32;
-  double m = *first;
-  for (int64_t base = 0; base < k; base += 32) {
-    const int64_t at = head * a.gates.chunks + base + lane;
-    Step mine{0, -INFINITY};  // beyond k: nothing
-    if (base + lane < k) mine = {a.gates.total[at], a.gates.top[at]};
+struct Stabilizer {
+  float before, after;
+};
+__device__ Stabilizer stabilizer_at(const GateArgs& a, const Place& at) {
+  if (a.config.input_gate == XLSTM_MLSTM_SIGMOID) return {0.0f, 0.0f};
+  const int lane = threadIdx.x % 32, mine = static_cast<int>(at.chunk % 32);
+  double m = a.gates.m_start[at.head * (a.gates.chunks + 1)], before = m, after = m;
+  for (int64_t base = 0; base <= at.chunk; base += 32) {
+    const int64_t index = at.head * a.gates.chunks + base + lane;
+    Step step{0, -INFINITY};  // beyond the chunk: nothing
+    if (base + lane <= at.chunk) step = {a.gates.total[index], a.gates.top[index]};
     for (int o = 1; o < 32; o *= 2) {
-      const Step before{__shfl_up_sync(kAll, mine.add, o), __shfl_up_sync(kAll, mine.floor, o)};
-      if (lane >= o) mine = then(before, mine);
+      const Step earlier{__shfl_up_sync(kAll, step.add, o), __shfl_up_sync(kAll, step.floor, o)};
+      if (lane >= o) step = then(earlier, step);
     }
-    const double add = __shfl_sync(kAll, mine.add, 31), floor = __shfl_sync(kAll, mine.floor, 31);
-    m = fmax(add + m, floor);
+    const double here = fmax(step.add + m, step.floor);  // after the lane's chunk
+    if (base + 32 > at.chunk) {
+      after = __shfl_sync(kAll, here, mine);
+      before = mine == 0 ? m : __shfl_sync(kAll, here, (mine + 31) % 32);
+    }
+    m = __shfl_sync(kAll, here, 31);
   }
-  return static_cast<float>(m);
+  return {static_cast<float>(before), static_cast<float>(after)};
 }
 
 __device__ float2 split(double x) {
@@ -119,103 +149,155 @@ __device__ float2 split(double x) {
   return make_float2(high, static_cast<float>(x - static_cast<double>(high)));
 }
 
-__device__ void write_vectors(const GateArgs& a, int64_t head, int64_t chunk) {
+// A running value over the steps of a chunk that begins anew with every document: what a lane's
+// steps make of it.
+struct Running {
+  double value;
+  bool anew;
+};
+// What the lanes before this one made of it, from `first` on.
+template <class Combine>
+__device__ double before_lane(Running mine, double first, Combine combine) {
+  const int lane = threadIdx.x % 32;
+  for (int o = 1; o < 32; o *= 2) {
+    const double value = __shfl_up_sync(kAll, mine.value, o);
+    const bool anew = __shfl_up_sync(kAll, static_cast<int>(mine.anew), o) != 0;
+    if (lane >= o && !mine.anew) mine = {combine(value, mine.value), anew};
+  }
+  if (!mine.anew) mine.value = combine(first, mine.value);
+  const double before = __shfl_up_sync(kAll, mine.value, 1);
+  return lane == 0 ? first : before;
+}
+
+// The numbers of a lane's steps in one piece, to memory that is aligned to it.
+template <class T, int kSteps>
+struct alignas(sizeof(T) * kSteps) Steps {
+  T of[kSteps];
+  __device__ void store(T* to) const { *reinterpret_cast<Steps*>(to) = *this; }
+};
+
+template <int kSteps>
+__device__ void write_vectors(const GateArgs& a, const Place& at) {
   const xlstm_mlstm_config& c = a.config;
   const bool sigmoid_gate = c.input_gate == XLSTM_MLSTM_SIGMOID;
   const int lane = threadIdx.x % 32;
-  const int64_t begin = chunk * a.chunk, row = head * a.gates.steps;
-  const float m_before = m_at(a, head, chunk), m_after = m_at(a, head, chunk + 1);
-  const double before = m_before, after = m_after;
+  const Gates<kSteps> g = load_gates<kSteps>(a, at);
+  const Stabilizer stabilizer = stabilizer_at(a, at);
+  const double before = stabilizer.before, after = stabilizer.after;
+  const int64_t index = at.head * a.gates.chunks + at.chunk;
   if (lane == 0) {
-    float* m_start = a.gates.m_start + head * (a.gates.chunks + 1) + chunk;
-    if (chunk > 0) m_start[0] = m_before;
-    if (chunk + 1 == a.gates.chunks) {
-      m_start[1] = m_after;
-      if (a.m_final != nullptr) a.m_final[head] = m_after;
+    float* m_start = a.gates.m_start + at.head * (a.gates.chunks + 1) + at.chunk;
+    if (at.chunk > 0) m_start[0] = stabilizer.before;
+    if (at.chunk + 1 == a.gates.chunks) {
+      m_start[1] = stabilizer.after;
+      if (a.m_final != nullptr) a.m_final[at.head] = stabilizer.after;
     }
   }
-  double b_carry = 0, top_carry = before;
-  bool cut = false;
-  int first_carry = 0;
-  for (int64_t piece = begin; piece < begin + a.chunk; piece += 32) {
-    const int64_t t = piece + lane;
-    const Gates g = load_gates(a, head, t);
-    const unsigned resets = __ballot_sync(kAll, g.reset);
-    const int from = last_reset(resets, lane), low = from < 0 ? 0 : from;
-    double b = g.log_f;
-    for (int o = 1; o < 32; o *= 2) {
-      const double more = __shfl_up_sync(kAll, b, o);
-      if (lane - o >= low) b += more;
-    }
-    if (from < 0) b += b_carry;
-    const double u = g.log_i - b;
-    double top = u;
-    for (int o = 1; o < 32; o *= 2) {
-      const double more = __shfl_up_sync(kAll, top, o);
-      if (lane - o >= low) top = fmax(top, more);
-    }
-    top = fmax(top, from < 0 ? top_carry : c.start_m);
-    const double w = sigmoid_gate ? -b : top;
-    const float m = sigmoid_gate ? 0.0f : static_cast<float>(b + w);
-    const int first = from < 0 ? first_carry : static_cast<int>(piece - begin) + from;
-    const bool valid = t < c.T, sees_state = valid && !cut && from < 0;
-    a.gates.u[row + t] = valid ? split(u) : make_float2(-INFINITY, 0.0f);
-    a.gates.w[row + t] = valid ? split(w) : make_float2(INFINITY, 0.0f);
-    a.gates.beta[row + t] = sees_state ? expf(static_cast<float>(before - w)) : 0.0f;
-    a.gates.m[row + t] = valid ? m : 0.0f;
-    a.gates.first[row + t] = first;
-    if (valid && a.saved_m != nullptr) a.saved_m[head * c.T + t] = m;
-    b_carry = __shfl_sync(kAll, b, 31);
-    top_carry = __shfl_sync(kAll, top, 31);
-    first_carry = __shfl_sync(kAll, first, 31);
-    cut = cut || resets != 0;
+  // The last reset before the lane's steps.
+  const unsigned resets = __ballot_sync(kAll, g.last >= 0) & ~(kAll << lane);
+  const int earlier =
+      __shfl_sync(kAll, g.last, resets == 0 ? 0 : 31 - __clz(static_cast<int>(resets)));
+  int first = resets == 0 ? -1 : earlier;
+  // b, the sum of log forget gates of the document so far; then u = log i - b and its maximum.
+  double b[kSteps], top[kSteps];
+  Running sum{0, false};
+#pragma unroll
+  for (int j = 0; j < kSteps; ++j) {
+    if (g.reset[j]) sum = {0, true};
+    sum.value += g.log_f[j];
   }
-  const Tail tail = walk_tail(a, head, begin, [&](int64_t t, bool inside, double exponent) {
-    a.gates.alpha[row + t] = inside && t < c.T ? expf(static_cast<float>(exponent - after)) : 0.0f;
-  });
+  double run = before_lane(sum, 0.0, [](double x, double y) { return x + y; });
+#pragma unroll
+  for (int j = 0; j < kSteps; ++j) b[j] = run = (g.reset[j] ? 0.0 : run) + g.log_f[j];
+  Running most{-INFINITY, false};
+#pragma unroll
+  for (int j = 0; j < kSteps; ++j) {
+    if (g.reset[j]) most = {c.start_m, true};
+    most.value = fmax(most.value, g.log_i[j] - b[j]);
+  }
+  run = before_lane(most, before, [](double x, double y) { return fmax(x, y); });
+#pragma unroll
+  for (int j = 0; j < kSteps; ++j)
+    top[j] = run = fmax(g.reset[j] ? c.start_m : run, g.log_i[j] - b[j]);
+  const Tail<kSteps> tail = tail_of(g);
+  Steps<float2, kSteps> u_split, w_split;
+  Steps<float, kSteps> alpha, beta, m;
+  Steps<int, kSteps> document;
+  const int64_t begin = at.chunk * (32 * kSteps) + lane * kSteps;
+#pragma unroll
+  for (int j = 0; j < kSteps; ++j) {
+    const bool valid = begin + j < c.T;
+    if (g.reset[j]) first = lane * kSteps + j;
+    const double w = sigmoid_gate ? -b[j] : top[j];
+    m.of[j] = valid && !sigmoid_gate ? static_cast<float>(b[j] + w) : 0.0f;
+    u_split.of[j] = valid ? split(g.log_i[j] - b[j]) : make_float2(-INFINITY, 0.0f);
+    w_split.of[j] = valid ? split(w) : make_float2(INFINITY, 0.0f);
+    beta.of[j] = valid && first < 0 ? expf(static_cast<float>(before - w)) : 0.0f;
+    alpha.of[j] = expf(static_cast<float>(tail.exponent[j] - after));
+    document.of[j] = first < 0 ? 0 : first;
+    if (valid && a.saved_m != nullptr) a.saved_m[at.head * c.T + begin + j] = m.of[j];
+  }
+  const int64_t to = at.head * a.gates.steps + begin;
+  u_split.store(a.gates.u + to);
+  w_split.store(a.gates.w + to);
+  alpha.store(a.gates.alpha + to);
+  beta.store(a.gates.beta + to);
+  m.store(a.gates.m + to);
+  document.store(a.gates.first + to);
   if (lane == 0)
-    a.gates.gamma[head * a.gates.chunks + chunk] =
-        tail.closed ? 0.0f : expf(static_cast<float>(tail.total + before - after));
+    a.gates.gamma[index] =
+        tail.begin >= 0 ? 0.0f : expf(static_cast<float>(tail.total + before - after));
 }
 
-// A head without chunks has a block as well, for its m.
-__host__ __device__ int64_t blocks_of_head(const GateArgs& a) {
-  return a.gates.chunks > 0 ? ceil_div(a.gates.chunks, kWarps) : 1;
+// A head without chunks has a warp as well, for its m.
+__host__ __device__ int64_t warps_of_head(const GateArgs& a) {
+  return a.gates.chunks > 0 ? a.gates.chunks : 1;
 }
 
-// Which chunk of which head the warp has.
-struct Place {
-  int64_t head, chunk;
-};
+// The heads of a chunk stand side by side, as their gates do in memory. Beyond the last one: no
+// head.
 __device__ Place place_of(const GateArgs& a) {
-  const int64_t per_head = blocks_of_head(a);
-  return {blockIdx.x / per_head, blockIdx.x % per_head * kWarps + threadIdx.x / 32};
+  const int64_t H = a.config.H, chunks = warps_of_head(a);
+  const int64_t index = blockIdx.x * int64_t{kWarps} + threadIdx.x / 32;
+  const int64_t b = index / (H * chunks), of_b = index - b * H * chunks, chunk = of_b / H;
+  if (b >= a.config.B) return {0, 0, -1, 0};
+  return {b, of_b - chunk * H, b * H + of_b - chunk * H, chunk};
 }
 
+template <int kSteps>
 __global__ void __launch_bounds__(32 * kWarps) summaries_kernel(GateArgs a) {
   const Place at = place_of(a);
+  if (at.head < 0) return;
   if (at.chunk == 0 && threadIdx.x % 32 == 0) {
     const bool given = a.m0 != nullptr && a.config.input_gate != XLSTM_MLSTM_SIGMOID;
     a.gates.m_start[at.head * (a.gates.chunks + 1)] = given ? a.m0[at.head] : start_of(a);
   }
-  if (at.chunk < a.gates.chunks) summarize(a, at.head, at.chunk);
+  if (at.chunk < a.gates.chunks) summarize<kSteps>(a, at);
 }
 
+template <int kSteps>
 __global__ void __launch_bounds__(32 * kWarps) vectors_kernel(GateArgs a) {
   const Place at = place_of(a);
+  if (at.head < 0) return;
   if (at.chunk < a.gates.chunks) {
-    write_vectors(a, at.head, at.chunk);
-  } else if (a.gates.chunks == 0 && threadIdx.x == 0 && a.m_final != nullptr) {
+    write_vectors<kSteps>(a, at);
+  } else if (threadIdx.x % 32 == 0 && a.m_final != nullptr) {
     a.m_final[at.head] = a.gates.m_start[at.head];
   }
+}
+
+template <int kSteps>
+xlstm_status compute(const GateArgs& args, xlstm_exec exec) {
+  const int64_t blocks = ceil_div(args.config.B * args.config.H * warps_of_head(args), kWarps);
+  const xlstm_status status = launch(summaries_kernel<kSteps>, blocks, 32 * kWarps, 0, exec, args);
+  return status == XLSTM_OK ? launch(vectors_kernel<kSteps>, blocks, 32 * kWarps, 0, exec, args)
+                            : status;
 }
 
 }  // namespace
 
 xlstm_status compute_gates(const GateArgs& args, xlstm_exec exec) {
-  const int64_t blocks = args.config.B * args.config.H * blocks_of_head(args);
-  const xlstm_status status = launch(summaries_kernel, blocks, 32 * kWarps, 0, exec, args);
-  return status == XLSTM_OK ? launch(vectors_kernel, blocks, 32 * kWarps, 0, exec, args) : status;
+  return args.chunk == 64 ? compute<2>(args, exec) : compute<4>(args, exec);
 }
 
 }  // namespace xlstm::kernels::mlstm

@@ -66,6 +66,7 @@ SweepPlan::SweepPlan(int64_t M, int64_t N) {
   warpgroups = M <= 64 && N <= 128 ? 1 : 2;
   panels = N <= 64 ? 1 : N <= 128 ? 2 : N <= 256 || N > 384 ? 4 : 3;
   slices = ceil_div(M, row_blocks() * 64);
+  passes = ceil_div(N, kMostColumns);
 }
 
 int64_t SweepPlan::segment_chunks(int64_t heads, int64_t chunks) const {
@@ -81,10 +82,15 @@ int64_t SweepPlan::segments(int64_t heads, int64_t chunks) const {
   return std::max<int64_t>(ceil_div(chunks, segment_chunks(heads, chunks)), 1);
 }
 
-bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const void* p,
-              const xlstm_mlstm_stride& stride, int64_t width) {
-  const xlstm_mlstm_stride s = regular(c, stride, width);
-  return make_tensor_map(map, c.dtype, p, {width, c.H, c.T, c.B}, {s.h, s.t, s.b}, kSweepChunk);
+bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const StepTensor& x) {
+  return make_map(map, c, x, 0, x.width);
+}
+bool make_map(CUtensorMap* map, const xlstm_mlstm_config& c, const StepTensor& x, int64_t column,
+              int64_t columns) {
+  const xlstm_mlstm_stride s = regular(c, x.stride, x.width);
+  const void* from = static_cast<const char*>(x.data) + column * 2;
+  return make_tensor_map(map, c.dtype, from, {columns, c.H, c.T, c.B}, {s.h, s.t, s.b},
+                         kSweepChunk);
 }
 
 bool is_resident(const xlstm_mlstm_fwd_args& a) {
@@ -97,15 +103,13 @@ bool is_resident(const xlstm_mlstm_bwd_args& a) {
 
 bool resident_takes(const xlstm_mlstm_fwd_args& a) {
   const xlstm_mlstm_config& c = a.config;
-  return takes(c) && c.K <= kMostColumns && is_mappable(c, a.q, a.q_stride, c.K) &&
-         is_mappable(c, a.k, a.k_stride, c.K) && is_mappable(c, a.v, a.v_stride, c.V) &&
-         is_mappable(c, a.h, a.h_stride, c.V);
+  return takes(c) && is_mappable(c, a.q, a.q_stride, c.K) && is_mappable(c, a.k, a.k_stride, c.K) &&
+         is_mappable(c, a.v, a.v_stride, c.V) && is_mappable(c, a.h, a.h_stride, c.V);
 }
 
 bool resident_takes(const xlstm_mlstm_bwd_args& a) {
   const xlstm_mlstm_config& c = a.config;
-  return takes(c) && c.K <= kMostColumns && c.V <= kMostColumns &&
-         is_mappable(c, a.q, a.q_stride, c.K) && is_mappable(c, a.k, a.k_stride, c.K) &&
+  return takes(c) && is_mappable(c, a.q, a.q_stride, c.K) && is_mappable(c, a.k, a.k_stride, c.K) &&
          is_mappable(c, a.v, a.v_stride, c.V) && is_mappable(c, a.dh, a.dh_stride, c.V) &&
          is_mappable(c, a.dq, a.dq_stride, c.K) && is_mappable(c, a.dk, a.dk_stride, c.K) &&
          is_mappable(c, a.dv, a.dv_stride, c.V);
@@ -124,6 +128,8 @@ SweepArgs sweep_args(const xlstm_mlstm_config& c, const GateVectors& gates, bool
   s.eps = static_cast<float>(c.eps);
   s.stride_m = rows_are_keys ? c.V : 1;
   s.stride_n = rows_are_keys ? 1 : c.V;
+  s.state_pitch = c.K * c.V;
+  s.vector_pitch = c.K;
   return s;
 }
 
@@ -131,8 +137,8 @@ xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& 
                               const SweepParts& parts, xlstm_exec exec) {
   const xlstm_mlstm_config& c = a.config;
   SweepArgs s = sweep_args(c, gates, false);
-  if (!make_map(&s.p, c, a.q, a.q_stride, c.K) || !make_map(&s.u, c, a.k, a.k_stride, c.K) ||
-      !make_map(&s.a, c, a.v, a.v_stride, c.V) || !make_map(&s.out, c, a.h, a.h_stride, c.V))
+  const StepTensor q{a.q, a.q_stride, c.K}, k{a.k, a.k_stride, c.K};
+  if (!make_map(&s.a, c, {a.v, a.v_stride, c.V}) || !make_map(&s.out, c, {a.h, a.h_stride, c.V}))
     return XLSTM_DEVICE_ERROR;
   s.X_first = static_cast<const float*>(a.C0);
   s.s_first = static_cast<const float*>(a.n0);
@@ -141,8 +147,9 @@ xlstm_status resident_forward(const xlstm_mlstm_fwd_args& a, const GateVectors& 
   const bool in_place = a.n != nullptr && a.n == a.n0;
   s.s_last = in_place ? n : static_cast<float*>(a.n);
   s.saved_l = static_cast<float*>(a.saved_l);
-  const xlstm_status status = c.dtype == XLSTM_BF16 ? sweep_all<bf16, Output::kH>(s, parts, exec)
-                                                    : sweep_all<f16, Output::kH>(s, parts, exec);
+  const xlstm_status status = c.dtype == XLSTM_BF16
+                                  ? sweep_all<bf16, Output::kH>(s, c, q, k, parts, exec)
+                                  : sweep_all<f16, Output::kH>(s, c, q, k, parts, exec);
   if (status != XLSTM_OK || !in_place || !c.normalize) return status;
   return cudaMemcpyAsync(a.n, n, static_cast<size_t>(s.heads * c.K) * sizeof(float),
                          cudaMemcpyDeviceToDevice, stream_of(exec)) == cudaSuccess

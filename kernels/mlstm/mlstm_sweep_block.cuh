@@ -22,10 +22,14 @@ struct StepVectors {
   float extra[kL], dl[kL], vector_scale[kL];  // extra: m for h, else 1 / N
 };
 
-// kGroups: warpgroups that keep the state, 64 rows each; kPanels: panels of 64 columns of each;
-// kSplit: they have the same rows, and each its part of the columns.
-template <Output kOutput, int kGroups, int kPanels, bool kSplit>
+// Which columns of the state a warpgroup keeps: all of them, of rows of its own; half of them, of
+// the rows that both have; or half of those that the pass has (SweepArgs).
+enum class Columns { kAll, kHalves, kPass };
+
+// kGroups: warpgroups that keep the state; kPanels: panels of 64 columns of each.
+template <Output kOutput, int kGroups, int kPanels, Columns kColumns>
 struct Shape {
+  static constexpr bool kSplit = kColumns != Columns::kAll, kIsPass = kColumns == Columns::kPass;
   static constexpr int kThreads = (1 + kGroups) * kGroup;
   static constexpr int kRowBlocks = kSplit ? 1 : kGroups;  // of 64 rows, of the block
   static constexpr int kAllPanels = kSplit ? kGroups * kPanels : kPanels;
@@ -50,6 +54,7 @@ struct Shape {
     alignas(1024) unsigned char out[kRowBlocks][kPanelBytes];
     unsigned char scales[kOutput == Output::kH ? 1024 : 16];  // for n of h
     float partial[kSplit ? 32 : 1][kSplit ? kGroup : 1];
+    float inv_n[kIsPass ? kBuffers : 1][kIsPass ? kL : 1];  // of h
     float scale[kBuffers][kL], sums[2][kGroups][4][kHasFactor ? kL : 1];
     alignas(16) float vector[kAllPanels * kPanelCols];  // n of h
     uint64_t p_full[kPs], p_empty[kPs], full[kStages], empty[kStages], scores_full[kBuffers],
@@ -78,10 +83,10 @@ struct Shape {
   static constexpr int kSharedBytes = static_cast<int>(sizeof(Shared)) + 1024;
 };
 
-template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit>
+template <class T, Output kOutput, int kGroups, int kPanels, Columns kColumns>
 class SweepBlock {
  public:
-  using S = Shape<kOutput, kGroups, kPanels, kSplit>;
+  using S = Shape<kOutput, kGroups, kPanels, kColumns>;
   using Shared = typename S::Shared;
   using Stage = typename S::Stage;
 
@@ -121,6 +126,7 @@ class SweepBlock {
   // Rows of the scores, and of the output, are query steps; or key steps, and time runs backward.
   static constexpr bool kQueryRows = kOutput == Output::kH || kOutput == Output::kDq;
   static constexpr bool kIsH = kOutput == Output::kH;
+  static constexpr bool kSplit = S::kSplit, kIsPass = S::kIsPass;
   // Where the vector beside the state (n or dn) lies: along its rows, or (n of h) its columns.
   static constexpr bool kRowVector = kOutput == Output::kDq || kOutput == Output::kDk;
   // Whether the state needs more registers than an even share.

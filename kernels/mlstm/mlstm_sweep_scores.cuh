@@ -6,15 +6,16 @@
 namespace xlstm::kernels::mlstm {
 namespace {
 
-template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit>
-class SweepScores : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
-  using Base = SweepBlock<T, kOutput, kGroups, kPanels, kSplit>;
+template <class T, Output kOutput, int kGroups, int kPanels, Columns kColumns>
+class SweepScores : SweepBlock<T, kOutput, kGroups, kPanels, kColumns> {
+  using Base = SweepBlock<T, kOutput, kGroups, kPanels, kColumns>;
   using Base::chunk_at;
   using Base::col;
   using Base::count;
   using Base::g;
   using Base::head;
   using Base::kIsH;
+  using Base::kIsPass;
   using Base::kMoves;
   using Base::kQueryRows;
   using Base::kRowVector;
@@ -84,7 +85,7 @@ class SweepScores : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
       }
       weigh(x, v, l);
       if (i >= S::kBuffers) barrier_wait(&s.rest.scores_empty[buffer], (i / S::kBuffers - 1) & 1);
-      if constexpr (kIsH) divide(x, l, v, s.rest.scale[buffer]);
+      if constexpr (kIsH) divide(x, l, v, buffer, chunk_at(i));
       store_scores(x, s.rest.scores[buffer]);
       fence_async_proxy();
       barrier_arrive(&s.rest.scores_full[buffer]);
@@ -105,7 +106,7 @@ class SweepScores : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
       named_barrier(kScoreWarps, kGroup);
       float* to = g.states_only ? vector_part(segment)
                   : segment + 1 == g.segments && g.s_last != nullptr
-                      ? g.s_last + int64_t{head} * g.N
+                      ? g.s_last + int64_t{head} * g.vector_pitch
                       : nullptr;
       for (int n = static_cast<int>(threadIdx.x); to != nullptr && n < g.N; n += kGroup)
         to[n] = s.rest.vector[n];
@@ -116,7 +117,7 @@ class SweepScores : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
   __device__ void start_vector() {
     for (int n = static_cast<int>(threadIdx.x); n < S::kAllPanels * kPanelCols; n += kGroup) {
       const bool begins = g.s_first != nullptr && n < g.N && !g.states_only;
-      s.rest.vector[n] = begins ? g.s_first[int64_t{head} * g.N + n] : 0.0f;
+      s.rest.vector[n] = begins ? g.s_first[head * g.vector_pitch + n] : 0.0f;
     }
     for (int r = 0; r < segment && !g.states_only; ++r) {
       const float left = shrinkage(r);
@@ -248,23 +249,37 @@ class SweepScores : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
             packed_pair<T>(x[4 * j + 2 * e], x[4 * j + 2 * e + 1]);
   }
 
-  // Divides the scores of h, and the scales of what the state gives, by N.
+  // Divides the scores of h, and the scales of what the state gives, by N: once all passes have
+  // given their share of l.
   template <int kX>
-  __device__ void divide(float (&x)[kX], float (&l)[2], const StepVectors& v, float* scale) const {
+  __device__ void divide(float (&x)[kX], float (&l)[2], const StepVectors& v, int buffer,
+                         int chunk) {
     float n[2];
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int r = row + 8 * e;
       l[e] = row_sum(l[e]);
       n[e] = 1.0f;
-      if (g.normalize) n[e] = __frcp_rn(denominator(l[e], expf(floor_exponent(v.extra[r])), g.eps));
-      if (lane % 4 == 0) scale[r] = n[e] * g.query_scale * v.out_scale[r];
+      bool whole = true;
+      if constexpr (kIsPass) {
+        const int64_t at = head * g.gates.steps + int64_t{chunk} * kL + r;
+        if (g.pass > 0) l[e] += g.l_before[at];
+        whole = g.pass + 1 == g.n_passes;
+        if (!whole && slice == 0 && lane % 4 == 0) g.l_after[at] = l[e];
+      }
+      if (g.normalize && whole)
+        n[e] = __frcp_rn(denominator(l[e], expf(floor_exponent(v.extra[r])), g.eps));
+      if (lane % 4 == 0) s.rest.scale[buffer][r] = n[e] * g.query_scale * v.out_scale[r];
+      if constexpr (kIsPass) {
+        if (lane % 4 == 0) s.rest.inv_n[buffer][r] = n[e];
+      }
     }
 #pragma unroll
     for (int j = 0; j < 32; ++j) x[j] *= n[j / 2 % 2];
   }
   __device__ void store_l(const float (&l)[2], int chunk) const {
     if (g.saved_l == nullptr || slice != 0 || lane % 4 != 0) return;
+    if (kIsPass && g.pass + 1 != g.n_passes) return;
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int64_t t = int64_t{chunk} * kL + row + 8 * e;

@@ -6,9 +6,9 @@
 namespace xlstm::kernels::mlstm {
 namespace {
 
-template <class T, Output kOutput, int kGroups, int kPanels, bool kSplit>
-class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
-  using Base = SweepBlock<T, kOutput, kGroups, kPanels, kSplit>;
+template <class T, Output kOutput, int kGroups, int kPanels, Columns kColumns>
+class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kColumns> {
+  using Base = SweepBlock<T, kOutput, kGroups, kPanels, kColumns>;
   using Base::chunk_at;
   using Base::chunks;
   using Base::col;
@@ -16,11 +16,13 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
   using Base::g;
   using Base::head;
   using Base::kIsH;
+  using Base::kIsPass;
   using Base::kOutput0;
   using Base::kPartialEmpty;
   using Base::kPartialFull;
   using Base::kQueryRows;
   using Base::kRowVector;
+  using Base::kSplit;
   using Base::lane;
   using Base::load;
   using Base::load_p;
@@ -46,6 +48,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
     const int panel0 = kSplit ? group * kPanels : 0;  // of the panels of P and U
     const int m0 = (slice * S::kRowBlocks + block) * 64, n0 = panel0 * kPanelCols;
     const bool puts_out = !kSplit || group == 0;
+    const bool completes = !kIsPass || g.pass + 1 == g.n_passes;
     const bool loads = threadIdx.x == kGroup;  // one thread of the first group
     const bool stores = threadIdx.x % kGroup == 0;
     if (loads)
@@ -93,6 +96,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
           products_commit();
           products_wait<0>();  // a is free
           hold(out);
+          if constexpr (kIsPass) add_passes(out, s.rest.inv_n[buffer], chunk);
         }
       }
       scale_left(a, v, vec, gamma);
@@ -110,7 +114,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
           multiply_64x64<T, true>(
               X[j], a[k], operand(stage.u[panel0 + j] + 16 * kPanelRowBytes * k, 1024), true);
       products_commit();
-      if (puts_out && !g.states_only) {
+      if (puts_out && completes && !g.states_only) {
         if constexpr (S::kHasFactor)
           sum_products(out, stage.factor[block], s.rest.sums[i % 2][group]);
         put_out(out, s.rest.out[block], stores, group);
@@ -119,7 +123,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
       products_wait<0>();
 #pragma unroll
       for (int j = 0; j < kPanels; ++j) hold(X[j]);
-      if (stores && puts_out && !g.states_only) {
+      if (stores && puts_out && completes && !g.states_only) {
         store_box(g.out, s.rest.out[block], m0, static_cast<int>(head % g.H), chunk * kL,
                   static_cast<int>(head / g.H));
         commit_stores();
@@ -163,7 +167,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
   // The state before the segment: that of the beginning, and what the segments between added.
   __device__ void start(State& X, Vector& vec, int group, int m0, int n0, bool puts_out) const {
     if (g.X_first != nullptr) {
-      const float* from = g.X_first + head * g.M * g.N;
+      const float* from = g.X_first + head * g.state_pitch;
       each(X, m0, n0,
            [&](int64_t m, int64_t n, float& x) { x = from[m * g.stride_m + n * g.stride_n]; });
     }
@@ -200,7 +204,7 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
     }
     if (segment + 1 != g.segments) return;
     if (g.X_last != nullptr) {
-      float* to = g.X_last + head * g.M * g.N;
+      float* to = g.X_last + head * g.state_pitch;
       each(X, m0, n0,
            [&](int64_t m, int64_t n, float& x) { to[m * g.stride_m + n * g.stride_n] = x; });
     }
@@ -261,6 +265,17 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kSplit> {
 #pragma unroll
     for (int e = 0; e < 32; ++e) out[e] += s.rest.partial[e][thread];
     if (i + 1 < count) named_barrier_arrive(kPartialEmpty, 2 * kGroup);
+  }
+
+  // Adds what the passes before gave, and leaves the sum to the next one: registers as they stand.
+  __device__ void add_passes(float (&out)[32], const float* inv_n, int chunk) const {
+    const int64_t at = (int64_t{head} * chunks + chunk) * slices + slice;
+    float* sum = g.out_sums + at * (32 * kGroup) + threadIdx.x % kGroup;
+#pragma unroll
+    for (int e = 0; e < 32; ++e) {
+      if (g.pass > 0) out[e] += (kIsH ? inv_n[e / 4 * 8 + col + e % 2] : 1.0f) * sum[e * kGroup];
+      if (g.pass + 1 < g.n_passes) sum[e * kGroup] = out[e];
+    }
   }
 
   __device__ void scale_out(float (&out)[32], const float (&vec)[2], const StepVectors& v,

@@ -10,13 +10,15 @@
  *   dgate = dy * u * act'(gate),  dskip = du * skip_weight,  dx = that of norm.h for dy = du
  *   dweight = sum over rows of du * xhat,  dbias = sum of du,  dskip_weight = sum of du * skip
  * The norm itself is not kept: backward makes it again from x, mean and rstd.
+ * <x, dx> is what the gradient of the mLSTM's normaliser needs of its output and that one's gradient
+ * (kernels/mlstm/mlstm.h), which are both at hand here.
  *
  * Layout: x, gate, skip, y, dy, dx, dgate, dskip are [rows, D], D = groups * width, with a dense
  * last dimension and a row stride in elements; weight, bias, skip_weight and their gradients are
- * [D]; mean and rstd are dense [rows, groups].
+ * [D]; mean, rstd and x_dx are dense [rows, groups].
  * Types: as in norm.h, the weights and their gradients of `weight_dtype`. NaN propagates.
  * Aliasing, at equal row strides: y may be x, gate or skip; dx may be x, dgate gate and dskip skip,
- * and one of the three dy; nothing else may overlap.
+ * and one of the three dy; nothing else may overlap. Where x_dx is wanted dx is not x.
  * Limits: those of norm.h; bias and skip not both; activation XLSTM_SIGMOID or XLSTM_SILU, else
  * BAD_VALUE.
  * Work: forward 16 D rows operations, reads 2 D, writes D a row; backward 30, reads 3 D, writes
@@ -86,6 +88,7 @@ typedef struct xlstm_norm_gated_bwd_args {
   void* dweight;
   void* dbias;        /* null beside a skip */
   void* dskip_weight; /* null without a skip */
+  void* x_dx; /* <x, dx> of each run, dx as written; null: not wanted; needs dx, beside x */
 } xlstm_norm_gated_bwd_args;
 
 /* The checks every backend makes first. */

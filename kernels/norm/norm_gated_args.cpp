@@ -67,10 +67,13 @@ xlstm_status xlstm_norm_gated_bwd_check(const xlstm_norm_gated_bwd_args* args) {
   if (const auto status = check_inputs(a); status != XLSTM_OK) return status;
   if (a.rstd == nullptr || a.dy == nullptr || (a.subtract_mean && a.mean == nullptr))
     return XLSTM_NULL_POINTER;
+  if (a.x_dx != nullptr && a.dx == nullptr) return XLSTM_NULL_POINTER;
+  if (a.x_dx != nullptr && a.dx == a.x) return XLSTM_BAD_VALUE;
   if (a.dy_stride_row < 0 || !can_write(a, a.dx, a.dx_stride_row) ||
       !can_write(a, a.dgate, a.dgate_stride_row) || !can_write(a, a.dskip, a.dskip_stride_row))
     return XLSTM_BAD_STRIDE;
   const bool aligned = !misaligned(a.dtype, {a.dy, a.dx, a.dgate, a.dskip}) &&
-                       !misaligned(a.weight_dtype, {a.dweight, a.dbias, a.dskip_weight});
+                       !misaligned(a.weight_dtype, {a.dweight, a.dbias, a.dskip_weight}) &&
+                       !misaligned(wide_dtype(a.dtype), {a.x_dx});
   return aligned ? XLSTM_OK : XLSTM_MISALIGNED;
 }

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kHeldShape.threads, kHeldShape.blocks)
     backward_held(const Args a, const RowPlan plan, float* partial) {
   constexpr int N = kPack<T>, R = kHeldShape.rows, kIn = kSkip ? 4 : 3, kAhead = kStages - 1;
   extern __shared__ uint4 places[];  // [stages][R][x, gate, dy, skip][threads]
-  __shared__ float scratch[2][16 * 2 * R];
+  __shared__ float scratch[2][16 * 2 * R], inner_scratch[2][16 * R];
   const int lane = static_cast<int>(threadIdx.x) % plan.lanes;
   const int team = static_cast<int>(threadIdx.x) / plan.lanes;
   const int packs = static_cast<int>(a.width / N);
@@ -149,6 +149,7 @@ __global__ void __launch_bounds__(kHeldShape.threads, kHeldShape.blocks)
       } else {
         team_sums<false>(sums, plan.lanes, nullptr);
       }
+      float inner[R] = {};
 #pragma unroll
       for (int r = 0; r < R; ++r) {
         const int64_t row = round + mine + r;
@@ -159,9 +160,24 @@ __global__ void __launch_bounds__(kHeldShape.threads, kHeldShape.blocks)
         const Raw<T, N> x = in_place(stage, r, 0);
         float dx[N];
 #pragma unroll
-        for (int j = 0; j < N; ++j)
+        for (int j = 0; j < N; ++j) {
           dx[j] = rstd[r] * (du[r][j] * scale[j]) - ((x[j] - mean[r]) * slope + mean_g);
+          inner[r] += x[j] * to_float(from_float<T>(dx[j]));
+        }
         store_values<N>(static_cast<T*>(a.dx) + row * a.dx_stride_row + column, dx);
+      }
+      if (a.x_dx != nullptr) {
+        if (plan.lanes >= 32) {
+          wide_team_sums(inner, plan.lanes, inner_scratch[parity]);
+        } else {
+          team_sums<false>(inner, plan.lanes, nullptr);
+        }
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          const int64_t row = round + mine + r;
+          if (row < end && valid && lane == 0)
+            static_cast<float*>(a.x_dx)[row * a.groups + group] = inner[r];
+        }
       }
     }
     stage = stage == kAhead ? 0 : stage + 1;
@@ -267,12 +283,21 @@ __global__ void __launch_bounds__(512) gradients_again(const Args a, const Runs 
     const float n = static_cast<float>(a.width);
     const float shift = a.subtract_mean ? sums[0] / n : 0.0f, slope = sums[1] / n;
     T* dx = static_cast<T*>(a.dx) + row * a.dx_stride_row + begin;
+    float inner[1] = {};
     for (int64_t i = lane; i < width; i += team) {
       const float xhat = (x_at<T>(a, row, begin + i) - mean) * rstd;
       const Share e = element_at<T, W>(a, row, begin + i, xhat);
       const float g = e.du * (one + to_float(weight[i]));
       write_others<T, W>(a, row, begin + i, e);
-      if (a.dx != nullptr) dx[i] = from_float<T>(rstd * (g - shift - xhat * slope));
+      if (a.dx == nullptr) continue;
+      const T of_x = from_float<T>(rstd * (g - shift - xhat * slope));
+      if (a.x_dx != nullptr) inner[0] += x_at<T>(a, row, begin + i) * to_float(of_x);
+      dx[i] = of_x;
+    }
+    if (a.x_dx != nullptr) {
+      if constexpr (kBlock) __syncthreads();  // the scratch is used again
+      team_sums<kBlock>(inner, team, scratch);
+      if (valid && lane == 0) static_cast<float*>(a.x_dx)[run] = inner[0];
     }
     if constexpr (kBlock) __syncthreads();  // the scratch is used again
   }
@@ -303,6 +328,10 @@ __global__ void __launch_bounds__(kTeamThreads) gradients_narrow(const Args a, c
 #pragma unroll
   for (int i = 0; i < kNarrow; ++i)
     if (i < width) dx[i] = from_float<T>(static_cast<float>(g[i]));
+  if (a.x_dx == nullptr) return;
+  float inner = 0;
+  for (int i = 0; i < width; ++i) inner += x_at<T>(a, row, begin + i) * to_float(dx[i]);
+  static_cast<float*>(a.x_dx)[run] = inner;
 }
 
 template <class T>

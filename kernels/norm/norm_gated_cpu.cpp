@@ -91,6 +91,10 @@ void backward_gated_group(const xlstm_norm_gated_bwd_args& a, int64_t row, int64
   }
   backward_group<T>(a, x, weight, du, nullptr, dx, dweight, skip == nullptr ? dshift : nullptr,
                     statistic);
+  if (a.x_dx == nullptr) return;
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(dx[i]);
+  static_cast<T*>(a.x_dx)[statistic] = static_cast<T>(sum);
 }
 
 // Workspace: for every block two rows of D sums, then for every block a group of du.

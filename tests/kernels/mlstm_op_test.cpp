@@ -1,9 +1,10 @@
 // The mLSTM op: what the generic tests over the op table do not see.
+#include <array>
 #include <cstdlib>
 
 #include "core/autograd.h"
 #include "core/op_info.h"
-#include "core/ops/mlstm.h"
+#include "core/ops/mlstm_gated.h"
 #include "core/ops/view.h"
 #include "tests/catch.h"
 
@@ -87,6 +88,47 @@ TEST_CASE("mlstm has the gradient of its composed twin, stabiliser held constant
         }
       }
     }
+  }
+}
+
+TEST_CASE("mlstm_gated is the mLSTM and the gated norm, in values and gradients") {
+  Generator g{44, 0};
+  const Shape joined{2, 11, 15};
+  const Tensor gate = random_tensor(joined, DType::f64, g),
+               skip = random_tensor(joined, DType::f64, g),
+               weight = random_tensor({15}, DType::f64, g),
+               skip_weight = random_tensor({15}, DType::f64, g);
+  const Tensors others{gate, skip, weight, skip_weight};
+  for (Tensor x : others) x.set_requires_grad(true);
+  const ops::NormGate of_gate{gate, ops::Activation::silu, skip, skip_weight};
+  const ops::HeadNorm norm{weight, {}, 0.1, ops::NormScale::one_plus};
+  std::array<Tensors, 2> results, grads;
+  for (const size_t together : {size_t{0}, size_t{1}}) {
+    Problem p = make_problem(true);
+    ops::MlstmResult result;  // h is y here
+    if (together == 1) {
+      const auto both =
+          ops::mlstm_gated(p.q, p.k, p.v, p.i, p.f, p.initial, p.reset, p.options, of_gate, norm);
+      result = {both.y, both.final_state};
+    } else {
+      result = p.run();
+      result.h = ops::multi_head_norm_gated(ops::reshape(result.h, joined), of_gate, weight, {}, 3,
+                                            norm.eps, norm.scale);
+    }
+    results[together] = {result.h, result.final_state.C, result.final_state.n,
+                         result.final_state.m};
+    grads[together] = gradients(p, result);
+    for (Tensor x : others) {
+      grads[together].push_back(x.grad());
+      x.set_grad({});
+    }
+  }
+  for (size_t i = 0; i < results[0].size(); ++i)
+    CHECK(largest_difference(results[0][i], results[1][i]) == 0);
+  for (size_t i = 0; i < grads[0].size(); ++i) {
+    INFO("gradient " << i);
+    REQUIRE(grads[1][i].defined());
+    CHECK(largest_difference(grads[0][i], grads[1][i]) == 0);
   }
 }
 

@@ -101,7 +101,7 @@ struct Reference {
 // The same on the device.
 struct OnDevice {
   Matrix x, gate, skip, dy, y, dx, dgate, dskip;
-  DeviceArray weight, shift, mean, rstd, dweight, dshift;
+  DeviceArray weight, shift, mean, rstd, dweight, dshift, x_dx;
   xlstm_norm_gated_fwd_args f{};
   xlstm_norm_gated_bwd_args b{};
   OnDevice(const GatedCase& c, const Types& types, const Reference& r)
@@ -118,7 +118,8 @@ struct OnDevice {
         mean(c.rows * c.groups, XLSTM_F32),
         rstd(c.rows * c.groups, XLSTM_F32),
         dweight(c.D(), types.weights),
-        dshift(c.D(), types.weights) {
+        dshift(c.D(), types.weights),
+        x_dx(c.rows * c.groups, XLSTM_F32) {
     f.dtype = b.dtype = types.dtype;
     f.weight_dtype = b.weight_dtype = types.weights;
     fill(f, c);
@@ -136,6 +137,7 @@ struct OnDevice {
     b.dgate = dgate.get(), b.dgate_stride_row = dgate.stride();
     b.dskip_stride_row = dskip.stride();
     b.dweight = dweight;
+    b.x_dx = x_dx;
     if (c.has_skip()) {
       f.skip = b.skip = skip.get(), f.skip_weight = b.skip_weight = shift;
       b.dskip = dskip.get(), b.dskip_weight = dshift;
@@ -159,6 +161,17 @@ void check_gradients(OnDevice& got, const Reference& want, const GatedCase& c, c
   if (c.has_skip()) {
     CHECK(relative_error(got.dskip.values(), want.dskip) < matrices);
     CHECK(got.dskip.surroundings_intact());
+  }
+  // <x, dx> of the gradient as it was rounded; of many terms little may be left.
+  const std::vector<double> dx = got.dx.values(), x_dx = got.x_dx.values();
+  for (size_t run = 0; run < x_dx.size(); ++run) {
+    double sum = 0, size = 0;
+    for (size_t i = run * static_cast<size_t>(c.width);
+         i < (run + 1) * static_cast<size_t>(c.width); ++i) {
+      sum += want.x[i] * dx[i];
+      size += std::abs(want.x[i] * dx[i]);
+    }
+    CHECK(std::abs(x_dx[run] - sum) <= 1e-6 * size);
   }
   CHECK(relative_error(got.dweight.values(), want.dweight) < sums);
   CHECK(relative_error(got.dshift.values(), want.dshift) < sums);
@@ -197,12 +210,13 @@ TEST_CASE("gated norms on CUDA: in place, single gradients, no rows") {
     // Each alone, the others null.
     const auto only = [&](auto keep) {
       xlstm_norm_gated_bwd_args one = got.b;
-      one.dx = one.dgate = one.dskip = one.dweight = one.dskip_weight = nullptr;
+      one.dx = one.dgate = one.dskip = one.dweight = one.dskip_weight = one.x_dx = nullptr;
       keep(one);
       REQUIRE(run_on_device(xlstm_norm_gated_bwd_cuda, xlstm_norm_gated_bwd_workspace_cuda, one) ==
               XLSTM_OK);
     };
     only([&](auto& one) { one.dx = got.b.dx; });
+    only([&](auto& one) { one.dx = got.b.dx, one.x_dx = got.b.x_dx; });
     only([&](auto& one) { one.dgate = got.b.dgate; });
     only([&](auto& one) { one.dskip = got.b.dskip; });
     only([&](auto& one) { one.dweight = got.b.dweight; });
@@ -212,6 +226,7 @@ TEST_CASE("gated norms on CUDA: in place, single gradients, no rows") {
     const double tolerance = gradient_tolerance(types.dtype);
     OnDevice over(c, types, want);
     REQUIRE(over.forward() == XLSTM_OK);
+    over.b.x_dx = nullptr;
     over.b.dx = over.x.get();
     over.b.dgate = over.dy.get();
     over.b.dskip = over.skip.get();
@@ -244,9 +259,9 @@ TEST_CASE("gated norms on CUDA give the same bits every time and name bad argume
   OnDevice got(c, types, want);
   CHECK(same_bits_again([&] { REQUIRE(got.forward() == XLSTM_OK); },
                         {got.y.memory(), &got.mean, &got.rstd}));
-  CHECK(same_bits_again(
-      [&] { REQUIRE(got.backward() == XLSTM_OK); },
-      {got.dx.memory(), got.dgate.memory(), got.dskip.memory(), &got.dweight, &got.dshift}));
+  CHECK(same_bits_again([&] { REQUIRE(got.backward() == XLSTM_OK); },
+                        {got.dx.memory(), got.dgate.memory(), got.dskip.memory(), &got.dweight,
+                         &got.dshift, &got.x_dx}));
   CHECK(xlstm_norm_gated_bwd_cuda(&got.b, {}) == XLSTM_WORKSPACE_TOO_SMALL);
   xlstm_norm_gated_fwd_args bad = got.f;
   bad.dtype = bad.weight_dtype = XLSTM_F64;

@@ -66,6 +66,24 @@ Tensors mlstm(const Tensors& in, const OpAttributes& a) {
   return {h, C, n, m};
 }
 
+// q, k, v, i, f, gate, weight, bias, skip, skip_weight: the cell, then the gated norm of its h.
+Tensors mlstm_gated(const Tensors& in, const OpAttributes& a) {
+  Tensors of_cell(in.begin(), in.begin() + 5);
+  of_cell.resize(9);
+  const Tensor h = mlstm(of_cell, a)[0];
+  const Tensor joined =
+      h.strided_view(in[5].shape(), contiguous_strides(in[5].shape()));  // [B, T, H*V]
+  Tensors of_norm{joined, in[5], in[6]};
+  if (in[7].defined() || in[8].defined()) of_norm.push_back(in[7]);
+  if (in[8].defined()) of_norm.insert(of_norm.end(), {in[8], in[9]});
+  const double silu = a.get("silu");
+  return find_oracle("multi_head_norm_gated")(of_norm,
+                                              {{"heads", static_cast<double>(in[0].size(2))},
+                                               {"eps", a.get("norm_eps", 1e-5)},
+                                               {"silu", silu},
+                                               {"one_plus", silu}});
+}
+
 // A sequence of one step.
 Tensors mlstm_step(const Tensors& in, const OpAttributes& a) {
   Tensors sequence = in;
@@ -88,7 +106,8 @@ OracleRows mlstm_oracles() {
   return {{"mlstm", mlstm},
           {"mlstm_parallel", mlstm},
           {"mlstm_recurrent", mlstm},
-          {"mlstm_step", mlstm_step}};
+          {"mlstm_step", mlstm_step},
+          {"mlstm_gated", mlstm_gated}};
 }
 
 }  // namespace xlstm::oracles
