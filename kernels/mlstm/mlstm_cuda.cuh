@@ -103,6 +103,14 @@ struct GateVectors {
   }
 };
 
+// The numbers of some steps of a thread in one piece; memory is aligned to that.
+template <class T, int kSteps>
+struct alignas(sizeof(T) * kSteps) Steps {
+  T of[kSteps];
+  __device__ static Steps load(const T* from) { return *reinterpret_cast<const Steps*>(from); }
+  __device__ void store(T* to) const { *reinterpret_cast<Steps*>(to) = *this; }
+};
+
 struct GateArgs {
   xlstm_mlstm_config config;
   const void *i, *f;
@@ -198,7 +206,7 @@ xlstm_status compute_output(OutputArgs args, xlstm_exec exec);
 // ---- gradients of gates ----
 
 // di, df and dm0 from what dq and dk left. A walk: the steps from one inner product to the next, a
-// power of 2 from 64 to 4096.
+// power of 2 from 64 to 512.
 struct GateGradArgs {
   xlstm_mlstm_bwd_args a;
   GateVectors gates;

@@ -6,8 +6,9 @@ namespace xlstm::kernels::mlstm {
 namespace {
 
 constexpr unsigned kAll = 0xffffffffu;
-constexpr int kHeadThreads = 256;   // of the initial state of a head
-constexpr int kGradThreads = 1024;  // of a block: eight walks of sweeps, whose gates share sectors
+constexpr int kHeadThreads = 256;  // of the initial state of a head
+constexpr int kWalkSteps = 2;      // steps of a thread
+constexpr int kGradThreads = 256;  // of a block: a walk of sweeps, or several shorter ones
 
 __device__ bool is_reset(const GateGradArgs& g, int64_t b, int64_t t) {
   const xlstm_mlstm_config& c = g.a.config;
@@ -117,13 +118,12 @@ __device__ Suffix then_later(Suffix x, Suffix later) {
   return {x.open ? x.sum + later.sum : x.sum, x.open && later.open};
 }
 
-// A walk of a head for so many threads of a block, kSteps steps each; sums run from the last step
-// to the first.
-template <int kSteps>
+// A walk of a head for so many threads of a block, kWalkSteps steps each; sums run from the last
+// step to the first.
 __global__ void __launch_bounds__(kGradThreads) gate_grad_kernel(GateGradArgs g) {
   const xlstm_mlstm_config& c = g.a.config;
   const int64_t heads = c.B * c.H;
-  const int threads = static_cast<int>(g.walk) / kSteps, thread = threadIdx.x % threads;
+  const int threads = static_cast<int>(g.walk) / kWalkSteps, thread = threadIdx.x % threads;
   const int64_t index = blockIdx.x * int64_t{kGradThreads / threads} + threadIdx.x / threads;
   const bool exists = index < heads * g.n_walks;
   // The heads of a walk side by side, as their gates are in memory.
@@ -131,16 +131,18 @@ __global__ void __launch_bounds__(kGradThreads) gate_grad_kernel(GateGradArgs g)
   const int64_t mine = of_b / c.H, h = of_b - mine * c.H, head = b * c.H + h;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   __shared__ Suffix of_warp[kGradThreads / 32];
-  const int64_t begin = exists ? mine * g.walk + thread * kSteps : c.T;
+  const int64_t begin = exists ? mine * g.walk + thread * kWalkSteps : c.T;
   const int64_t at = head * g.gates.steps + begin;
-  double q_dq[kSteps] = {}, k_dk[kSteps] = {};
-  for (int64_t group = 0; group < g.groups; ++group) {
+  double q_dq[kWalkSteps] = {}, k_dk[kWalkSteps] = {};
+  for (int64_t group = 0; begin < c.T && group < g.groups; ++group) {
     const int64_t from = group * heads * g.gates.steps + at;
+    const auto of_q = Steps<float, kWalkSteps>::load(g.q_dq + from),
+               of_k = Steps<float, kWalkSteps>::load(g.k_dk + from);
 #pragma unroll
-    for (int j = 0; j < kSteps; ++j) {
-      if (begin + j >= c.T) continue;
-      q_dq[j] += static_cast<double>(g.q_dq[from + j]);
-      k_dk[j] += static_cast<double>(g.k_dk[from + j]);
+    for (int j = 0; j < kWalkSteps; ++j) {
+      if (begin + j >= c.T) continue;  // chunks reach beyond the end
+      q_dq[j] += static_cast<double>(of_q.of[j]);
+      k_dk[j] += static_cast<double>(of_k.of[j]);
     }
   }
   double after = 0;  // <C, dC> + <n, dn> after the walk's steps
@@ -149,12 +151,12 @@ __global__ void __launch_bounds__(kGradThreads) gate_grad_kernel(GateGradArgs g)
   for (int o = 16; o > 0; o /= 2) after += __shfl_xor_sync(kAll, after, o);
   // A reset right behind a step, and be it behind the walk: gamma and alpha let nothing out that
   // could come back.
-  bool reset[kSteps + 1];
+  bool reset[kWalkSteps + 1];
 #pragma unroll
-  for (int j = 0; j <= kSteps; ++j) reset[j] = is_reset(g, b, begin + j);
+  for (int j = 0; j <= kWalkSteps; ++j) reset[j] = is_reset(g, b, begin + j);
   Suffix steps{0, true};
 #pragma unroll
-  for (int j = kSteps - 1; j >= 0; --j)
+  for (int j = kWalkSteps - 1; j >= 0; --j)
     steps = then_later({q_dq[j] - k_dk[j], !reset[j + 1]}, steps);
   for (int o = 1; o < 32; o *= 2) {
     const Suffix later{__shfl_down_sync(kAll, steps.sum, o),
@@ -171,7 +173,7 @@ __global__ void __launch_bounds__(kGradThreads) gate_grad_kernel(GateGradArgs g)
                     __shfl_down_sync(kAll, static_cast<int>(steps.open), 1) != 0};
   double sum = lane == 31 ? later.sum : then_later(next, later).sum;
 #pragma unroll
-  for (int j = kSteps - 1; j >= 0; --j) {
+  for (int j = kWalkSteps - 1; j >= 0; --j) {
     const int64_t t = begin + j;
     sum = (reset[j + 1] ? 0.0 : sum) + (q_dq[j] - k_dk[j]);
     if (t >= c.T) continue;
@@ -187,15 +189,6 @@ __global__ void __launch_bounds__(kGradThreads) gate_grad_kernel(GateGradArgs g)
   }
 }
 
-// A walk is at least a warp.
-template <int kSteps>
-xlstm_status launch_walks(const GateGradArgs& args, xlstm_exec exec) {
-  const xlstm_mlstm_config& c = args.a.config;
-  const int64_t threads = c.B * c.H * args.n_walks * (args.walk / kSteps);
-  return launch(gate_grad_kernel<kSteps>, ceil_div(threads, kGradThreads), kGradThreads, 0, exec,
-                args);
-}
-
 }  // namespace
 
 xlstm_status gate_gradients(const GateGradArgs& args, xlstm_exec exec) {
@@ -204,7 +197,8 @@ xlstm_status gate_gradients(const GateGradArgs& args, xlstm_exec exec) {
   if (args.dm != nullptr || args.a.dm0 != nullptr)
     status = launch(initial_kernel, c.B * c.H, kHeadThreads, 32 * sizeof(float), exec, args);
   if (status != XLSTM_OK || c.T == 0) return status;
-  return args.walk == 64 ? launch_walks<2>(args, exec) : launch_walks<4>(args, exec);
+  const int64_t threads = c.B * c.H * args.n_walks * (args.walk / kWalkSteps);
+  return launch(gate_grad_kernel, ceil_div(threads, kGradThreads), kGradThreads, 0, exec, args);
 }
 
 }  // namespace xlstm::kernels::mlstm

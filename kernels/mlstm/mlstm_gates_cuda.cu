@@ -169,13 +169,6 @@ __device__ double before_lane(Running mine, double first, Combine combine) {
   return lane == 0 ? first : before;
 }
 
-// The numbers of a lane's steps in one piece, to memory that is aligned to it.
-template <class T, int kSteps>
-struct alignas(sizeof(T) * kSteps) Steps {
-  T of[kSteps];
-  __device__ void store(T* to) const { *reinterpret_cast<Steps*>(to) = *this; }
-};
-
 template <int kSteps>
 __device__ void write_vectors(const GateArgs& a, const Place& at) {
   const xlstm_mlstm_config& c = a.config;

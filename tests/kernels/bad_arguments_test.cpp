@@ -390,7 +390,8 @@ Entry mlstm_fwd() {
   a.i_stride = a.f_stride = kGates;
   Entry e = ENTRY_WITH_WORKSPACE(mlstm_fwd);
   e.with_arrays({AT(q), AT(k), AT(v), AT(i), AT(f), AT(h)},
-                {AT(C0), AT(n0), AT(m0), AT(C), AT(n), AT(m), AT(saved_m), AT(saved_l)}, {});
+                {AT(C0), AT(n0), AT(m0), AT(C), AT(n), AT(m), AT(saved_m), AT(saved_l), AT(states)},
+                {});
   e.sizes = {AT(config.B), AT(config.T), AT(config.H),
              AT(config.K), AT(config.V), AT(config.chunk_size)};
   e.dtypes = {AT(config.dtype), AT(config.gate_dtype)};
@@ -408,7 +409,9 @@ Entry mlstm_bwd() {
   Entry e = ENTRY_WITH_WORKSPACE(mlstm_bwd);
   e.with_arrays({AT(q), AT(k), AT(v), AT(i), AT(f), AT(h), AT(saved_m), AT(saved_l), AT(dq), AT(dk),
                  AT(dv), AT(di), AT(df)},
-                {AT(C0), AT(n0), AT(m0), AT(dh), AT(dC), AT(dn), AT(dC0), AT(dn0), AT(dm0)}, {});
+                {AT(C0), AT(n0), AT(m0), AT(dh), AT(dC), AT(dn), AT(dC0), AT(dn0), AT(dm0),
+                 AT(h_dh), AT(states)},
+                {});
   e.sizes = {AT(config.B), AT(config.T), AT(config.H),
              AT(config.K), AT(config.V), AT(config.chunk_size)};
   e.dtypes = {AT(config.dtype), AT(config.gate_dtype)};
@@ -479,7 +482,7 @@ Entry norm_gated_bwd() {
   a.subtract_mean = 1, a.eps = 1, a.activation = XLSTM_SIGMOID;
   Entry e = ENTRY_WITH_WORKSPACE(norm_gated_bwd);
   e.with_arrays({AT(x), AT(gate), AT(weight), AT(mean), AT(rstd), AT(dy)},
-                {AT(bias), AT(dx), AT(dgate), AT(dweight), AT(dbias)}, {});
+                {AT(bias), AT(dx), AT(dgate), AT(dweight), AT(dbias), AT(x_dx)}, {});
   e.sizes = {AT(rows), AT(groups), AT(width)}, e.dtypes = {AT(dtype), AT(weight_dtype)};
   e.empties = {{AT(rows)}, {AT(groups)}, {AT(width)}};
   return e;

@@ -8,11 +8,15 @@
 namespace xlstm {
 namespace {
 
+struct Sizes {
+  int64_t B, T, H, K, V;
+};
+
 struct Problem {
-  Tensor q, k, v, i, f, gate, weight;
+  Tensor q, k, v, i, f, gate, weight, skip, shift;
   ops::MlstmOptions options;
 
-  Problem(DType dtype, int64_t B, int64_t T, int64_t H, int64_t K, int64_t V) {
+  Problem(DType dtype, const Sizes& s) {
     Generator g{17, 0};
     const auto random = [&](const Shape& shape, DType type, double mean = 0) {
       Tensor x = random_tensor(shape, DType::f32, g, mean);
@@ -20,15 +24,17 @@ struct Problem {
       x.set_requires_grad(true);
       return x;
     };
-    q = random({B, T, H, K}, dtype);
-    k = random({B, T, H, K}, dtype);
-    v = random({B, T, H, V}, dtype);
-    i = random({B, T, H}, DType::f32);
-    f = random({B, T, H}, DType::f32, 2);
-    gate = random({B, T, H * V}, dtype);
-    weight = random({H * V}, DType::f32, 1);
+    q = random({s.B, s.T, s.H, s.K}, dtype);
+    k = random({s.B, s.T, s.H, s.K}, dtype);
+    v = random({s.B, s.T, s.H, s.V}, dtype);
+    i = random({s.B, s.T, s.H}, DType::f32);
+    f = random({s.B, s.T, s.H}, DType::f32, 2);
+    gate = random({s.B, s.T, s.H * s.V}, dtype);
+    weight = random({s.H * s.V}, DType::f32, 1);
+    skip = random({s.B, s.T, s.H * s.V}, dtype);
+    shift = random({s.H * s.V}, DType::f32);
   }
-  Tensors leaves() const { return {q, k, v, i, f, gate, weight}; }
+  Tensors leaves() const { return {q, k, v, i, f, gate, weight, skip, shift}; }
 
   // The gradients of all leaves that take part, from a gradient of y that is not of one sign.
   std::vector<std::vector<double>> gradients(const Tensor& y) {
@@ -47,7 +53,7 @@ struct Problem {
 TEST_CASE("states kept for the gradient on CUDA change no bit of it") {
   if (!test::has_cuda_device()) return;
   for (const DType dtype : {DType::f32, DType::bf16}) {
-    Problem p(dtype, 2, 300, 2, 40, 72);
+    Problem p(dtype, {2, 300, 2, 40, 72});
     std::vector<std::vector<double>> with[2];
     for (const bool keep : {false, true}) {
       p.options.keep_states = keep;
@@ -59,25 +65,46 @@ TEST_CASE("states kept for the gradient on CUDA change no bit of it") {
 
 TEST_CASE("mlstm_gated on CUDA is the mLSTM and the gated norm") {
   if (!test::has_cuda_device()) return;
-  for (const auto& [dtype, T, H, V] : {std::tuple{DType::f32, int64_t{70}, int64_t{2}, int64_t{40}},
-                                       {DType::bf16, int64_t{300}, int64_t{12}, int64_t{128}},
-                                       {DType::f16, int64_t{130}, int64_t{3}, int64_t{19}}}) {
-    INFO(name_of(dtype) << ", V " << V);
-    Problem p(dtype, 2, T, H, 64, V);
-    const ops::NormGate gate{p.gate, ops::Activation::sigmoid, {}, {}};
+  enum class Beside { nothing, bias, skip };
+  struct Case {
+    DType dtype;
+    Sizes sizes;
+    Beside beside;
+    bool silu;
+  };
+  for (const Case& c :
+       std::initializer_list<Case>{{DType::f32, {2, 70, 2, 64, 40}, Beside::skip, true},
+                                   {DType::bf16, {12, 300, 2, 64, 64}, Beside::skip, true},
+                                   {DType::bf16, {2, 130, 12, 128, 128}, Beside::nothing, false},
+                                   {DType::f16, {24, 65, 1, 40, 24}, Beside::bias, false},
+                                   {DType::f16, {3, 90, 9, 72, 104}, Beside::skip, false},
+                                   {DType::bf16, {8, 70, 3, 64, 256}, Beside::skip, true},
+                                   {DType::f16, {2, 130, 3, 64, 19}, Beside::nothing, true}}) {
+    const Sizes& s = c.sizes;
+    INFO(name_of(c.dtype) << ", K " << s.K << ", V " << s.V);
+    Problem p(c.dtype, s);
+    ops::NormGate gate{p.gate, c.silu ? ops::Activation::silu : ops::Activation::sigmoid, {}, {}};
     // A large eps leaves much of <h, dh>, which one op hands to the other.
-    const ops::HeadNorm norm{p.weight, {}, 0.1, ops::NormScale::plain};
+    ops::HeadNorm norm{
+        p.weight, {}, 0.1, c.silu ? ops::NormScale::one_plus : ops::NormScale::plain};
+    if (c.beside == Beside::bias) norm.bias = p.shift;
+    if (c.beside == Beside::skip) gate.skip = p.skip, gate.skip_weight = p.shift;
     const auto together = ops::mlstm_gated(p.q, p.k, p.v, p.i, p.f, {}, {}, p.options, gate, norm);
-    const Tensor h = ops::mlstm(p.q, p.k, p.v, p.i, p.f, {}, {}, p.options).h;
-    const Tensor apart = ops::multi_head_norm_gated(ops::reshape(h, p.gate.shape()), gate, p.weight,
-                                                    {}, H, norm.eps, norm.scale);
-    CHECK(together.y.to(kCpu).to_vector<double>() == apart.to(kCpu).to_vector<double>());
+    const auto cell = ops::mlstm(p.q, p.k, p.v, p.i, p.f, {}, {}, p.options);
+    const Tensor apart =
+        ops::multi_head_norm_gated(ops::reshape(cell.h, p.gate.shape()), gate, norm.weight,
+                                   norm.bias, s.H, norm.eps, norm.scale);
+    // <h, dh> is summed in another order.
+    const double most = c.dtype == DType::f32 ? 1e-5 : 1e-3;
+    const auto on_host = [](const Tensor& x) { return x.to(kCpu).to_vector<double>(); };
+    CHECK(on_host(together.y) == on_host(apart));
+    CHECK(on_host(together.final_state.C) == on_host(cell.final_state.C));
+    CHECK(on_host(together.final_state.n) == on_host(cell.final_state.n));
     const auto got = p.gradients(together.y), want = p.gradients(apart);
     REQUIRE(got.size() == want.size());
-    // <h, dh> is summed in another order.
     for (size_t n = 0; n < got.size(); ++n) {
       INFO("gradient " << n);
-      CHECK(test::relative_error(got[n], want[n]) <= (dtype == DType::f32 ? 1e-5 : 1e-3));
+      CHECK(test::relative_error(got[n], want[n]) <= most);
     }
   }
 }
