@@ -62,12 +62,15 @@ __device__ inline void barrier_wait(uint64_t* barrier, int parity) {
       : "memory");
 }
 
-// Waits for `threads` threads that name the same barrier, 1 to 15 (0 is __syncthreads).
+// Waits for `threads` threads that name the same barrier, 1 to 15 (0 is __syncthreads). A warp
+// counts as a whole each time that a part of it comes, so its lanes come together.
 __device__ inline void named_barrier(int id, int threads) {
+  __syncwarp();
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 // Counts towards it without waiting.
 __device__ inline void named_barrier_arrive(int id, int threads) {
+  __syncwarp();
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
@@ -307,7 +310,8 @@ __device__ inline uint32_t address_in_block(uint32_t address, int rank) {
   return there;
 }
 // Stores on their way to another block (or this one): the thread goes on, and the bytes count
-// towards the phase of a barrier of the block that gets them. Addresses as address_in_block has.
+// towards the phase of a barrier of the block that gets them, which waits for it with barrier_wait.
+// Addresses as address_in_block has.
 __device__ inline void store_async(uint32_t to, uint4 x, uint32_t barrier) {
   asm volatile(
       "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1,%2,%3,%4}, "
@@ -323,39 +327,72 @@ __device__ inline void store_async(uint32_t to, float x, float y, uint32_t barri
       : "memory");
 }
 __device__ inline void store_async(uint32_t to, float x, uint32_t barrier) {
-  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::
-                   "r"(to),
-               "r"(__float_as_uint(x)), "r"(barrier)
-               : "memory");
-}
-// barrier_wait for what other blocks of the cluster have stored.
-__device__ inline void barrier_wait_cluster(uint64_t* barrier, int parity) {
   asm volatile(
-      "{\n"
-      ".reg .pred done;\n"
-      "again:\n"
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-      "@!done bra again;\n"
-      "}" ::"r"(shared_address(barrier)),
-      "r"(parity)
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to),
+      "r"(__float_as_uint(x)), "r"(barrier)
       : "memory");
 }
+// ---- shared memory by its 32-bit address: what a loop keeps in one register ----
 
-// One 8x8 matrix to shared memory, transposed; lanes 0 to 7 give the rows.
-__device__ inline void store_matrix_transposed(void* row, uint32_t r0) {
-  asm volatile("stmatrix.sync.aligned.m8n8.x1.trans.shared.b16 [%0], {%1};" ::"r"(
-                   shared_address(row)),
-               "r"(r0)
+// The compiler knows no more of x than that it is there: it stays in a register instead of being
+// computed again at every use.
+__device__ inline uint32_t keep(uint32_t x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+// As load_matrices and load_matrices_transposed; one matrix, transposed.
+__device__ inline void load_matrices(uint32_t (&r)[4], uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(row)
                : "memory");
 }
-// One 8x8 matrix from shared memory, transposed.
-__device__ inline uint32_t load_matrix_transposed(const void* row) {
-  uint32_t r0;
-  asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
-               : "=r"(r0)
-               : "r"(shared_address(row))
+__device__ inline void load_matrices_transposed(uint32_t (&r)[4], uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(row)
                : "memory");
-  return r0;
+}
+__device__ inline uint32_t load_matrix_transposed(uint32_t row) {
+  uint32_t r;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
+               : "=r"(r)
+               : "r"(row)
+               : "memory");
+  return r;
+}
+// As store_matrices_transposed; one matrix, whose rows lanes 0 to 7 give.
+__device__ inline void store_matrices_transposed(uint32_t row, uint32_t r0, uint32_t r1,
+                                                 uint32_t r2, uint32_t r3) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(row),
+               "r"(r0), "r"(r1), "r"(r2), "r"(r3)
+               : "memory");
+}
+__device__ inline void store_matrix_transposed(uint32_t row, uint32_t r0) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x1.trans.shared.b16 [%0], {%1};" ::"r"(row), "r"(r0)
+               : "memory");
+}
+__device__ inline uint4 load_16_bytes(uint32_t from) {
+  uint4 x;
+  asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+               : "r"(from)
+               : "memory");
+  return x;
+}
+__device__ inline float load_float(uint32_t from) {
+  float x;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(from) : "memory");
+  return x;
+}
+__device__ inline float2 load_floats(uint32_t from) {
+  float2 x;
+  asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(x.x), "=f"(x.y) : "r"(from) : "memory");
+  return x;
+}
+// As copy_16_async.
+__device__ inline void copy_16_async(uint32_t to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
 
 }  // namespace xlstm::kernels::hopper
