@@ -165,6 +165,9 @@ std::vector<OpInfo> slstm_rows() {
   row.path_samples = path_samples;
   row.variants = {
       {"portable", DeviceType::cpu},
+      {"cluster", DeviceType::cuda,
+       "Hopper, 16 bits, D a multiple of 8 and at most 768, rows 16 bytes apart",
+       XLSTM_SLSTM_CLUSTER, true, 90},
       {"small", DeviceType::cuda, "16 bits, D at most 128", XLSTM_SLSTM_SMALL},
       {"spread", DeviceType::cuda, "16 bits, D at most 1024; float32, what the card holds at once",
        XLSTM_SLSTM_SPREAD},

@@ -10,8 +10,8 @@
  *   dgate = dy * u * act'(gate),  dskip = du * skip_weight,  dx = that of norm.h for dy = du
  *   dweight = sum over rows of du * xhat,  dbias = sum of du,  dskip_weight = sum of du * skip
  * The norm itself is not kept: backward makes it again from x, mean and rstd.
- * <x, dx> is what the gradient of the mLSTM's normaliser needs of its output and that one's gradient
- * (kernels/mlstm/mlstm.h), which are both at hand here.
+ * <x, dx> is what the gradient of the mLSTM's normaliser needs of its output and that one's
+ * gradient (kernels/mlstm/mlstm.h), which are both at hand here.
  *
  * Layout: x, gate, skip, y, dy, dx, dgate, dskip are [rows, D], D = groups * width, with a dense
  * last dimension and a row stride in elements; weight, bias, skip_weight and their gradients are
@@ -88,7 +88,7 @@ typedef struct xlstm_norm_gated_bwd_args {
   void* dweight;
   void* dbias;        /* null beside a skip */
   void* dskip_weight; /* null without a skip */
-  void* x_dx; /* <x, dx> of each run, dx as written; null: not wanted; needs dx, beside x */
+  void* x_dx;         /* <x, dx> of each run, dx as written; null: not wanted; needs dx, beside x */
 } xlstm_norm_gated_bwd_args;
 
 /* The checks every backend makes first. */

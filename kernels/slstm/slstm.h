@@ -53,7 +53,8 @@ typedef enum xlstm_slstm_variant {
   XLSTM_SLSTM_AUTO = 0,
   XLSTM_SLSTM_SMALL = 1,
   XLSTM_SLSTM_SPREAD = 2,
-  XLSTM_SLSTM_STEP = 3
+  XLSTM_SLSTM_STEP = 3,
+  XLSTM_SLSTM_CLUSTER = 4
 } xlstm_slstm_variant;
 
 typedef struct xlstm_slstm_fwd_args {
@@ -75,8 +76,8 @@ typedef struct xlstm_slstm_fwd_args {
   /* What the backward of the same backend reads, xlstm_slstm_saved_bytes_<backend> bytes and
    * 16-byte aligned, or null: no backward will follow. CPU: [H, T, B, 7, D'], the seven being c_t,
    * n_t, i', f', z, o, sigmoid(-g_f); D' is D rounded up to whole SIMD registers. CUDA: [H, T, B,
-   * 6, D'] of float32 with D' a multiple of 4; i' and f' share one number (slstm_cuda.cuh). Units
-   * beyond D hold numbers of no meaning. */
+   * groups of 8 units, 6, 8] of float32; i' and f' share one number (slstm_cuda.cuh). Units beyond
+   * D hold numbers of no meaning. */
   void* saved;
   int32_t variant; /* xlstm_slstm_variant */
 } xlstm_slstm_fwd_args;
@@ -121,9 +122,9 @@ xlstm_status xlstm_slstm_fwd_cuda(const xlstm_slstm_fwd_args* args, xlstm_exec e
 xlstm_status xlstm_slstm_bwd_cpu(const xlstm_slstm_bwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_slstm_bwd_cuda(const xlstm_slstm_bwd_args* args, xlstm_exec exec);
 
-/* Which kernel a call with these arguments runs on the current device, for reports: "small",
- * "spread", "step", "nothing" for a call without elements, or "none" where the variant asked for is
- * refused. Never null, never freed. */
+/* Which kernel a call with these arguments runs on the current device, for reports: "cluster",
+ * "small", "spread", "step", "nothing" for a call without elements, or "none" where the variant
+ * asked for is refused. Never null, never freed. */
 const char* xlstm_slstm_fwd_variant_cuda(const xlstm_slstm_fwd_args* args);
 const char* xlstm_slstm_bwd_variant_cuda(const xlstm_slstm_bwd_args* args);
 

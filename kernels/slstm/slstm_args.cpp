@@ -24,7 +24,7 @@ bool rows_overlap(int64_t D, std::initializer_list<Dimension> dimensions) {
 }
 
 bool bad_variant(int32_t variant) {
-  return variant < XLSTM_SLSTM_AUTO || variant > XLSTM_SLSTM_STEP;
+  return variant < XLSTM_SLSTM_AUTO || variant > XLSTM_SLSTM_CLUSTER;
 }
 
 bool bad_clip(double clip) {

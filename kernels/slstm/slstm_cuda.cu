@@ -4,7 +4,7 @@
 namespace xlstm::kernels {
 namespace {
 
-enum class Form { kNothing, kSmall, kSpread, kStep, kRefused };
+enum class Form { kNothing, kCluster, kSmall, kSpread, kStep, kRefused };
 
 bool spread_fits(const xlstm_slstm_fwd_args& a) {
   return slstm_spread_fwd_fits(a);
@@ -13,10 +13,19 @@ bool spread_fits(const xlstm_slstm_bwd_args& a) {
   return slstm_spread_bwd_fits(a);
 }
 
+bool cluster_fits(const xlstm_slstm_fwd_args& a) {
+  return slstm_cluster_fwd_fits(a);
+}
+bool cluster_fits(const xlstm_slstm_bwd_args& a) {
+  return slstm_cluster_bwd_fits(a);
+}
+
 template <class Args>
 Form form_of(const Args& a) {
   if (a.B * a.H * a.D == 0 || a.T == 0) return Form::kNothing;
   switch (a.variant) {
+    case XLSTM_SLSTM_CLUSTER:
+      return cluster_fits(a) ? Form::kCluster : Form::kRefused;
     case XLSTM_SLSTM_SMALL:
       return slstm_small_fits(a.dtype, a.D) ? Form::kSmall : Form::kRefused;
     case XLSTM_SLSTM_SPREAD:
@@ -26,16 +35,19 @@ Form form_of(const Args& a) {
     default:
       break;
   }
+  if (cluster_fits(a)) return Form::kCluster;
   if (slstm_small_fits(a.dtype, a.D)) return Form::kSmall;
   return spread_fits(a) ? Form::kSpread : Form::kStep;
 }
 
 int64_t recurrence_bytes(const xlstm_slstm_fwd_args& a, Form form) {
+  if (form == Form::kCluster) return slstm_cluster_fwd_workspace(a);
   if (form == Form::kSmall) return slstm_small_workspace(a.H, a.D);
   if (form == Form::kSpread) return slstm_spread_fwd_workspace(a);
   return form == Form::kStep ? slstm_step_workspace(a.B, a.H, a.D) : 0;
 }
 int64_t recurrence_bytes(const xlstm_slstm_bwd_args& a, Form form) {
+  if (form == Form::kCluster) return slstm_cluster_bwd_workspace(a);
   if (form == Form::kSmall) return slstm_small_workspace(a.H, a.D);
   if (form == Form::kSpread) return slstm_spread_bwd_workspace(a);
   return form == Form::kStep ? slstm_step_workspace(a.B, a.H, a.D) : 0;
@@ -43,6 +55,8 @@ int64_t recurrence_bytes(const xlstm_slstm_bwd_args& a, Form form) {
 
 const char* name_of(Form form) {
   switch (form) {
+    case Form::kCluster:
+      return "cluster";
     case Form::kSmall:
       return "small";
     case Form::kSpread:
@@ -109,6 +123,8 @@ xlstm_status backward_of_nothing(const xlstm_slstm_bwd_args& a, cudaStream_t str
 
 xlstm_status forward(const xlstm_slstm_fwd_args& a, void* workspace, cudaStream_t stream) {
   switch (form_of(a)) {
+    case Form::kCluster:
+      return slstm_cluster_fwd(a, workspace, stream);
     case Form::kSmall:
       return slstm_small_fwd(a, workspace, stream);
     case Form::kSpread:
@@ -141,7 +157,8 @@ xlstm_status backward(xlstm_slstm_bwd_args a, void* workspace, cudaStream_t stre
     a.dwx_stride_t = 4 * a.H * a.D;
     a.dwx_stride_b = a.T * 4 * a.H * a.D;
   }
-  const xlstm_status status = form == Form::kSmall    ? slstm_small_bwd(a, at + kept, stream)
+  const xlstm_status status = form == Form::kCluster  ? slstm_cluster_bwd(a, at + kept, stream)
+                              : form == Form::kSmall  ? slstm_small_bwd(a, at + kept, stream)
                               : form == Form::kSpread ? slstm_spread_bwd(a, at + kept, stream)
                                                       : slstm_step_bwd(a, at + kept, stream);
   if (status != XLSTM_OK || !wants_weights(a)) return status;

@@ -64,15 +64,18 @@ __host__ __device__ inline float slstm_clip_of(double clip) {
   return clip > 0 ? static_cast<float>(clip) : INFINITY;
 }
 
-// Saved for the backward, [H, T, B, 6, D'] of float: c, n, q, z, o, sigmoid(-g_f) of every unit.
-// One of i' and f' is 1. q is f' if f' < 1, else i' with its sign bit set.
+// Saved for the backward, [H, T, B, groups of 8 units, 6, 8] of float: c, n, q, z, o, sigmoid(-g_f)
+// of every unit. One of i' and f' is 1. q is f' if f' < 1, else i' with its sign bit set.
 constexpr int kSlstmSaved = 6;
+constexpr int kSlstmSavedUnits = 8;  // a group's; from one of a unit's numbers to the next
 __host__ __device__ inline int64_t slstm_saved_width(int64_t D) {
-  return (D + 3) / 4 * 4;
+  return (D + kSlstmSavedUnits - 1) / kSlstmSavedUnits * kSlstmSavedUnits;
 }
+// The place of a unit's first number.
 __host__ __device__ inline int64_t slstm_saved_at(int64_t B, int64_t T, int64_t D, int64_t h,
-                                                  int64_t t, int64_t b) {
-  return ((h * T + t) * B + b) * kSlstmSaved * slstm_saved_width(D);
+                                                  int64_t t, int64_t b, int64_t unit) {
+  return ((h * T + t) * B + b) * kSlstmSaved * slstm_saved_width(D) +
+         unit / kSlstmSavedUnits * (kSlstmSaved * kSlstmSavedUnits) + unit % kSlstmSavedUnits;
 }
 
 // Gates of both units in order i, f, z, o; x: what is to be saved.
@@ -93,11 +96,11 @@ __device__ inline void slstm_step_pair(SlstmPair& s, const float (&g)[4][2], flo
     x[5][e] = next.one_minus_sig_f;
   }
 }
-// `to`: the first unit's place in the row's first array; an even unit, so both fit.
-__device__ inline void slstm_save_pair(float* to, int64_t width, const float (&x)[kSlstmSaved][2]) {
+// `to`: the place of the first unit, an even one, so both are of one group.
+__device__ inline void slstm_save_pair(float* to, const float (&x)[kSlstmSaved][2]) {
 #pragma unroll
   for (int i = 0; i < kSlstmSaved; ++i)
-    *reinterpret_cast<float2*>(to + i * width) = make_float2(x[i][0], x[i][1]);
+    *reinterpret_cast<float2*>(to + i * kSlstmSavedUnits) = make_float2(x[i][0], x[i][1]);
 }
 
 // One step back for one unit: x holds the saved six, dh the whole gradient of h_t.
@@ -134,6 +137,19 @@ xlstm_status slstm_pack_fragments(const void* R, xlstm_dtype weight_dtype, xlstm
                                   int64_t H, int64_t D, const SlstmFragments& shape, bool backward,
                                   void* to, cudaStream_t stream);
 
+// The same for the kernels of slstm_cluster.cuh. Forward: groups of 8 units and 2 tiles; tile p has
+// the gates 2 p (rows 0-7) and 2 p + 1 (rows 8-15) of the group. Backward: groups of 16 units in
+// their order and 1 tile; K runs over groups of 8 units, then gates, then units of the group.
+struct SlstmGroupFragments {
+  int64_t groups, k_tiles;
+  int64_t bytes(int64_t H, bool backward) const {
+    return H * groups * k_tiles * (backward ? 1 : 2) * 512;
+  }
+};
+xlstm_status slstm_pack_groups(const void* R, xlstm_dtype weight_dtype, xlstm_dtype dtype,
+                               int64_t H, int64_t D, const SlstmGroupFragments& shape,
+                               bool backward, void* to, cudaStream_t stream);
+
 // ---- the kernels; all arguments have been checked, B, H, D > 0 ----
 
 constexpr int64_t slstm_round(int64_t n, int64_t to) {
@@ -146,6 +162,14 @@ bool slstm_small_fits(xlstm_dtype dtype, int64_t D);
 int64_t slstm_small_workspace(int64_t H, int64_t D);  // both directions
 xlstm_status slstm_small_fwd(const xlstm_slstm_fwd_args& a, void* workspace, cudaStream_t stream);
 xlstm_status slstm_small_bwd(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream);
+
+// Clusters of Hopper. Sizes, types and alignment; whether the card has such clusters.
+bool slstm_cluster_fwd_fits(const xlstm_slstm_fwd_args& a);
+bool slstm_cluster_bwd_fits(const xlstm_slstm_bwd_args& a);
+int64_t slstm_cluster_fwd_workspace(const xlstm_slstm_fwd_args& a);
+int64_t slstm_cluster_bwd_workspace(const xlstm_slstm_bwd_args& a);
+xlstm_status slstm_cluster_fwd(const xlstm_slstm_fwd_args& a, void* workspace, cudaStream_t stream);
+xlstm_status slstm_cluster_bwd(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream);
 
 // Whether the card can hold a head's blocks all at once.
 bool slstm_spread_fwd_fits(const xlstm_slstm_fwd_args& a);

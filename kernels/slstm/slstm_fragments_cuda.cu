@@ -15,10 +15,33 @@ struct Weights {
   }
 };
 
+// Where the fragments' rows and columns lie in R. at(R, h, group, tile, row, k): row 0 to 15.
+struct PairedUnits : SlstmFragments {
+  template <bool kBackward>
+  static constexpr int kTilesM = kBackward ? 1 : 4;
+  template <bool kBackward>
+  __device__ float at(const Weights& R, int64_t h, int64_t group, int tile, int row,
+                      int64_t k) const {
+    const int64_t unit = group * 16 + row % 8 * 2;
+    return kBackward ? R.at(h, unit + row / 8, k / gate_width, k % gate_width)
+                     : R.at(h, k, tile % 2 * 2 + row / 8, unit + tile / 2);
+  }
+};
+struct GroupedUnits : SlstmGroupFragments {
+  template <bool kBackward>
+  static constexpr int kTilesM = kBackward ? 1 : 2;
+  template <bool kBackward>
+  __device__ float at(const Weights& R, int64_t h, int64_t group, int tile, int row,
+                      int64_t k) const {
+    return kBackward ? R.at(h, group * 16 + row, k / 8 % 4, k / 32 * 8 + k % 8)
+                     : R.at(h, k, tile * 2 + row / 8, group * 8 + row % 8);
+  }
+};
+
 // A thread makes one lane's four registers.
-template <class T, bool kBackward>
-__global__ void pack_fragments(Weights R, int64_t H, SlstmFragments shape, uint4* to) {
-  constexpr int kTilesM = kBackward ? 1 : 4;
+template <class T, bool kBackward, class Shape>
+__global__ void pack_fragments(Weights R, int64_t H, Shape shape, uint4* to) {
+  constexpr int kTilesM = Shape::template kTilesM<kBackward>;
   const int64_t n = H * shape.groups * shape.k_tiles * kTilesM * 32;
   for (int64_t x = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; x < n;
        x += int64_t{gridDim.x} * blockDim.x) {
@@ -26,25 +49,22 @@ __global__ void pack_fragments(Weights R, int64_t H, SlstmFragments shape, uint4
     const int64_t k_tile = x / 32 / kTilesM % shape.k_tiles;
     const int64_t group = x / 32 / kTilesM / shape.k_tiles % shape.groups;
     const int64_t h = x / 32 / kTilesM / shape.k_tiles / shape.groups;
-    const int64_t unit = group * 16 + lane / 4 * 2, k = k_tile * 16 + lane % 4 * 2;
+    const int64_t k = k_tile * 16 + lane % 4 * 2;
     // Registers: rows r and r + 8 at columns k, then both at columns k + 8.
     uint32_t registers[4];
     for (int i = 0; i < 4; ++i) {
       float pair[2];
-      for (int e = 0; e < 2; ++e) {
-        const int64_t column = k + i / 2 * 8 + e;
-        pair[e] = kBackward
-                      ? R.at(h, unit + i % 2, column / shape.gate_width, column % shape.gate_width)
-                      : R.at(h, column, tile % 2 * 2 + i % 2, unit + tile / 2);
-      }
+      for (int e = 0; e < 2; ++e)
+        pair[e] = shape.template at<kBackward>(R, h, group, tile, lane / 4 + i % 2 * 8,
+                                               k + i / 2 * 8 + e);
       registers[i] = packed_pair<T>(pair[0], pair[1]);
     }
     to[x] = make_uint4(registers[0], registers[1], registers[2], registers[3]);
   }
 }
 
-template <class T>
-void launch(const Weights& R, int64_t H, const SlstmFragments& shape, bool backward, void* to,
+template <class T, class Shape>
+void launch(const Weights& R, int64_t H, const Shape& shape, bool backward, void* to,
             cudaStream_t stream) {
   const unsigned blocks = grid_for(shape.bytes(H, backward) / 16, 256);
   if (backward) {
@@ -54,18 +74,28 @@ void launch(const Weights& R, int64_t H, const SlstmFragments& shape, bool backw
   }
 }
 
+template <class Shape>
+xlstm_status pack(const Weights& R, xlstm_dtype dtype, int64_t H, const Shape& shape, bool backward,
+                  void* to, cudaStream_t stream) {
+  if (dtype == XLSTM_BF16) {
+    launch<bf16>(R, H, shape, backward, to, stream);
+  } else {
+    launch<f16>(R, H, shape, backward, to, stream);
+  }
+  return launched();
+}
+
 }  // namespace
 
 xlstm_status slstm_pack_fragments(const void* R, xlstm_dtype weight_dtype, xlstm_dtype dtype,
                                   int64_t H, int64_t D, const SlstmFragments& shape, bool backward,
                                   void* to, cudaStream_t stream) {
-  const Weights weights{R, weight_dtype, D};
-  if (dtype == XLSTM_BF16) {
-    launch<bf16>(weights, H, shape, backward, to, stream);
-  } else {
-    launch<f16>(weights, H, shape, backward, to, stream);
-  }
-  return launched();
+  return pack(Weights{R, weight_dtype, D}, dtype, H, PairedUnits{shape}, backward, to, stream);
+}
+xlstm_status slstm_pack_groups(const void* R, xlstm_dtype weight_dtype, xlstm_dtype dtype,
+                               int64_t H, int64_t D, const SlstmGroupFragments& shape,
+                               bool backward, void* to, cudaStream_t stream) {
+  return pack(Weights{R, weight_dtype, D}, dtype, H, GroupedUnits{shape}, backward, to, stream);
 }
 
 }  // namespace xlstm::kernels

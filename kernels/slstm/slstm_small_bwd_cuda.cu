@@ -45,15 +45,14 @@ struct Backward {
   }
 
   __device__ void load_saved(int64_t t) const {
-    const int64_t width = slstm_saved_width(a.D);
-    const float* from =
-        static_cast<const float*>(a.saved) + slstm_saved_at(a.B, a.T, a.D, head, t, b0);
+    const float* saved = static_cast<const float*>(a.saved);
     float* slot = saved_slot(t);
     for (int x = threadIdx.x * 4; x < kRows * kSlstmSaved * W; x += kThreads * 4) {
       const int unit = x % W, line = x / W, row = line / kSlstmSaved;
       if (row >= rows() || unit >= a.D) continue;
       copy_16_async(slot + row * kSavedPitch + line % kSlstmSaved * W + unit,
-                    from + line * width + unit);
+                    saved + slstm_saved_at(a.B, a.T, a.D, head, t, b0 + row, unit) +
+                        line % kSlstmSaved * kSlstmSavedUnits);
     }
   }
 

@@ -131,7 +131,6 @@ struct Forward {
     wait_copies<kSlots - 2>();
     __syncthreads();
 
-    const int64_t width = slstm_saved_width(a.D);
     for (int64_t t = 0; t < a.T; ++t) {
       float sums[4][4] = {};
       product(half(t), R, sums);
@@ -154,8 +153,8 @@ struct Forward {
           put_h(t + 1, row + e, unit, both, s[e]);
           if (a.saved != nullptr)
             slstm_save_pair(static_cast<float*>(a.saved) +
-                                slstm_saved_at(a.B, a.T, a.D, head, t, b0 + row + e) + unit,
-                            width, x);
+                                slstm_saved_at(a.B, a.T, a.D, head, t, b0 + row + e, unit),
+                            x);
         }
         fresh[e] = starts_document(t + 1, row + e);
       }

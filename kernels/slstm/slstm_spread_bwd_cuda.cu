@@ -108,12 +108,11 @@ struct Backward {
   __device__ void load_inputs(int64_t t, const Place& x, Inputs& in) const {
     if (!x.mine) return;
     in.fresh = starts_document(x, t);
-    const int64_t width = slstm_saved_width(a.D);
-    const float* all = static_cast<const float*>(a.saved) + unit0 + x.unit;
-    const float* saved = all + slstm_saved_at(a.B, a.T, a.D, head, t, b0 + x.row);
-    read_pairs(saved, width, in.saved);
+    const float* saved = static_cast<const float*>(a.saved) +
+                         slstm_saved_at(a.B, a.T, a.D, head, t, b0 + x.row, unit0 + x.unit);
+    read_pairs(saved, in.saved);
     if (t > 0) {
-      read_pairs(all + slstm_saved_at(a.B, a.T, a.D, head, t - 1, b0 + x.row), width, in.before);
+      read_pairs(saved - a.B * kSlstmSaved * slstm_saved_width(a.D), in.before);
     } else {
       slstm_load_state(in.before[0], a.c_init, state_at(x), x.both);
       slstm_load_state(in.before[1], a.n_init, state_at(x), x.both);
@@ -126,10 +125,10 @@ struct Backward {
                        x.both, packed.dh);
   }
   template <int N>
-  __device__ static void read_pairs(const float* from, int64_t width, float (&x)[N][2]) {
+  __device__ static void read_pairs(const float* from, float (&x)[N][2]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      const float2 pair = *reinterpret_cast<const float2*>(from + i * width);
+      const float2 pair = *reinterpret_cast<const float2*>(from + i * kSlstmSavedUnits);
       x[i][0] = pair.x;
       x[i][1] = pair.y;
     }

@@ -86,7 +86,6 @@ struct Forward {
   template <class R>
   __device__ void run(const R& weights) const {
     const float clip = slstm_clip_of(a.forward_clip);
-    const int64_t width = slstm_saved_width(a.D);
     const Place x = place();
     SlstmPair s = {};
     float bias[4][2] = {};
@@ -133,8 +132,8 @@ struct Forward {
                 s.h[0], s.h[1], x.both, packed.h);
       if (a.saved != nullptr)
         slstm_save_pair(static_cast<float*>(a.saved) +
-                            slstm_saved_at(a.B, a.T, a.D, head, t, b0 + x.row) + unit0 + x.unit,
-                        width, saved);
+                            slstm_saved_at(a.B, a.T, a.D, head, t, b0 + x.row, unit0 + x.unit),
+                        saved);
     }
     if (!x.mine) return;
     slstm_store_state(a.h_final, state_at(x), x.both, s.h);

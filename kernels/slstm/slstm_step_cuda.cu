@@ -84,8 +84,8 @@ __global__ __launch_bounds__(kThreads) void forward_step(const xlstm_slstm_fwd_a
     static_cast<T*>(a.h)[b * a.h_stride_b + t * a.h_stride_t + head * a.h_stride_h + j] =
         from_float<T>(h);
     if (a.saved == nullptr) continue;
-    float* saved = static_cast<float*>(a.saved) + slstm_saved_at(a.B, a.T, a.D, head, t, b) + j;
-    const int64_t width = slstm_saved_width(a.D);
+    float* saved = static_cast<float*>(a.saved) + slstm_saved_at(a.B, a.T, a.D, head, t, b, j);
+    constexpr int width = kSlstmSavedUnits;
     saved[0] = x.c;
     saved[width] = x.n;
     saved[2 * width] = x.f < 1.0f ? x.f : -x.i;
@@ -165,9 +165,9 @@ __global__ __launch_bounds__(kThreads) void backward_step(const xlstm_slstm_bwd_
       dh += to_float(static_cast<const T*>(
           a.dh)[b * a.dh_stride_b + t * a.dh_stride_t + head * a.dh_stride_h + j]);
     const bool fresh = is_marked(a.reset, b * a.T + t);
-    const int64_t width = slstm_saved_width(a.D);
-    const float* all = static_cast<const float*>(a.saved) + j;
-    const float* saved = all + slstm_saved_at(a.B, a.T, a.D, head, t, b);
+    constexpr int width = kSlstmSavedUnits;
+    const float* saved =
+        static_cast<const float*>(a.saved) + slstm_saved_at(a.B, a.T, a.D, head, t, b, j);
     float x[kSlstmSaved];
 #pragma unroll
     for (int k = 0; k < kSlstmSaved; ++k) x[k] = saved[k * width];
@@ -176,7 +176,7 @@ __global__ __launch_bounds__(kThreads) void backward_step(const xlstm_slstm_bwd_
       c = state(a.c_init);
       n = state(a.n_init);
     } else if (!fresh) {
-      const float* before = all + slstm_saved_at(a.B, a.T, a.D, head, t - 1, b);
+      const float* before = saved - a.B * kSlstmSaved * slstm_saved_width(a.D);
       c = before[0];
       n = before[width];
     }

@@ -149,7 +149,9 @@ TEST_CASE("rows of a batch do not see each other in the sLSTM, whichever kernel 
                             {11, 9, 1, 192, "spread", "spread"},
                             {3, 4, 1, 1500, "step", "step"}}) {
         if (device == kCpu && s.D > 192) continue;
-        INFO(name_of(dtype) << ", D " << s.D);
+        const char* variant = dtype == DType::f32 ? s.in_float : s.in_short;
+        INFO(name_of(dtype) << ", D " << s.D << ", " << variant);
+        const VariantChoice choice("slstm", device == kCpu ? "" : variant);
         const Shape state{s.B, s.H, s.D};
         const DType wide = wide_type(dtype);
         Call call;
@@ -177,8 +179,7 @@ TEST_CASE("rows of a batch do not see each other in the sLSTM, whichever kernel 
         if (device == kCpu) continue;
         const VariantLog log;
         call.run();
-        CHECK(log.names() ==
-              std::vector<std::string>{dtype == DType::f32 ? s.in_float : s.in_short});
+        CHECK(log.names() == std::vector<std::string>{variant});
       }
   });
 }

@@ -76,8 +76,8 @@ TEST_CASE("the environment asks for a variant by name") {
   {
     const Environment set(variable, "fast");
     const auto complaint = test::contains(
-        "XLSTM_KERNEL_SLSTM: slstm has no such kernel variant, got \"fast\", expected small, "
-        "spread or step on cuda, portable on cpu");
+        "XLSTM_KERNEL_SLSTM: slstm has no such kernel variant, got \"fast\", expected cluster, "
+        "small, spread or step on cuda, portable on cpu");
     CHECK_THROWS_WITH(slstm.asked(kCuda), complaint);
     CHECK_THROWS_WITH(slstm.asked(kCpu), complaint);
     CHECK_THROWS_WITH(check_kernel_variables(), complaint);
@@ -143,7 +143,7 @@ TEST_CASE("kernels refuse variants that they do not have") {
   CHECK(xlstm_slstm_fwd_cpu(&a, exec) == XLSTM_OK);
   a.variant = XLSTM_SLSTM_STEP;
   CHECK(xlstm_slstm_fwd_cpu(&a, exec) == XLSTM_BAD_VARIANT);
-  for (const int32_t no_variant : {-1, 4}) {
+  for (const int32_t no_variant : {-1, 5}) {
     a.variant = no_variant;
     CHECK(xlstm_slstm_fwd_check(&a) == XLSTM_BAD_VALUE);
   }

@@ -155,6 +155,12 @@ TEST_CASE("every op of the table gives the same bits recorded as it does one by 
   }
 }
 
+bool is_hopper() {
+  int major = 0;
+  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess &&
+         major == 9;
+}
+
 struct SlstmCase {
   int64_t B, T, H, D;
   DType dtype;
@@ -163,15 +169,20 @@ struct SlstmCase {
 
 TEST_CASE("the sLSTM gives the same bits recorded, whichever of its kernels runs") {
   if (!has_cuda_device()) return;
-  for (const SlstmCase& c : {SlstmCase{9, 20, 3, 64, DType::bf16, "small"},
+  for (const SlstmCase& c : {SlstmCase{9, 20, 3, 64, DType::bf16, "cluster"},
+                             {9, 20, 2, 192, DType::f16, "cluster"},
+                             {3, 9, 1, 768, DType::bf16, "cluster"},
+                             {9, 20, 3, 64, DType::bf16, "small"},
                              {9, 20, 3, 64, DType::f16, "small"},
                              {9, 20, 2, 192, DType::bf16, "spread"},
                              {3, 9, 1, 768, DType::bf16, "spread"},
                              {9, 12, 2, 64, DType::f32, "spread"},
                              {3, 5, 1, 1100, DType::bf16, "step"},
                              {3, 5, 1, 1500, DType::f32, "step"}}) {
-    INFO("B " << c.B << ", T " << c.T << ", H " << c.H << ", D " << c.D << ", "
-              << name_of(c.dtype));
+    INFO("B " << c.B << ", T " << c.T << ", H " << c.H << ", D " << c.D << ", " << name_of(c.dtype)
+              << ", " << c.variant);
+    if (c.variant == std::string("cluster") && !is_hopper()) continue;
+    const VariantChoice choice("slstm", c.variant);
     const Shape state{c.B, c.H, c.D};
     Work work;
     work.inputs = {drawn({c.B, c.T, 4, c.H, c.D}, c.dtype),

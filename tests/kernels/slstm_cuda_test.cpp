@@ -2,6 +2,7 @@
 // kernels runs follows from the type and D: small heads (16-bit types, D <= 128), spread heads
 // (16-bit types up to 1024; float32 while R fits), step by step beyond.
 #include <array>
+#include <cstdlib>
 #include <string>
 
 #include "kernels/slstm/slstm.h"
@@ -810,6 +811,7 @@ TEST_CASE("times of the sLSTM on CUDA", "[.bench]") {
   if (!has_cuda_device()) return;
   std::printf("%-14s %8s %8s %8s %10s   (bf16, T = 1024, us per time step)\n", "heads x dim, B",
               "forward", "saving", "backward", "fwd + bwd");
+  const char* only = std::getenv("XLSTM_BENCH_VARIANT");  // a number of xlstm_slstm_variant
   for (const Sizes s : {Sizes{16, 1024, 12, 64},
                         {16, 1024, 8, 128},
                         {16, 1024, 4, 192},
@@ -854,6 +856,7 @@ TEST_CASE("times of the sLSTM on CUDA", "[.bench]") {
     b.dwx_stride_h = f.wx_stride_h;
     b.dR = dR;
     b.dbias = dbias;
+    if (only != nullptr) f.variant = b.variant = std::atoi(only);
     const DeviceArray workspace = DeviceArray::bytes(
         std::max(xlstm_slstm_fwd_workspace_cuda(&f), xlstm_slstm_bwd_workspace_cuda(&b)));
     const xlstm_exec exec{nullptr, workspace, workspace.n_bytes(), nullptr};
@@ -869,8 +872,9 @@ TEST_CASE("times of the sLSTM on CUDA", "[.bench]") {
       forward();
       backward();
     });
-    std::printf("%2ld x %4ld, %3ld  %8.3f %8.3f %8.3f %10.3f\n", long{s.H}, long{s.D}, long{s.B},
-                plain, saving, back, both);
+    std::printf("%2ld x %4ld, %3ld  %8.3f %8.3f %8.3f %10.3f   %s, %s\n", long{s.H}, long{s.D},
+                long{s.B}, plain, saving, back, both, xlstm_slstm_fwd_variant_cuda(&f),
+                xlstm_slstm_bwd_variant_cuda(&b));
   }
 }
 

@@ -94,8 +94,11 @@ TEST_CASE("a graph changes no bit of training where heads of the sLSTM are sprea
       const VariantLog log;
       const Ending got = steps(run);
       const std::vector<std::string>& ran = log.names();
-      CHECK(std::find(ran.begin(), ran.end(), "spread") != ran.end());
-      CHECK(std::find(ran.begin(), ran.end(), "small") == ran.end());
+      const auto has = [&](const char* name) {
+        return std::find(ran.begin(), ran.end(), name) != ran.end();
+      };
+      CHECK((has("spread") || has("cluster")));  // cluster: Hopper, 16 bits
+      CHECK(!has("small"));
       if (want.losses.empty()) want = got;
       CHECK(got.losses == want.losses);
       CHECK(got.norms == want.norms);
