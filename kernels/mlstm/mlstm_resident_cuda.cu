@@ -1,29 +1,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/common/hopper_device.h"
 #include "kernels/common/tensor_map.h"
 #include "kernels/mlstm/mlstm_resident.cuh"
 
 namespace xlstm::kernels::mlstm {
 namespace {
 
-// Whether this build and the current device have the instructions of sweeps.
-bool has_sweeps() {
-#ifdef XLSTM_SM90A
-  int device = 0, major = 0, minor = 0;
-  return answered(cudaGetDevice(&device)) &&
-         answered(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device)) &&
-         answered(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device)) &&
-         major == 9 && minor == 0;
-#else
-  return false;
-#endif
-}
-
 // Sizes and types, not where the tensors lie.
 bool takes(const xlstm_mlstm_config& c) {
   return (c.dtype == XLSTM_BF16 || c.dtype == XLSTM_F16) && c.T >= 1 && c.T < int64_t{1} << 30 &&
-         c.B * c.H < int64_t{1} << 20 && has_sweeps();
+         c.B * c.H < int64_t{1} << 20 && device_is_hopper();
 }
 
 // What is there once alone may have any stride: the one that it would have behind the others.

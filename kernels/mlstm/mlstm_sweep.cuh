@@ -9,7 +9,7 @@
 namespace xlstm::kernels::mlstm {
 namespace {
 
-// Empty where the architecture has no such instructions; never launched there (has_sweeps).
+// Empty where the architecture has no such instructions; never launched there (device_is_hopper).
 template <class T, Output kOutput, int kGroups, int kPanels, Columns kColumns>
 __global__ void __launch_bounds__((1 + kGroups) * kGroup,
                                   Shape<kOutput, kGroups, kPanels, kColumns>::kBlocks)

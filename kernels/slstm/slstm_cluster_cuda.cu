@@ -1,21 +1,9 @@
 // Which sizes the kernels for Hopper take, and how they cut a launch.
+#include "kernels/common/hopper_device.h"
 #include "kernels/slstm/slstm_cluster.cuh"
 
 namespace xlstm::kernels {
 namespace {
-
-// Whether this build and the current device have clusters.
-bool has_clusters() {
-#ifdef XLSTM_SM90A
-  int device = 0, major = 0, minor = 0;
-  return answered(cudaGetDevice(&device)) &&
-         answered(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device)) &&
-         answered(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device)) &&
-         major == 9 && minor == 0;
-#else
-  return false;
-#endif
-}
 
 constexpr int64_t kMostUnits = 768;
 
@@ -58,7 +46,7 @@ template <class Args>
 bool takes(const Args& a) {
   return a.dtype != XLSTM_F32 && a.D >= kGroupUnits && a.D <= kMostUnits &&
          a.D % kGroupUnits == 0 && a.T < int64_t{1} << 30 && a.B < int64_t{1} << 24 &&
-         a.H < int64_t{1} << 24 && plan_of(a).grid(a.H) < int64_t{1} << 31 && has_clusters();
+         a.H < int64_t{1} << 24 && plan_of(a).grid(a.H) < int64_t{1} << 31 && device_is_hopper();
 }
 
 // body(element) with the type.
