@@ -25,8 +25,11 @@
  * owns one head and a tile of batch rows over all of time: R stays in its cache and no task waits
  * for another.
  *
- * On CUDA (README.md) one of three kernels runs, chosen by `variant`, or if that is 0 by dtype, D
+ * On CUDA (README.md) one of four kernels runs, chosen by `variant`, or if that is 0 by dtype, D
  * and the card, the first that fits:
+ *  - clusters (Hopper, short dtype, D a multiple of 8 up to 768, rows 16 bytes apart): a cluster of
+ *    1 to 16 blocks owns a head and 4 or 8 rows of the batch over all of time; R lies in registers
+ *    and shared memory, and h (backward: parts of dh) goes from block to block through it;
  *  - small heads (short dtype, D <= 128): a block owns a head and 8 rows of the batch over all of
  *    time, a warp 16 units of it; R lies in registers and h goes through shared memory;
  *  - spread heads (larger D, and float32): several blocks own the units of a head between them, R

@@ -17,7 +17,8 @@ auto with_backward_shape(int64_t D, Block block, Cluster cluster) {
   if (D <= 256) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 16, 256>{});
   if (D <= 384) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 12, 384>{});
   if (D <= 512) return cluster(ClusterBackwardShape<T, kRows, 4, 4, 8, 256>{});
-  return cluster(ClusterBackwardShape<T, kRows, 4, 2, 12, 384>{});
+  // Shared memory holds no more rows beside R.
+  return cluster(ClusterBackwardShape<T, 4, 4, 2, 12, 384>{});
 }
 template <class T, class Block, class Cluster>
 auto with_backward_shape(int64_t D, const ClusterPlan& plan, Block block, Cluster cluster) {

@@ -113,6 +113,12 @@ struct ClusterBackward {
     return owner << kPlaceBits | place;
   }
 
+  // dg of a step is there: of all warps, those with cells and those without, which come here by
+  // different ways.
+  __device__ void gates_done() const {
+    hopper::named_barrier(1, static_cast<int>(blockDim.x));
+  }
+
   // dg of step t times R, to the owners.
   __device__ void send_parts(int t, const int (&to)[S::kTilesM][2]) const {
     const uint32_t dg = tiles(t, 0) + at.lane / 8 * S::kTileBytes + at.matrix_row() * 16;
@@ -212,7 +218,7 @@ __device__ inline void ClusterBackward<S>::run() {
     run_cells(to);
   } else if (own_groups > 0 && !cut) {
     for (int t = static_cast<int>(a.T) - 1; t >= 0; --t) {
-      __syncthreads();
+      gates_done();
       send_parts(t, to);
     }
   }
@@ -247,7 +253,7 @@ __device__ inline void ClusterBackward<S>::run_cells(const int (&to)[S::kTilesM]
     clip_carried(dh, args.clip, clipped);
     cells.step(clipped, documents.now, tiles(t, warp));
     if (!cut) {
-      __syncthreads();
+      gates_done();
       send_parts(t, to);
     }
     // While the parts travel.
@@ -264,7 +270,7 @@ __device__ inline void ClusterBackward<S>::run_cells(const int (&to)[S::kTilesM]
   cells.end(dh);
 }
 
-// Empty where the architecture has no clusters; never launched there (slstm_has_clusters).
+// Empty where the architecture has no clusters; never launched there (device_is_hopper).
 template <class S>
 __global__ void __launch_bounds__(S::kThreads, 1)
     cluster_backward([[maybe_unused]] const __grid_constant__ ClusterBackwardArgs args) {

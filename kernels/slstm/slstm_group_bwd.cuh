@@ -13,10 +13,11 @@ struct BackwardCells {
   using Lane = TileLane<kRows>;
   static constexpr int kCells = Lane::kCells, kTileBytes = Lane::kTileBytes;
   // A step in shared memory: rows of what is saved, then a tile of dh a group. Two steps are read,
-  // the others are on their way. Rows lie 16 bytes apart modulo 64: no two lanes meet at a bank.
+  // the others are on their way. The rows of neighbouring lanes lie 8 or 24 banks apart, modulo 32:
+  // no two lanes meet at one.
   static constexpr int kSlots = 6;
   static constexpr int kNumbers = kSlstmSaved * kSlstmSavedUnits;  // of a row and group
-  static constexpr int kRowBytes = kGroups * kNumbers * 4 + 16;
+  static constexpr int kRowBytes = kGroups * kNumbers * 4 + 32 / kCells;
   static constexpr int kSavedBytes = kRows * kRowBytes;
   static constexpr int kSlotBytes = kSavedBytes + kGroups * kTileBytes;
   static constexpr int kRingBytes = kSlots * kSlotBytes;

@@ -1,6 +1,7 @@
 // The sLSTM on CUDA against the CPU in float64, on inputs rounded to the type at hand. Which of its
-// kernels runs follows from the type and D: small heads (16-bit types, D <= 128), spread heads
-// (16-bit types up to 1024; float32 while R fits), step by step beyond.
+// kernels runs follows from the card, the type and D: clusters (Hopper, 16-bit types, D a multiple
+// of 8 up to 768), small heads (16-bit types, D <= 128), spread heads (16-bit types up to 1024;
+// float32 while R fits), step by step beyond. Cases name the others where clusters would hide them.
 #include <array>
 #include <cstdlib>
 #include <string>
@@ -219,6 +220,7 @@ class Laid {
 struct OnDevice {
   const Case& c;
   Types types;
+  int32_t variant = XLSTM_SLSTM_AUTO;
   Laid wx, h, dh, dwx;
   DeviceArray R, bias, h0, c0, n0, m0, dhT, dcT, dnT, reset, saved;
   DeviceArray hT, cT, nT, mT, dR, dbias, dh0, dc0, dn0, dm0;
@@ -277,6 +279,7 @@ struct OnDevice {
     a.n_final = nT;
     a.m_final = mT;
     a.saved = saved;
+    a.variant = variant;
     return a;
   }
   xlstm_slstm_bwd_args backward_args() const {
@@ -312,6 +315,7 @@ struct OnDevice {
     a.dc_init = dc0;
     a.dn_init = dn0;
     a.dm_init = dm0;
+    a.variant = variant;
     return a;
   }
   std::vector<DeviceArray*> forward_results() { return {h.memory(), &hT, &cT, &nT, &mT}; }
@@ -374,11 +378,31 @@ std::string to_string(const Sizes& s) {
          ", D " + std::to_string(s.D);
 }
 
-void check_case(const Case& original, const Types& types, const Order& wx_order = {},
-                const Order& h_order = {}) {
-  INFO(to_string(original.s) << ", " << test::to_string(types));
+void check_case(const Case& original, const Types& types, int32_t variant = XLSTM_SLSTM_AUTO) {
+  INFO(to_string(original.s) << ", " << test::to_string(types) << ", variant " << variant);
   const Case c = original.rounded(types);
-  check(OnDevice(c, types, wx_order, h_order), on_cpu(c));
+  OnDevice d(c, types);
+  d.variant = variant;
+  check(d, on_cpu(c));
+}
+
+// The kernels that compute a case on this card, besides the one that is chosen.
+std::vector<int32_t> variants_of(const Sizes& s, const Types& types) {
+  std::vector<int32_t> all;
+  xlstm_slstm_fwd_args f{};
+  xlstm_slstm_bwd_args b{};
+  Case c;
+  c.s = s;
+  set_case(f, c, types);
+  set_case(b, c, types);
+  for (const int32_t variant :
+       {XLSTM_SLSTM_CLUSTER, XLSTM_SLSTM_SMALL, XLSTM_SLSTM_SPREAD, XLSTM_SLSTM_STEP}) {
+    f.variant = b.variant = variant;
+    if (xlstm_slstm_fwd_variant_cuda(&f) != std::string("none") &&
+        xlstm_slstm_bwd_variant_cuda(&b) != std::string("none"))
+      all.push_back(variant);
+  }
+  return all;
 }
 
 // One shape for each kernel. Where few are asked for, short ones, and the large heads that go step
@@ -389,11 +413,16 @@ struct Form {
 };
 const std::vector<Form>& forms() {
   static const std::vector<Form> all{
-      {{9, 12, 2, 40}, kBf16}, {{3, 7, 1, 5}, kF16},   {{9, 12, 2, 128}, kF16},
-      {{9, 7, 2, 192}, kBf16}, {{3, 7, 1, 385}, kF16}, {{3, 5, 1, 640}, kBf16},
-      {{9, 12, 2, 24}, kF32},  {{3, 5, 1, 606}, kF32}, {{3, 4, 1, 1100}, kBf16}};
-  static const std::vector<Form> few{
-      {{9, 5, 1, 40}, kBf16}, {{3, 3, 1, 144}, kF16}, {{9, 3, 1, 24}, kF32}};
+      {{9, 12, 2, 40}, kBf16}, {{3, 7, 1, 5}, kF16},     {{9, 12, 2, 128}, kF16},
+      {{9, 12, 2, 42}, kBf16}, {{70, 5, 2, 64}, kF16},   {{300, 5, 1, 24}, kBf16},
+      {{9, 7, 2, 192}, kBf16}, {{3, 7, 1, 385}, kF16},   {{3, 5, 1, 640}, kBf16},
+      {{9, 7, 5, 256}, kF16},  {{33, 5, 2, 360}, kBf16}, {{9, 5, 1, 512}, kF16},
+      {{9, 12, 2, 24}, kF32},  {{3, 5, 1, 606}, kF32},   {{3, 4, 1, 1100}, kBf16}};
+  static const std::vector<Form> few{{{9, 5, 1, 40}, kBf16},
+                                     {{3, 3, 1, 12}, kBf16},
+                                     {{3, 3, 1, 144}, kF16},
+                                     {{3, 3, 1, 146}, kF16},
+                                     {{9, 3, 1, 24}, kF32}};
   return test::small_run() ? few : all;
 }
 
@@ -420,6 +449,7 @@ TEST_CASE("small heads of the sLSTM on CUDA are those of the CPU") {
     for (const Types& types : {kF32, kBf16, kF16}) {
       check_case(c, types);
       check_case(c.without_options(), types);
+      if (types.dtype != XLSTM_F32) check_case(c, types, XLSTM_SLSTM_SMALL);
     }
   }
 }
@@ -441,7 +471,10 @@ TEST_CASE("spread heads of the sLSTM on CUDA are those of the CPU") {
                                           {3, 5, 1, 1000},
                                           {8, 5, 1, 1024}},
                                          3))
-    for (const Types& types : {kF32, kBf16, kF16}) check_case(Case::random(s), types);
+    for (const Types& types : {kF32, kBf16, kF16}) {
+      check_case(Case::random(s), types);
+      if (types.dtype != XLSTM_F32) check_case(Case::random(s), types, XLSTM_SLSTM_SPREAD);
+    }
   if (test::small_run()) return check_case(Case::random({1, 2, 1, 1000}), kF32);
   for (const Types& types : {kF32, kBf16, kF16}) {
     check_case(Case::random({3, 70, 2, 192}).without_options(), types);
@@ -452,12 +485,255 @@ TEST_CASE("spread heads of the sLSTM on CUDA are those of the CPU") {
 TEST_CASE("an sLSTM on CUDA with more to do than blocks at once") {
   if (!has_cuda_device()) return;
   if (test::small_run()) return test::skipped("few cases are asked for, and these are large");
-  for (const Types& types : {kF32, kBf16}) {
-    check_case(Case::random({40, 2, 12, 192}), types);
-    check_case(Case::random({33, 3, 2, 500}), types);
-    check_case(Case::random({40, 2, 3, 600}), types);
-    check_case(Case::random({33, 3, 1, 1000}), types);
+  for (const Types& types : {kF32, kBf16})
+    for (const Sizes s :
+         {Sizes{40, 2, 12, 192}, {33, 3, 2, 500}, {40, 2, 3, 600}, {33, 3, 1, 1000}})
+      for (const int32_t variant : variants_of(s, types))
+        check_case(Case::random(s), types, variant);
+  check_case(Case::random({1100, 3, 2, 64}), kBf16);
+  check_case(Case::random({300, 3, 4, 256}), kF16);
+}
+
+TEST_CASE("heads of every class of the sLSTM on CUDA are those of the CPU") {
+  if (!has_cuda_device()) return;
+  // Where few are asked for: one, four and eight blocks to a head, 4 rows and 8, groups of units
+  // that do not fill the last block or its product.
+  const std::vector<Sizes> all = test::some<Sizes>(
+      {{70, 3, 2, 64},  {5, 3, 1, 136}, {70, 2, 1, 264}, {1, 5, 3, 8},    {4, 9, 2, 16},
+       {5, 7, 2, 24},   {8, 5, 3, 32},  {9, 33, 2, 64},  {16, 5, 2, 96},  {17, 5, 3, 128},
+       {140, 3, 1, 88}, {3, 7, 1, 160}, {33, 5, 4, 192}, {4, 31, 2, 256}, {70, 3, 5, 256},
+       {2, 5, 1, 320},  {9, 5, 2, 384}, {64, 3, 2, 384}, {3, 5, 1, 448},  {5, 3, 2, 512},
+       {25, 3, 2, 512}, {3, 3, 1, 520}, {4, 5, 1, 648},  {9, 3, 1, 768},  {26, 3, 1, 768},
+       {2, 3, 1, 1024}, {70, 3, 1, 8},  {35, 3, 7, 120}},
+      3);
+  for (const Sizes& s : all)
+    for (const Types& types : {kBf16, kF16}) {
+      check_case(Case::random(s), types);
+      check_case(Case::random(s, 2).without_options(), types);
+    }
+}
+
+// What one kernel saves for the backward, every other one reads.
+TEST_CASE("the kernels of the sLSTM on CUDA go with each other") {
+  if (!has_cuda_device()) return;
+  for (const Form& form : test::some<Form>({{{9, 5, 2, 64}, kBf16},
+                                            {{3, 4, 1, 256}, kF16},
+                                            {{5, 4, 1, 20}, kBf16},
+                                            {{3, 4, 1, 130}, kF16},
+                                            {{3, 4, 1, 20}, kF32}},
+                                           2)) {
+    const Case c = Case::random(form.s).rounded(form.types);
+    const Results want = on_cpu(c);
+    const std::vector<int32_t> variants = variants_of(form.s, form.types);
+    CHECK(variants.size() >= 2);
+    for (const int32_t forward : variants)
+      for (const int32_t backward : variants) {
+        INFO(to_string(form.s) << ", " << test::to_string(form.types) << ", variants " << forward
+                               << " and " << backward);
+        OnDevice d(c, form.types);
+        d.variant = forward;
+        REQUIRE(run(d.forward_args()) == XLSTM_OK);
+        d.variant = backward;
+        REQUIRE(run(d.backward_args()) == XLSTM_OK);
+        const double tolerance = test::gradient_tolerance(form.types.dtype);
+        check_close("dwx", d.dwx.values(), want.dwx, tolerance);
+        check_close("dR", d.dR.values(), want.dR, tolerance);
+        check_close("dh_init", d.dh0.values(), want.dh0, tolerance);
+      }
   }
+}
+
+TEST_CASE("clusters of the sLSTM on CUDA refuse what others compute") {
+  if (!has_cuda_device()) return;
+  const auto asked = [](const Sizes& s, const Types& types) {
+    Case c;
+    c.s = s;
+    xlstm_slstm_fwd_args f{};
+    xlstm_slstm_bwd_args b{};
+    set_case(f, c, types);
+    set_case(b, c, types);
+    f.variant = b.variant = XLSTM_SLSTM_CLUSTER;
+    return std::string(xlstm_slstm_fwd_variant_cuda(&f)) + ", " + xlstm_slstm_bwd_variant_cuda(&b);
+  };
+  CHECK(asked({2, 3, 1, 64}, kF32) == "none, none");
+  CHECK(asked({2, 3, 1, 60}, kBf16) == "none, none");
+  CHECK(asked({2, 3, 1, 776}, kF16) == "none, none");
+  CHECK(asked({0, 3, 1, 64}, kF16) == "nothing, nothing");
+  const std::string here = asked({2, 3, 1, 64}, kF16);
+  CHECK((here == "cluster, cluster" || here == "none, none"));
+}
+
+// Memory behind every output keeps its bytes, and behind the workspace too.
+TEST_CASE("the sLSTM on CUDA writes nothing beyond its outputs") {
+  if (!has_cuda_device()) return;
+  for (const Form& form : forms()) {
+    INFO(to_string(form.s) << ", " << test::to_string(form.types));
+    const Case c = Case::random(form.s).rounded(form.types);
+    constexpr int64_t kGuard = 256;
+    OnDevice d(c, form.types);
+    std::vector<std::pair<DeviceArray*, int64_t>> guarded;
+    for (DeviceArray* x :
+         {&d.hT, &d.cT, &d.nT, &d.mT, &d.dR, &d.dbias, &d.dh0, &d.dc0, &d.dn0, &d.dm0, &d.saved}) {
+      const int64_t bytes = x->n_bytes();
+      *x = DeviceArray::bytes(bytes + kGuard);
+      guarded.emplace_back(x, bytes);
+    }
+    auto f = d.forward_args();
+    auto b = d.backward_args();
+    const int64_t forward_bytes = xlstm_slstm_fwd_workspace_cuda(&f);
+    const int64_t backward_bytes = xlstm_slstm_bwd_workspace_cuda(&b);
+    DeviceArray forward = DeviceArray::bytes(forward_bytes + kGuard);
+    DeviceArray backward = DeviceArray::bytes(backward_bytes + kGuard);
+    guarded.emplace_back(&forward, forward_bytes);
+    guarded.emplace_back(&backward, backward_bytes);
+    REQUIRE(xlstm_slstm_fwd_cuda(&f, {nullptr, forward, forward_bytes, nullptr}) == XLSTM_OK);
+    REQUIRE(xlstm_slstm_bwd_cuda(&b, {nullptr, backward, backward_bytes, nullptr}) == XLSTM_OK);
+    test::check_cuda(cudaDeviceSynchronize(), "kernels");
+    CHECK(d.h.surroundings_intact());
+    CHECK(d.dwx.surroundings_intact());
+    for (const auto& [x, bytes] : guarded) {
+      const auto got = x->raw<unsigned char>();
+      CHECK(std::all_of(got.begin() + bytes, got.end(), [](unsigned char y) { return y == 0xff; }));
+    }
+  }
+}
+
+TEST_CASE("random shapes and options of the sLSTM on CUDA", "[.property]") {
+  if (!has_cuda_device()) return;
+  std::mt19937_64 engine(11);
+  const auto draw = [&](int64_t from, int64_t to) {
+    return from + static_cast<int64_t>(engine() % static_cast<uint64_t>(to - from + 1));
+  };
+  for (uint64_t i = 0; i < 500; ++i) {
+    Sizes s{draw(1, 40), draw(1, 14), draw(1, 4), draw(1, 8) * 8};
+    const int64_t kind = draw(0, 9);
+    if (kind < 3) s.D = draw(1, 140);
+    if (kind == 3) s.D = draw(17, 48) * 8;
+    if (kind == 4) s = {draw(1, 12), draw(1, 5), 1, draw(49, 100) * 8};
+    if (kind == 5) s.D = draw(129, 300);
+    Case c = Case::random(s, i + 1);
+    if (draw(0, 1) == 0) c.reset = {};
+    if (draw(0, 2) == 0) c.bias = {};
+    if (draw(0, 2) == 0) c.h0 = {};
+    if (draw(0, 2) == 0) c.c0 = c.n0 = c.m0 = {};
+    if (draw(0, 3) == 0) c.dhT = c.dcT = c.dnT = {};
+    if (draw(0, 5) == 0) c.dh = {};
+    if (draw(0, 5) == 0) c.forward_clip = 0.1;
+    if (draw(0, 5) == 0) c.recurrent_clip = 0.05;
+    c.recurrent_cut = draw(0, 7) == 0;
+    if (c.dh.empty() && c.dhT.empty()) c.dh = test::normal(s.h(), i + 7);
+    const std::vector<Types> types{kBf16, kF16, kBf16WithF32, kF16WithF32, kF32};
+    INFO("shape " << i);
+    check_case(c, types[static_cast<size_t>(draw(0, 4))]);
+  }
+}
+
+// The plainest computation in the same type: inputs and everything that is stored rounded to it
+// (pre-activations, gates, h; gradients of h and of the pre-activations), sums and states not.
+struct Naive {
+  const Case& c;
+  xlstm_dtype dtype;
+  Values h, dwx;
+
+  double rounded(double x) const { return test::rounded({x}, dtype)[0]; }
+  Naive(const Case& values, xlstm_dtype type) : c(values), dtype(type) {
+    const Sizes& s = c.s;
+    const size_t n = static_cast<size_t>(s.h());
+    h.resize(n);
+    dwx.resize(4 * n);
+    for (int64_t b = 0; b < s.B; ++b)
+      for (int64_t head = 0; head < s.H; ++head) sequence(b, head);
+  }
+  size_t at(int64_t b, int64_t t, int64_t head, int64_t j) const {
+    return static_cast<size_t>(((b * c.s.T + t) * c.s.H + head) * c.s.D + j);
+  }
+  size_t gate_at(int64_t b, int64_t t, int64_t gate, int64_t head, int64_t j) const {
+    return static_cast<size_t>((((b * c.s.T + t) * 4 + gate) * c.s.H + head) * c.s.D + j);
+  }
+  const double* weights(int64_t head, int64_t k, int64_t gate) const {
+    return &c.R[static_cast<size_t>(((head * c.s.D + k) * 4 + gate) * c.s.D)];
+  }
+  void sequence(int64_t b, int64_t head) {
+    const Sizes& s = c.s;
+    const size_t D = static_cast<size_t>(s.D), all = static_cast<size_t>(s.T) * D;
+    Values cs(all), ns(all), is(all), fs(all), zs(all), os(all), sf(all), m(D);
+    for (int64_t t = 0; t < s.T; ++t) {
+      Values g(4 * D);
+      for (int64_t k = 0; t > 0 && k < s.D; ++k)
+        for (int64_t gate = 0; gate < 4; ++gate)
+          for (size_t j = 0; j < D; ++j)
+            g[static_cast<size_t>(gate) * D + j] +=
+                h[at(b, t - 1, head, k)] * weights(head, k, gate)[j];
+      for (size_t j = 0; j < D; ++j) {
+        const auto pre = [&](int64_t gate) {
+          return rounded(g[static_cast<size_t>(gate) * D + j] +
+                         c.wx[gate_at(b, t, gate, head, static_cast<int64_t>(j))]);
+        };
+        const size_t x = static_cast<size_t>(t) * D + j;
+        const double before_c = t > 0 ? cs[x - D] : 0, before_n = t > 0 ? ns[x - D] : 0;
+        const double gi = pre(0), gf = pre(1);
+        const double l = m[j] + std::min(gf, 0.0) - std::log1p(std::exp(-std::abs(gf)));
+        m[j] = before_n == 0 ? gi : std::max(gi, l);
+        is[x] = rounded(std::exp(gi - m[j]));
+        fs[x] = rounded(std::min(1.0, std::exp(l - m[j])));
+        zs[x] = rounded(std::tanh(pre(2)));
+        os[x] = rounded(1 / (1 + std::exp(-pre(3))));
+        sf[x] = rounded(1 / (1 + std::exp(gf)));
+        cs[x] = fs[x] * before_c + is[x] * zs[x];
+        ns[x] = fs[x] * before_n + is[x];
+        h[at(b, t, head, static_cast<int64_t>(j))] = rounded(os[x] * cs[x] / ns[x]);
+      }
+    }
+    Values dc(D), dn(D), carried(D);
+    for (int64_t t = s.T - 1; t >= 0; --t) {
+      for (size_t j = 0; j < D; ++j) {
+        const size_t x = static_cast<size_t>(t) * D + j;
+        const int64_t unit = static_cast<int64_t>(j);
+        const double dh = rounded(carried[j] + c.dh[at(b, t, head, unit)]);
+        const double h_t = os[x] * cs[x] / ns[x];
+        const double dct = dc[j] + dh * os[x] / ns[x], dnt = dn[j] - dh * h_t / ns[x];
+        const double before_c = t > 0 ? cs[x - D] : 0, before_n = t > 0 ? ns[x - D] : 0;
+        dwx[gate_at(b, t, 0, head, unit)] = rounded(is[x] * (zs[x] * dct + dnt));
+        dwx[gate_at(b, t, 1, head, unit)] =
+            rounded(fs[x] * (before_c * dct + before_n * dnt) * sf[x]);
+        dwx[gate_at(b, t, 2, head, unit)] = rounded(is[x] * dct * (1 - zs[x] * zs[x]));
+        dwx[gate_at(b, t, 3, head, unit)] = rounded(dh * h_t * (1 - os[x]));
+        dc[j] = fs[x] * dct;
+        dn[j] = fs[x] * dnt;
+      }
+      for (int64_t k = 0; k < s.D; ++k) {
+        double sum = 0;
+        for (int64_t gate = 0; gate < 4; ++gate)
+          for (size_t j = 0; j < D; ++j)
+            sum +=
+                weights(head, k, gate)[j] * dwx[gate_at(b, t, gate, head, static_cast<int64_t>(j))];
+        carried[static_cast<size_t>(k)] = sum;
+      }
+    }
+  }
+};
+
+TEST_CASE("long sequences of the sLSTM on CUDA are no more than twice as wrong as naive ones") {
+  if (!has_cuda_device()) return;
+  // Where few are asked for, short ones.
+  const int64_t T = test::small_run() ? 64 : 4096;
+  for (const Sizes s : {Sizes{2, T, 1, 64}, {1, T, 1, 128}, {1, T / 4, 1, 256}})
+    for (const Types& types : {kBf16, kF16})
+      for (const double forget : {0.0, 3.0}) {
+        INFO(to_string(s) << ", " << test::to_string(types) << ", forget gates around " << forget);
+        Case c = Case::random(s).without_options();
+        for (int64_t i = 0; i < s.B * s.T; ++i)
+          for (int64_t j = 0; j < s.H * s.D; ++j)
+            c.wx[static_cast<size_t>((i * 4 + 1) * s.H * s.D + j)] += forget;
+        c = c.rounded(types);
+        const Results want = on_cpu(c);
+        const Naive naive(c, types.dtype);
+        const OnDevice d(c, types);
+        REQUIRE(run(d.forward_args()) == XLSTM_OK);
+        REQUIRE(run(d.backward_args()) == XLSTM_OK);
+        CHECK(relative_error(d.h.values(), want.h) <= 2 * relative_error(naive.h, want.h));
+        CHECK(relative_error(d.dwx.values(), want.dwx) <= 2 * relative_error(naive.dwx, want.dwx));
+      }
 }
 
 TEST_CASE("the sLSTM on CUDA step by step is that of the CPU") {
