@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/ops/matmul.h"
+#include "core/ops/mlstm_gated.h"
 #include "core/ops/view.h"
 
 namespace xlstm::layers {
@@ -32,10 +33,6 @@ Tensor by_head(const Tensor& x, int64_t H) {
   return ops::reshape(x, {x.size(0), x.size(1), H, x.size(2) / H});
 }
 
-Tensor join_heads(const Tensor& x) {
-  return ops::reshape(x, {x.size(0), x.size(1), x.size(2) * x.size(3)});
-}
-
 // The cell over a sequence [B, T, H, ...], or one step of it in the memory of its state, and the
 // gated norm of what it gives.
 ops::MlstmGatedResult run_cell(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& i,
@@ -47,7 +44,7 @@ ops::MlstmGatedResult run_cell(const Tensor& q, const Tensor& k, const Tensor& v
   const auto now = [](const Tensor& x) { return ops::select(x, 1, 0); };
   ops::MlstmState next = state;
   const Tensor h = ops::mlstm_step(now(q), now(k), now(v), now(i), now(f), next, options);
-  return {norm.forward(join_heads(ops::unsqueeze(h, 1)), gate), next};
+  return {norm.forward(ops::reshape(h, gate.gate.shape()), gate), next};
 }
 
 // Input and forget gates [..., H] in one product over joined weights. For a step, joining costs

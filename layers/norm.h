@@ -1,7 +1,7 @@
 // Normalisation layers of both architectures.
 #pragma once
 
-#include "core/ops/mlstm_gated.h"
+#include "core/ops/norm.h"
 #include "layers/module.h"
 
 namespace xlstm::layers {

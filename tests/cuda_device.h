@@ -27,6 +27,14 @@ inline void check_cuda(cudaError_t error, const char* what) {
     throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
+// Of the first device: 90 for 9.0.
+inline int compute_capability() {
+  int major = 0, minor = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "major");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "minor");
+  return 10 * major + minor;
+}
+
 // For a case to go home if not: that it was skipped is said here.
 inline bool has_cuda_device() {
   int n = 0;

@@ -41,7 +41,7 @@ struct MlstmOptions {
   // none.
   bool stabilizer_gradient = false;
   // Keeps the states at the chunk starts for the gradient, where its kernels would make them again:
-  // K V / 128 numbers a step and head for a fifth of its time (kernels/mlstm/README.md).
+  // K V / 128 numbers a step and head for a tenth of its time (kernels/mlstm/README.md).
   bool keep_states = false;
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kName = "mlstm_gated";
 
-// [B, T, H, V] -> [B, T, H*V] and back
+// [B, T, H, V] -> [B, T, H*V]
 Tensor join_heads(const Tensor& h) {
   return reshape(h, {h.size(0), h.size(1), h.size(2) * h.size(3)});
 }

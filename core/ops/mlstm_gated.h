@@ -6,13 +6,6 @@
 
 namespace xlstm::ops {
 
-// The parameters of a multi-head norm.
-struct HeadNorm {
-  Tensor weight, bias;  // [H*V]; the bias may be undefined
-  double eps = 1e-5;
-  NormScale scale = NormScale::plain;
-};
-
 struct MlstmGatedResult {
   Tensor y;  // [B, T, H*V]
   MlstmState final_state;

@@ -50,6 +50,13 @@ struct NormGate {
 Tensor multi_head_norm_gated(const Tensor& x, const NormGate& gate, const Tensor& weight,
                              const Tensor& bias, int64_t n_heads, double eps, NormScale scale);
 
+// The parameters of a multi-head norm, for ops that contain one.
+struct HeadNorm {
+  Tensor weight, bias;  // [D]; the bias may be undefined
+  double eps = 1e-5;
+  NormScale scale = NormScale::plain;
+};
+
 // The same, made of small ops. subtract_mean false gives RMSNorm; bias may be undefined.
 Tensor norm_composed(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t n_heads,
                      double eps, NormScale scale, bool subtract_mean);

@@ -332,6 +332,7 @@ __device__ inline void store_async(uint32_t to, float x, uint32_t barrier) {
       "r"(__float_as_uint(x)), "r"(barrier)
       : "memory");
 }
+
 // ---- shared memory by its 32-bit address: what a loop keeps in one register ----
 
 // The compiler knows no more of x than that it is there: it stays in a register instead of being

@@ -113,7 +113,7 @@ int64_t xlstm_mlstm_fwd_workspace_cuda(const xlstm_mlstm_fwd_args* args);
 xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
 /* Bytes of `states`, 16-byte aligned. The portable backward that is given them does not make them
- * again, a fifth of its work; 0 where it has no use for them, as with sweeps, which pass through
+ * again, a fifth of its flops; 0 where it has no use for them, as with sweeps, which pass through
  * all states anyway. */
 int64_t xlstm_mlstm_states_bytes_cuda(const xlstm_mlstm_fwd_args* args);
 

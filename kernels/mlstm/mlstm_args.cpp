@@ -67,10 +67,6 @@ bool any_null(std::initializer_list<const void*> pointers) {
   return false;
 }
 
-bool is_aligned(const void* states) {
-  return reinterpret_cast<uintptr_t>(states) % 16 == 0;
-}
-
 }  // namespace
 
 extern "C" xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args) {
@@ -82,7 +78,7 @@ extern "C" xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args) 
     return XLSTM_BAD_STRIDE;
   if (!is_empty(c) && c.T > 0 && any_null({args->q, args->k, args->v, args->i, args->f, args->h}))
     return XLSTM_NULL_POINTER;
-  if (!is_aligned(args->states)) return XLSTM_MISALIGNED;
+  if (misaligned(16, {args->states})) return XLSTM_MISALIGNED;
   return check_addresses(
       c, {args->q, args->k, args->v, args->h}, {args->i, args->f},
       {args->C0, args->n0, args->m0, args->C, args->n, args->m, args->saved_m, args->saved_l});
@@ -108,7 +104,7 @@ extern "C" xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args) 
     if (args->h == nullptr) return XLSTM_NULL_POINTER;
     if (!good_rows(args->h_stride, c.T, c.V)) return XLSTM_BAD_STRIDE;
   }
-  if (!is_aligned(args->states)) return XLSTM_MISALIGNED;
+  if (misaligned(16, {args->states})) return XLSTM_MISALIGNED;
   return check_addresses(
       c, {args->q, args->k, args->v, args->h, args->dh, args->dq, args->dk, args->dv},
       {args->i, args->f, args->di, args->df},

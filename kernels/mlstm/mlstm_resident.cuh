@@ -147,7 +147,8 @@ template <class T, Output kOutput>
 xlstm_status sweep_all(const SweepArgs& args, const xlstm_mlstm_config& c, const StepTensor& p,
                        const StepTensor& u, const SweepParts& parts, xlstm_exec exec) {
   const SweepPlan plan(args.M, args.N);
-  if (plan.passes > 1 &&
+  constexpr bool kHasVector = kOutput == Output::kDq || kOutput == Output::kDk;
+  if (plan.passes > 1 && kHasVector &&
       cudaMemsetAsync(parts.zeros, 0, args.heads * args.gates.steps * sizeof(float),
                       stream_of(exec)) != cudaSuccess)
     return XLSTM_DEVICE_ERROR;
@@ -172,7 +173,7 @@ xlstm_status sweep_all(const SweepArgs& args, const xlstm_mlstm_config& c, const
     if (kOutput == Output::kH) {
       if (a.s_first != nullptr) a.s_first += column;
       if (a.s_last != nullptr) a.s_last += column;
-    } else if (pass > 0) {  // the first one gives the share of the vector
+    } else if (kHasVector && pass > 0) {  // the first one gives the share of the vector
       a.dl = a.q_vector_scale = parts.zeros;
       if (kOutput == Output::kDk) a.s_first = a.s_last = nullptr;
     }

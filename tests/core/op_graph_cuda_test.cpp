@@ -155,12 +155,6 @@ TEST_CASE("every op of the table gives the same bits recorded as it does one by 
   }
 }
 
-bool is_hopper() {
-  int major = 0;
-  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess &&
-         major == 9;
-}
-
 struct SlstmCase {
   int64_t B, T, H, D;
   DType dtype;
@@ -181,7 +175,7 @@ TEST_CASE("the sLSTM gives the same bits recorded, whichever of its kernels runs
                              {3, 5, 1, 1500, DType::f32, "step"}}) {
     INFO("B " << c.B << ", T " << c.T << ", H " << c.H << ", D " << c.D << ", " << name_of(c.dtype)
               << ", " << c.variant);
-    if (c.variant == std::string("cluster") && !is_hopper()) continue;
+    if (c.variant == std::string("cluster") && test::compute_capability() != 90) continue;
     const VariantChoice choice("slstm", c.variant);
     const Shape state{c.B, c.H, c.D};
     Work work;

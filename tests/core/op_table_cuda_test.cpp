@@ -142,13 +142,6 @@ TEST_CASE("every op of the table computes on CUDA what it computes on the CPU") 
   }
 }
 
-int compute_capability() {
-  int major = 0, minor = 0;
-  test::check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "major");
-  test::check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "minor");
-  return 10 * major + minor;
-}
-
 TEST_CASE("the samples of the table reach every kernel variant on CUDA") {
   if (cuda_device_count() == 0) {
     WARN("skipped: no CUDA device here");
@@ -166,7 +159,7 @@ TEST_CASE("the samples of the table reach every kernel variant on CUDA") {
         ran.insert(log.names().begin(), log.names().end());
       }
     for (const KernelVariant& variant : variants_of(op, DeviceType::cuda)) {
-      if (variant.capability != 0 && variant.capability != compute_capability()) continue;
+      if (variant.capability != 0 && variant.capability != test::compute_capability()) continue;
       INFO(op.name << ", " << variant.name);
       CHECK(ran.contains(variant.name));
     }
