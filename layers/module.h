@@ -18,8 +18,10 @@ struct ForwardContext {
   bool training = false;                  // dropout acts only if true
   Generator* generator = nullptr;         // required if dropout acts
   bool activation_checkpointing = false;  // keep only block inputs, recompute blocks in backward
+  int64_t slstm_recompute_steps = 0;      // ops::SlstmOptions::recompute_steps of sLSTM layers
   // A step of one token without a reset overwrites the mLSTM states it is given, which must be
-  // contiguous, and returns them: no second copy of what is largest. Without gradients.
+  // contiguous, and returns them: no second copy of what is largest. Of sLSTM states, c, n and m
+  // where the kernel can (ops::slstm_decode). Without gradients.
   bool in_place_state = false;
 };
 

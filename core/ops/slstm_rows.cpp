@@ -7,13 +7,14 @@
 namespace xlstm {
 namespace {
 
-// Inputs: wx, R, bias, h, c, n, m, reset. Outputs: h, final h, c, n, m.
+// Inputs: wx, R, bias, h, c, n, m, reset; attribute recompute_steps. Outputs: h, final h, c, n, m.
 enum Input : size_t { kWx, kR, kBias, kH, kC, kN, kM, kReset };
 
 template <auto Op>
-Tensors run(const Tensors& in, const OpAttributes&) {
+Tensors run(const Tensors& in, const OpAttributes& attributes) {
   const ops::SlstmResult out =
-      Op(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset], {});
+      Op(in[kWx], in[kR], in[kBias], {in[kH], in[kC], in[kN], in[kM]}, in[kReset],
+         {.recompute_steps = attributes.get_int("recompute_steps")});
   return {out.h, out.final_state.h, out.final_state.c, out.final_state.n, out.final_state.m};
 }
 
@@ -21,6 +22,7 @@ struct Case {
   const char* label;
   int64_t B, T, H, D;
   bool bias, state, reset, strided;
+  int64_t recompute_steps = 0;
 };
 
 // Marks the start of a document at (b + 3 t) % 5 == 2.
@@ -54,6 +56,8 @@ OpSample make_sample(const Case& k, DType dtype, Generator& g) {
     m = random_tensor(shape, dtype, g);
   }
   sample.inputs = {wx, R, bias, h, c, n, m, k.reset ? some_resets(k.B, k.T) : Tensor{}};
+  if (k.recompute_steps > 0)
+    sample.attributes = {{"recompute_steps", static_cast<double>(k.recompute_steps)}};
   return sample;
 }
 
@@ -76,6 +80,7 @@ std::vector<OpSample> samples(SampleSize size, DType dtype, Generator& g) {
                         Case{"gates outermost", 2, 3, 2, 3, true, false, false, true},
                         Case{"odd sizes, resets", 9, 2, 1, 2, true, false, true, true},
                         Case{"wider than a register", 1, 2, 1, 17, false, true, false, false},
+                        Case{"recomputed, resets", 3, 7, 2, 2, true, true, true, true, 3},
                         Case{"empty batch", 0, 3, 2, 2, true, false, false, false},
                         Case{"no steps", 2, 0, 2, 2, true, true, false, false}})
     out.push_back(make_sample(k, dtype, g));
@@ -91,6 +96,7 @@ std::vector<LargeSample> path_samples() {
         Case{"B3 T9 H2 D128, gates outermost", 3, 9, 2, 128, true, true, true, true},
         Case{"B2 T9 H2 D77", 2, 9, 2, 77, true, true, true, false},
         Case{"B9 T7 H2 D192, resets", 9, 7, 2, 192, true, true, true, false},
+        Case{"B9 T7 H2 D96, recomputed", 9, 7, 2, 96, true, true, true, true, 3},
         Case{"B2 T7 H1 D131", 2, 7, 1, 131, false, true, true, true},
         Case{"B20 T5 H1 D384", 20, 5, 1, 384, true, false, false, false},
         Case{"B2 T5 H1 D896", 2, 5, 1, 896, true, true, true, false},

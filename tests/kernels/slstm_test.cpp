@@ -365,6 +365,152 @@ TEST_CASE("the op explains what is wrong with its arguments") {
   ops::SlstmOptions bad;
   bad.recurrent_clip = -1;
   CHECK_THROWS_AS(ops::slstm(p.wx, p.R, {}, {}, {}, bad), ConfigError);
+  bad = {.recompute_steps = -3};
+  CHECK_THROWS_WITH(ops::slstm(p.wx, p.R, {}, {}, {}, bad),
+                    contains("recompute_steps") && contains("-3"));
+}
+
+// ---- recompute_steps ----
+
+double largest(const Tensor& t) {
+  double size = 0;
+  for (const double x : t.to_vector<double>()) size = std::max(size, std::abs(x));
+  return size;
+}
+
+// Sums over time in another order: a few units in the last place of sums of numbers of either sign.
+void check_sums(const Tensor& got, const Tensor& want) {
+  const double unit = got.dtype() == DType::f64 ? std::numeric_limits<double>::epsilon()
+                                                : std::numeric_limits<float>::epsilon();
+  CHECK(largest_difference(got, want) <= 8 * unit * largest(want));
+}
+
+void check_recomputed(const Run& again, const Run& plain) {
+  CHECK(same_bits(again.out.h, plain.out.h));
+  CHECK(same_bits(again.out.final_state.h, plain.out.final_state.h));
+  CHECK(same_bits(again.out.final_state.c, plain.out.final_state.c));
+  CHECK(same_bits(again.out.final_state.n, plain.out.final_state.n));
+  CHECK(same_bits(again.out.final_state.m, plain.out.final_state.m));
+  CHECK(same_bits(again.dwx, plain.dwx));
+  CHECK(same_bits(again.dinitial.h, plain.dinitial.h));
+  CHECK(same_bits(again.dinitial.c, plain.dinitial.c));
+  CHECK(same_bits(again.dinitial.n, plain.dinitial.n));
+  CHECK(same_bits(again.dinitial.m, plain.dinitial.m));
+  check_sums(again.dR, plain.dR);
+  check_sums(again.dbias, plain.dbias);
+}
+
+TEST_CASE("recomputed stretches give the results and gradients of the whole, under every option") {
+  Generator g{22, 0};
+  const int64_t B = 3, T = 23, H = 2, D = 5;
+  const Problem p = make<double>(B, T, H, D, g);
+  // At the ends of stretches and inside them.
+  Tensor resets = Tensor::zeros({B, T}, DType::u8);
+  for (const int64_t at : {int64_t{7}, int64_t{8}, int64_t{12}, T, T + 16, 2 * T + 22})
+    resets.data<uint8_t>()[at] = 1;
+  std::vector<ops::SlstmOptions> all(4);
+  all[1].recurrent_cut = true;
+  all[2].recurrent_clip = 0.1;
+  all[3].recurrent_clip = 0.3, all[3].forward_clip = 0.2;
+  for (const Tensor& reset : {Tensor{}, resets})
+    for (ops::SlstmOptions options : all) {
+      const Run plain = run(p, reset, options);
+      for (const int64_t stretch : {int64_t{1}, int64_t{2}, int64_t{8}, int64_t{22}, T,
+                                    std::numeric_limits<int64_t>::max()}) {
+        INFO("stretches of " << stretch << ", resets " << reset.defined());
+        options.recompute_steps = stretch;
+        check_recomputed(run(p, reset, options), plain);
+      }
+    }
+}
+
+TEST_CASE("recomputed stretches in float32, of rows that fill registers and tiles") {
+  Generator g{23, 0};
+  for (const int64_t D : {int64_t{3}, int64_t{16}, int64_t{40}})
+    for (const int64_t T : {int64_t{1}, int64_t{6}, int64_t{12}, int64_t{37}}) {
+      INFO("D " << D << ", T " << T);
+      const Problem p = make<float>(21, T, 2, D, g);
+      check_recomputed(run(p, {}, {.recompute_steps = 6}), run(p));
+    }
+}
+
+TEST_CASE("recomputed stretches without batch or steps") {
+  Generator g{24, 0};
+  for (const auto& [B, T] : {std::pair<int64_t, int64_t>{2, 0}, {0, 4}}) {
+    const Problem p = make<double>(B, T, 2, 3, g);
+    check_recomputed(run(p, {}, {.recompute_steps = 3}), run(p));
+  }
+}
+
+TEST_CASE("recomputed stretches give the gradients that are wanted, from those that there are") {
+  Generator g{25, 0};
+  const Problem p = make<double>(2, 7, 2, 3, g);
+  const size_t n_inputs = 7;
+  for (size_t which = 0; which < n_inputs; ++which) {
+    INFO("input " << which);
+    const auto gradient = [&](int64_t recompute_steps) {
+      Tensors in{p.wx, p.R, p.bias, p.initial.h, p.initial.c, p.initial.n, p.initial.m};
+      for (Tensor& t : in) t = t.detach();
+      leaf(in[which]);
+      const ops::SlstmResult out = ops::slstm(in[0], in[1], in[2], {in[3], in[4], in[5], in[6]}, {},
+                                              {.recompute_steps = recompute_steps});
+      autograd::backward(which % 2 == 0 ? out.h : out.final_state.c,
+                         which % 2 == 0 ? p.dh : p.grad_final.c);
+      for (size_t i = 0; i < n_inputs; ++i) CHECK(in[i].grad().defined() == (i == which));
+      return in[which].grad();
+    };
+    check_sums(gradient(3), gradient(0));
+  }
+  // No initial state, no bias, and gates outermost.
+  Tensor gates = Tensor::empty({4, 2, 7, 2, 3}, DType::f64);
+  const Shape s = gates.strides();
+  gates = gates.strided_view(p.wx.shape(), {s[1], s[2], s[0], s[3], s[4]});
+  gates.copy_from(p.wx);
+  const auto gradient = [&](int64_t recompute_steps) {
+    const Tensor wx = leaf(gates.detach());
+    autograd::backward(ops::slstm(wx, p.R, {}, {}, {}, {.recompute_steps = recompute_steps}).h,
+                       p.dh);
+    return wx.grad();
+  };
+  CHECK(same_bits(gradient(3), gradient(0)));
+}
+
+TEST_CASE("with recomputed stretches the input must stay as it was until the backward") {
+  Generator g{26, 0};
+  const Problem p = make<double>(2, 7, 2, 3, g);
+  Tensor wx = leaf(p.wx.detach());
+  const ops::SlstmResult out = ops::slstm(wx, p.R, {}, {}, {}, {.recompute_steps = 3});
+  wx.fill(0);
+  CHECK_THROWS_AS(autograd::backward(out.h, p.dh), AutogradError);
+}
+
+struct Bytes {
+  int64_t kept, peak;  // between forward and backward, and of backward, beside the inputs
+};
+
+Bytes bytes_of(const Problem& p, int64_t recompute_steps) {
+  const Tensor wx = leaf(p.wx.detach()), R = leaf(p.R.detach());
+  const int64_t before = memory_stats().in_use_bytes;
+  const ops::SlstmResult out =
+      ops::slstm(wx, R, p.bias, {}, {}, {.recompute_steps = recompute_steps});
+  const int64_t kept = memory_stats().in_use_bytes - before;
+  reset_peak_memory();
+  autograd::backward(out.h, p.dh);
+  return {kept, memory_stats().peak_bytes - before};
+}
+
+TEST_CASE("recomputed stretches keep the states between them and the memory of one") {
+  Generator g{27, 0};
+  const int64_t B = 8, T = 512, H = 2, D = 32, stretch = 32;
+  const Problem p = make<float>(B, T, H, D, g);
+  const Bytes plain = bytes_of(p, 0), again = bytes_of(p, stretch);
+  const int64_t step = B * H * D * 4;  // a number a unit
+  // h, and seven numbers a step; or four a stretch. The final state besides.
+  CHECK(plain.kept >= 8 * T * step);
+  CHECK(again.kept <= T * step + (4 * T / stretch + 8) * step);
+  // dwx, four numbers a step, is made in both.
+  CHECK(plain.peak >= 12 * T * step);
+  CHECK(again.peak <= 6 * T * step);
 }
 
 TEST_CASE("bad arguments of the C interface give the status that says why") {

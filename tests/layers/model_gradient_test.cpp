@@ -218,12 +218,12 @@ TEST_CASE("gradients of whole models in float32 are those in float64") {
 }
 
 // Parameter gradients of one training pass, and the generator's offset after it.
-std::pair<Tensors, uint64_t> training_gradients(const ModelConfig& config, bool checkpointing,
+std::pair<Tensors, uint64_t> training_gradients(const ModelConfig& config, ForwardContext context,
                                                 Device device) {
   const auto model = perturbed_model(config, DType::f32, device);
   Generator generator{4, 0};
-  const ForwardContext context{
-      .training = true, .generator = &generator, .activation_checkpointing = checkpointing};
+  context.training = true;
+  context.generator = &generator;
   const Tensor tokens = random_tokens({2, 11}, 19, 5).to(device);
   const auto first = model->forward(tokens, {}, {}, context);
   const auto second = model->forward(tokens, first.state, {}, context);
@@ -245,12 +245,26 @@ TEST_CASE("activation checkpointing gives the same gradients, dropout and carrie
   test::for_each_device([&](Device device) {
     for (const ModelConfig& config : {ModelConfig(testing::small_a()), ModelConfig(with_dropout),
                                       ModelConfig(testing::small_b())}) {
-      const auto [plain, plain_offset] = training_gradients(config, false, device);
-      const auto [again, again_offset] = training_gradients(config, true, device);
+      const auto [plain, plain_offset] = training_gradients(config, {}, device);
+      const auto [again, again_offset] =
+          training_gradients(config, {.activation_checkpointing = true}, device);
       CHECK(plain_offset == again_offset);
       for (size_t i = 0; i < plain.size(); ++i) {
         CHECK(testing::relative_error(again[i], plain[i]) < 1e-6);
       }
+    }
+  });
+}
+
+TEST_CASE("recomputing in sLSTM cells gives the same gradients, in checkpointed blocks too") {
+  test::for_each_device([&](Device device) {
+    const ModelConfig config = testing::small_a();
+    const auto [plain, plain_offset] = training_gradients(config, {}, device);
+    for (const bool checkpointing : {false, true}) {
+      const auto [again, again_offset] = training_gradients(
+          config, {.activation_checkpointing = checkpointing, .slstm_recompute_steps = 4}, device);
+      for (size_t i = 0; i < plain.size(); ++i)
+        CHECK(testing::relative_error(again[i], plain[i]) < 1e-5);
     }
   });
 }

@@ -152,6 +152,8 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
       {"trainer: {gradient_clip_val: 1e999}", "1e999", "out of range"},
       {"trainer: {keep_checkpoints: 0}", "trainer.keep_checkpoints", "got 0"},
       {"trainer: {num_threads: -1}", "trainer.num_threads", "expected 0 to 4096"},
+      {"trainer: {slstm_recompute_steps: -1}", "trainer.slstm_recompute_steps",
+       "got -1, expected 0 or more"},
       {"trainer: [1]", "trainer", "expected a section"},
       {"trainer: text", "trainer", "expected a section"},
       {"seed_everything: -1", "seed_everything", "got -1"},

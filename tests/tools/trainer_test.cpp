@@ -1,5 +1,6 @@
 #include "tools/train/trainer.h"
 
+#include <cmath>
 #include <csignal>
 #include <limits>
 
@@ -58,6 +59,29 @@ TEST_CASE("the number of threads and activation checkpointing change no bit of a
     if (first.empty()) first = weight_bytes(trainer.model());
     CHECK(weight_bytes(trainer.model()) == first);
   }
+}
+
+TEST_CASE(
+    "a run may be continued with other sLSTM stretches, and gives the same but for rounding") {
+  TinyRun whole, parts, refused;
+  Trainer unbroken(whole.config, whole.services());
+  const FitReport want = unbroken.fit();
+  parts.config.trainer.max_steps = 5;
+  {
+    Trainer first(parts.config, parts.services());
+    first.fit();
+  }
+  parts.config.trainer.max_steps = 12;
+  parts.config.trainer.slstm_recompute_steps = 7;
+  Trainer second(parts.config, parts.services());
+  second.resume("last");
+  const FitReport got = second.fit();
+  CHECK(std::abs(got.train_loss - want.train_loss) < 1e-4);
+  CHECK(std::abs(got.validation->loss - want.validation->loss) < 1e-4);
+  // The number reaches the op, which reading a configuration would have refused to begin with.
+  refused.config.trainer.slstm_recompute_steps = -1;
+  Trainer third(refused.config, refused.services());
+  CHECK_THROWS_WITH(third.step(), test::contains("recompute_steps"));
 }
 
 TEST_CASE("the metrics of a resumed run have every step once") {

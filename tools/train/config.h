@@ -36,6 +36,7 @@ struct TrainerConfig {
   int64_t checkpoint_every_n_steps = 0;  // 0: at every validation and at the end
   int64_t keep_checkpoints = 2;          // newest ones kept; the best one is kept besides
   bool activation_checkpointing = false;
+  int64_t slstm_recompute_steps = 0;  // 0: nothing in sLSTM cells is recomputed
   int64_t devices = 1;
   std::string accelerator = "auto";  // or cpu, gpu, cuda
   bool cuda_graph = true;            // replay the captured training step

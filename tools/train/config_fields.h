@@ -55,6 +55,7 @@ void for_each_field(C& c, F&& f) {
   f("checkpoint_every_n_steps", c.checkpoint_every_n_steps);
   f("keep_checkpoints", c.keep_checkpoints);
   f("activation_checkpointing", c.activation_checkpointing);
+  f("slstm_recompute_steps", c.slstm_recompute_steps);
   f("devices", DevicesField{c.devices});
   f("accelerator", c.accelerator);
   f("cuda_graph", c.cuda_graph);

@@ -60,6 +60,12 @@ std::vector<KeyRule> run_rules() {
           "memory, "
           "a third more work, the same result.",
       },
+      {"trainer.slstm_recompute_steps",
+       "Keep of an sLSTM cell its input and the state before every so many steps, and recompute "
+       "the "
+       "steps between in the backward pass: less memory, a third more work in the cell, the same "
+       "result but for rounding. 0: keep every step.",
+       0, kMany},
       {"trainer.devices", "Devices to train on: 1 or `auto`.", 1, 1},
       {"trainer.accelerator",
        "Where to compute; `auto`: on a GPU if there is one.",

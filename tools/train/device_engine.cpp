@@ -180,7 +180,8 @@ class DeviceEngine : public StepEngine {
     const layers::ForwardContext context{
         .training = true,
         .generator = &generator,
-        .activation_checkpointing = s_.config.trainer.activation_checkpointing};
+        .activation_checkpointing = s_.config.trainer.activation_checkpointing,
+        .slstm_recompute_steps = s_.config.trainer.slstm_recompute_steps};
     Tensor rates = update_.rates();
     rates.copy_from(view_of(inputs_, layout_.rates(), rates.shape(), DType::u8));
     s_.arena->zero_grad();

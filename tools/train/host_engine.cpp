@@ -22,7 +22,8 @@ class HostEngine : public StepEngine {
     layers::ForwardContext context{
         .training = true,
         .generator = &s_.progress.generator,
-        .activation_checkpointing = s_.config.trainer.activation_checkpointing};
+        .activation_checkpointing = s_.config.trainer.activation_checkpointing,
+        .slstm_recompute_steps = s_.config.trainer.slstm_recompute_steps};
     const std::vector<Batch> batches =
         std::move(batches_[prefetch_.take(s_.progress.step).place()]);
     s_.arena->zero_grad();

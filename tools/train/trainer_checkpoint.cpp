@@ -10,7 +10,7 @@ namespace xlstm::train {
 namespace {
 
 // Keys that may differ when a run is continued: they change neither the model, nor the order of
-// samples, nor the arithmetic of a step.
+// samples, nor the arithmetic of a step but for rounding.
 bool may_change(const std::string& key) {
   static const char* const kHarmless[] = {"trainer.max_steps",
                                           "trainer.max_epochs",
@@ -25,6 +25,7 @@ bool may_change(const std::string& key) {
                                           "trainer.keep_checkpoints",
                                           "trainer.num_threads",
                                           "trainer.activation_checkpointing",
+                                          "trainer.slstm_recompute_steps",
                                           "trainer.max_non_finite",
                                           "trainer.devices",
                                           "trainer.accelerator",
