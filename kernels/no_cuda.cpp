@@ -15,6 +15,7 @@
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
+#include "kernels/slstm/slstm_decode.h"
 
 #define XLSTM_ABSENT(op)                                                 \
   xlstm_status xlstm_##op##_cuda(const xlstm_##op##_args*, xlstm_exec) { \
@@ -57,6 +58,7 @@ XLSTM_ABSENT(norm_gated_fwd)
 XLSTM_ABSENT(sampling)
 XLSTM_ABSENT(sgd)
 XLSTM_ABSENT(slstm_bwd)
+XLSTM_ABSENT(slstm_decode)
 XLSTM_ABSENT(slstm_fwd)
 XLSTM_ABSENT(sum_fwd)
 XLSTM_ABSENT(sum_of_squares)

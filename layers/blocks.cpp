@@ -115,10 +115,26 @@ SlstmBlock::SlstmBlock(int64_t width, int64_t n_heads, double proj_factor, int64
     : SlstmBlock(BlockPlace{.embedding_dim = width}, alone(n_heads, proj_factor, kernel_size),
                  ParameterFactory(seed)) {}
 
+namespace {
+
+// A sequence of one token is a step, which has a kernel of its own where no gradient is recorded.
+// What may be computed again with one must have the same bits both times.
+Outcome<SlstmLayerState> run_layer(const SlstmLayer& layer, const Tensor& x,
+                                   const SlstmLayerState& state, const Tensor& reset,
+                                   const ForwardContext& context) {
+  const bool again = context.training || context.activation_checkpointing;
+  if (x.size(1) != 1 || reset.defined() || again) return layer.forward(x, state, reset, context);
+  auto out = layer.step(ops::squeeze(x, 1), state, context);
+  out.y = ops::unsqueeze(out.y, 1);
+  return out;
+}
+
+}  // namespace
+
 StreamOutcome SlstmBlock::run(const ResidualStream& x, const BlockState& state, const Tensor& reset,
                               const ForwardContext& context) const {
   const auto in = xlstm_norm_.forward(x);
-  const auto cell = xlstm_.forward(in.y, of_kind<SlstmLayerState>(state), reset, context);
+  const auto cell = run_layer(xlstm_, in.y, of_kind<SlstmLayerState>(state), reset, context);
   const ResidualStream mixed{in.sum, cell.y};
   if (!ffn_) return {mixed, cell.state};
   const auto up = ffn_norm_->forward(mixed);

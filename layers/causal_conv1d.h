@@ -27,6 +27,8 @@ class CausalConv1d : public Module {
   Result forward(const Tensor& x, const Tensor& state, const Tensor& reset = {}) const;
   Result step(const Tensor& x, const Tensor& state) const;  // x [B, width]
   Tensor init_state(int64_t batch) const;
+  const Tensor& weight() const { return weight_; }
+  const Tensor& bias() const { return bias_; }  // undefined: none
 
  private:
   CausalConv1dConfig config_;

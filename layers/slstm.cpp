@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/ops/headwise_linear.h"
+#include "core/ops/slstm_decode.h"
 #include "core/ops/view.h"
 
 namespace xlstm::layers {
@@ -94,17 +95,31 @@ Outcome<SlstmLayerState> SlstmLayer::forward(const Tensor& x, const SlstmLayerSt
   }
   const ops::SlstmOptions options{.recurrent_clip = config_.gradient_recurrent_clipval.value_or(0),
                                   .recurrent_cut = config_.gradient_recurrent_cut,
-                                  .forward_clip = config_.forward_clipval.value_or(0)};
+                                  .forward_clip = config_.forward_clipval.value_or(0),
+                                  .recompute_steps = context.slstm_recompute_steps};
   const auto cell = ops::slstm(gates(convolved, x), recurrent_, bias_, state.cell, reset, options);
   next.cell = cell.final_state;
   const Tensor h = dropout(ops::reshape(cell.h, x.shape()), dropout_, context);
   return {group_norm_->forward(h), next};
 }
 
-Outcome<SlstmLayerState> SlstmLayer::step(const Tensor& x, const SlstmLayerState& state) const {
-  auto result = forward(ops::unsqueeze(x, 1), state);
-  result.y = ops::squeeze(result.y, 1);
-  return result;
+Outcome<SlstmLayerState> SlstmLayer::step(const Tensor& x, const SlstmLayerState& state,
+                                          const ForwardContext& context) const {
+  ops::SlstmLayerWeights weights{.i = input_gate_,
+                                 .f = forget_gate_,
+                                 .z = cell_input_,
+                                 .o = output_gate_,
+                                 .R = recurrent_,
+                                 .bias = bias_};
+  if (conv1d_) weights.conv = conv1d_->weight(), weights.conv_bias = conv1d_->bias();
+  const Tensor inputs = state.conv.defined() ? ops::cast(state.conv, x.dtype()) : state.conv;
+  const ops::SlstmOptions options{.recurrent_clip = config_.gradient_recurrent_clipval.value_or(0),
+                                  .recurrent_cut = config_.gradient_recurrent_cut,
+                                  .forward_clip = config_.forward_clipval.value_or(0),
+                                  .recompute_steps = context.slstm_recompute_steps};
+  const auto cell =
+      ops::slstm_decode(x, weights, inputs, state.cell, options, context.in_place_state);
+  return {group_norm_->forward(dropout(cell.h, dropout_, context)), {cell.conv, cell.final_state}};
 }
 
 SlstmLayerState SlstmLayer::init_state(int64_t batch) const {

@@ -41,7 +41,9 @@ class SlstmLayer : public Module {
   Outcome<SlstmLayerState> forward(const Tensor& x, const SlstmLayerState& state,
                                    const Tensor& reset = {},
                                    const ForwardContext& context = {}) const;
-  Outcome<SlstmLayerState> step(const Tensor& x, const SlstmLayerState& state) const;  // x [B, D]
+  // x [B, D] -> y [B, D], one step of a sequence of that.
+  Outcome<SlstmLayerState> step(const Tensor& x, const SlstmLayerState& state,
+                                const ForwardContext& context = {}) const;
   SlstmLayerState init_state(int64_t batch) const;
 
  private:

@@ -19,6 +19,7 @@ std::vector<OpInfo> view_rows();
 std::vector<OpInfo> causal_conv1d_rows();
 std::vector<OpInfo> headwise_linear_rows();
 std::vector<OpInfo> slstm_rows();
+std::vector<OpInfo> slstm_decode_rows();
 std::vector<OpInfo> norm_rows();
 std::vector<OpInfo> norm_gated_rows();
 std::vector<OpInfo> embedding_rows();
@@ -40,6 +41,7 @@ inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     causal_conv1d_rows,
     headwise_linear_rows,
     slstm_rows,
+    slstm_decode_rows,
     norm_rows,
     norm_gated_rows,
     embedding_rows,

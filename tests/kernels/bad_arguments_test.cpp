@@ -27,6 +27,7 @@
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
+#include "kernels/slstm/slstm_decode.h"
 #include "tests/catch.h"
 #include "tests/test_data.h"
 
@@ -577,6 +578,19 @@ Entry slstm_bwd() {
   return e;
 }
 
+Entry slstm_decode() {
+  using Args = xlstm_slstm_decode_args;
+  Args a{};
+  a.B = a.H = 1, a.D = 4, a.KS = 3;
+  Entry e = ENTRY_ON_CUDA(slstm_decode);
+  e.with_arrays({AT(x), AT(conv_weight), AT(W[0]), AT(W[1]), AT(W[2]), AT(W[3]), AT(R), AT(h)},
+                {AT(conv_bias), AT(conv_init), AT(bias), AT(h_init), AT(c_init), AT(n_init),
+                 AT(m_init), AT(conv_final), AT(h_final), AT(c_final), AT(n_final), AT(m_final)},
+                {});
+  e.sizes = {AT(B), AT(H), AT(D), AT(KS)}, e.dtypes = {AT(dtype), AT(weight_dtype)};
+  return e;
+}
+
 Entry copy() {
   using Args = xlstm_copy_args;
   Args a{};
@@ -634,6 +648,7 @@ std::vector<Entry> all_entries() {
           sampling(),
           slstm_fwd(),
           slstm_bwd(),
+          slstm_decode(),
           copy(),
           fill()};
 }
@@ -703,7 +718,7 @@ TEST_CASE("the table has every entry point of the kernels") {
       ++n;
     }
   }
-  CHECK(n == 71);
+  CHECK(n == 72);
 }
 
 TEST_CASE("null pointers are refused") {

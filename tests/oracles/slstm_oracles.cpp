@@ -53,10 +53,37 @@ Tensors slstm_oracle(const Tensors& in, const OpAttributes&) {
   return {out, hs, cs, ns, ms};
 }
 
+// x, weight and bias of the convolution, weights of the gates, R, bias, state of the convolution,
+// h, c, n, m: the convolution, the four maps and the cell of a sequence of one step.
+Tensors slstm_decode_oracle(const Tensors& in, const OpAttributes&) {
+  const Tensor& R = in[7];
+  const int64_t B = in[0].size(0), H = R.size(0), D = R.size(1);
+  const auto viewed = [](const Tensor& x, const Shape& shape) {
+    return x.strided_view(shape, contiguous_strides(shape));
+  };
+  const Tensor x = viewed(in[0].clone(), {B, 1, H * D});
+  Tensors conv{x, {}};
+  if (in[1].defined())
+    conv = find_oracle("causal_conv1d")({x, in[1], in[2], in[9], {}}, {{"silu", 1}});
+  const Tensor wx = Tensor::zeros({B, 1, 4, H, D}, DType::f64);
+  for (int64_t gate = 0; gate < 4; ++gate) {
+    const Tensor& input = gate < 2 ? conv[0] : x;
+    const Tensor& weight = in[static_cast<size_t>(3 + gate)];
+    const Tensor y = find_oracle("headwise_linear")({input, weight, {}}, {})[0];
+    if (B * H * D > 0)
+      wx.strided_view({B, 1, H * D}, {4 * H * D, 4 * H * D, 1}, gate * H * D)
+          .copy_from(viewed(y, {B, 1, H * D}));
+  }
+  Tensors out = slstm_oracle({wx, R, in[8], in[10], in[11], in[12], in[13], {}}, {});
+  out[0] = viewed(out[0], {B, H * D});
+  out.insert(out.begin() + 1, conv[1]);
+  return out;
+}
+
 }  // namespace
 
 OracleRows slstm_oracles() {
-  return {{"slstm", slstm_oracle}};
+  return {{"slstm", slstm_oracle}, {"slstm_decode", slstm_decode_oracle}};
 }
 
 }  // namespace xlstm::oracles
