@@ -73,14 +73,12 @@ SlstmLayer::SlstmLayer(const BlockPlace& place, const SlstmConfig& config,
 }
 
 Tensor SlstmLayer::gates(const Tensor& convolved, const Tensor& x) const {
-  // Gates that read the same input share one product: their weights are small enough to join.
-  const int64_t B = x.size(0), T = x.size(1);
-  const auto two = [&](const Tensor& input, const Tensor& a, const Tensor& b) {
-    return ops::reshape(ops::headwise_linear(input, ops::concat({a, b}, 1)), {B, T, H_, 2, D_});
-  };
-  const Tensor i_f = two(convolved, input_gate_, forget_gate_);
-  const Tensor z_o = two(x, cell_input_, output_gate_);
-  return ops::permute(ops::concat({i_f, z_o}, 3), {0, 1, 3, 2, 4});
+  // Written where the recurrence reads them.
+  const Tensor all = ops::headwise_linears({{convolved, input_gate_, {}},
+                                            {convolved, forget_gate_, {}},
+                                            {x, cell_input_, {}},
+                                            {x, output_gate_, {}}});
+  return ops::reshape(all, {x.size(0), x.size(1), 4, H_, D_});
 }
 
 Outcome<SlstmLayerState> SlstmLayer::forward(const Tensor& x, const SlstmLayerState& state,

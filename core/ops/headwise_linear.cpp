@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "core/autograd.h"
+#include "core/cuda/runtime.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
 #include "core/ops/view.h"
+#include "core/variant_log.h"
 #include "kernels/headwise_linear/headwise_linear.h"
 
 namespace xlstm::ops {
@@ -40,6 +42,60 @@ struct Kept {
   bool want_x, want_weight, want_bias;
 };
 
+// Heads as wide as this are products of matrices that the library does best. It adds no bias to a
+// batch of them.
+bool goes_to_library(const Sizes& s, const Tensor& x, bool has_bias) {
+  constexpr int64_t kWide = 32;
+  return x.device() != kCpu && size_of(x.dtype()) == 2 && s.I >= kWide && s.O >= kWide && !has_bias;
+}
+
+// The library's products of a map in the element type of x; rows [N, H * width].
+cuda::Product library_product(const Sizes& s, const Tensor& x) {
+  cuda::Product p;
+  p.dtype = p.y_dtype = x.dtype();
+  p.batch = s.H;
+  return p;
+}
+
+Tensor in_type(const Tensor& x, DType dtype) {
+  const autograd::NoGrad no_grad;
+  return cast(x, dtype);
+}
+
+void library_forward(const Sizes& s, const Tensor& rows, const Tensor& weight, const Tensor& y) {
+  note_variant("cublaslt");
+  const Tensor W = in_type(weight, rows.dtype());
+  cuda::Product p = library_product(s, rows);
+  p.M = s.N, p.N = s.O, p.K = s.I;
+  p.a = rows.raw(), p.a_ld = rows.stride(0), p.a_stride = s.I;
+  p.b = W.raw(), p.b_ld = s.I, p.b_stride = s.O * s.I, p.trans_b = true;
+  p.y = y.raw(), p.y_ld = y.stride(0), p.y_stride = s.O;
+  cuda::multiply(p, y.device());
+}
+
+// dx and dW, each if it is defined.
+void library_backward(const Sizes& s, const Tensor& rows, const Tensor& weight, const Tensor& dy,
+                      const Tensor& dx, const Tensor& dW) {
+  note_variant("cublaslt");
+  cuda::Product p = library_product(s, dy);
+  p.a = dy.raw(), p.a_ld = dy.stride(0), p.a_stride = s.O;
+  if (dx.defined()) {
+    const Tensor W = in_type(weight, dy.dtype());
+    p.M = s.N, p.N = s.I, p.K = s.O;
+    p.b = W.raw(), p.b_ld = s.I, p.b_stride = s.O * s.I;
+    p.y = dx.raw(), p.y_ld = s.H * s.I, p.y_stride = s.I;
+    cuda::multiply(p, dy.device());
+  }
+  if (dW.defined()) {
+    p.M = s.O, p.N = s.I, p.K = s.N;
+    p.trans_a = true;
+    p.b = rows.raw(), p.b_ld = rows.stride(0), p.b_stride = s.I;
+    p.y = dW.raw(), p.y_ld = s.I, p.y_stride = s.O * s.I;
+    p.y_dtype = dW.dtype();
+    cuda::multiply(p, dy.device());
+  }
+}
+
 // Gradients of x, weight and bias; dy [rows, H*O], rows any step apart.
 Tensors backward(const Kept& k, const Tensor& dy) {
   const Tensor x = k.x.get(), weight = k.weight.get();
@@ -47,11 +103,15 @@ Tensors backward(const Kept& k, const Tensor& dy) {
   if (k.want_x) dx = Tensor::empty(k.x_shape, dy.dtype(), dy.device());
   if (k.want_weight) dW = Tensor::empty(weight.shape(), weight.dtype(), dy.device());
   if (k.want_bias) dbias = Tensor::empty({k.s.H * k.s.O}, weight.dtype(), dy.device());
+  const Tensor rows = k.want_weight ? as_rows(x) : Tensor{};  // perhaps a copy
+  if (goes_to_library(k.s, dy, k.want_bias)) {
+    library_backward(k.s, rows, weight, dy, dx, dW);
+    return {dx, dW, dbias};
+  }
   xlstm_headwise_linear_bwd_args a{};
   a.dtype = k.dtype;
   a.weight_dtype = kernel_dtype(weight.dtype());
   a.N = k.s.N, a.H = k.s.H, a.I = k.s.I, a.O = k.s.O;
-  const Tensor rows = k.want_weight ? as_rows(x) : Tensor{};  // perhaps a copy
   if (k.want_weight) {
     a.x = rows.raw();
     a.x_stride_n = rows.stride(0);
@@ -79,6 +139,7 @@ Tensor columns(const Tensor& rows, int64_t start, int64_t size) {
 void forward(const Sizes& s, const Tensor& x, const Tensor& weight, const Tensor& bias,
              const Tensor& y) {
   const Tensor rows = as_rows(x);
+  if (goes_to_library(s, x, bias.defined())) return library_forward(s, rows, weight, y);
   xlstm_headwise_linear_fwd_args a{};
   a.dtype = kernel_dtype(x.dtype());
   a.weight_dtype = kernel_dtype(weight.dtype());

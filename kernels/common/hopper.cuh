@@ -68,11 +68,6 @@ __device__ inline void named_barrier(int id, int threads) {
   __syncwarp();
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
-// Counts towards it without waiting.
-__device__ inline void named_barrier_arrive(int id, int threads) {
-  __syncwarp();
-  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
 
 // ---- registers ----
 
@@ -242,6 +237,30 @@ __device__ inline void multiply_64x72(float (&d)[36], uint64_t a, uint64_t b, bo
         : "l"(a), "l"(b), "r"(static_cast<int>(add)));
   }
 }
+#define XLSTM_D64(d) \
+  XLSTM_D32(d), XLSTM_D8(d, 32), XLSTM_D8(d, 40), XLSTM_D8(d, 48), XLSTM_D8(d, 56)
+#define XLSTM_D64_NAMES                                               \
+  "{" XLSTM_D32_LIST                                                  \
+  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47," \
+  "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
+
+// d [64,128] += a^T b for a [16,64], b [16,128], both mn-major in shared memory.
+template <class T>
+__device__ inline void multiply_64x128_transposed(float (&d)[64], uint64_t a, uint64_t b) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " XLSTM_D64_NAMES
+                 ", %64, %65, 1, 1, 1, 1, 1;"
+                 : XLSTM_D64(d)
+                 : "l"(a), "l"(b));
+  } else {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 " XLSTM_D64_NAMES
+                 ", %64, %65, 1, 1, 1, 1, 1;"
+                 : XLSTM_D64(d)
+                 : "l"(a), "l"(b));
+  }
+}
+#undef XLSTM_D64
+#undef XLSTM_D64_NAMES
 #undef XLSTM_D8
 #undef XLSTM_D32
 #undef XLSTM_D32_LIST

@@ -58,7 +58,7 @@ struct Shape {
     float scale[kBuffers][kL], sums[2][kGroups][4][kHasFactor ? kL : 1];
     alignas(16) float vector[kAllPanels * kPanelCols];  // n of h
     uint64_t p_full[kPs], p_empty[kPs], full[kStages], empty[kStages], scores_full[kBuffers],
-        scores_empty[kBuffers];
+        scores_empty[kBuffers], partial_read;
   };
   template <int kPs, int kStages, int kBuffers>
   struct Memory {
@@ -119,6 +119,7 @@ class SweepBlock {
         barrier_init(&s.rest.scores_full[i], kGroup);
         barrier_init(&s.rest.scores_empty[i], kReaders * kGroup);
       }
+      barrier_init(&s.rest.partial_read, kGroup);
       barrier_init_fence();
     }
   }
@@ -133,8 +134,8 @@ class SweepBlock {
   static constexpr bool kMoves = kGroups == 2 && kPanels > 2;
 
   // Named barriers: of the score warps; of each group before and after its output stands in shared
-  // memory; of partial outputs.
-  static constexpr int kScoreWarps = 1, kOutput0 = 2, kPartialFull = 4, kPartialEmpty = 5;
+  // memory; of both groups when partial outputs do.
+  static constexpr int kScoreWarps = 1, kOutput0 = 2, kPartialFull = 4;
   static constexpr int kReaders = S::kRowBlocks;  // groups that read the scores
 
   // Where registers move: of a thread of the scores, and of each of the two groups of the state.

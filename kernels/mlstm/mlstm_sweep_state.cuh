@@ -18,7 +18,6 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kColumns> {
   using Base::kIsH;
   using Base::kIsPass;
   using Base::kOutput0;
-  using Base::kPartialEmpty;
   using Base::kPartialFull;
   using Base::kQueryRows;
   using Base::kRowVector;
@@ -255,16 +254,15 @@ class SweepState : SweepBlock<T, kOutput, kGroups, kPanels, kColumns> {
   __device__ void add_halves(float (&out)[32], int group, int i) {
     const int thread = static_cast<int>(threadIdx.x) % kGroup;
     if (group == 1) {
-      if (i > 0) named_barrier(kPartialEmpty, 2 * kGroup);  // the last ones were read
+      if (i > 0) barrier_wait(&s.rest.partial_read, (i - 1) & 1);
 #pragma unroll
       for (int e = 0; e < 32; ++e) s.rest.partial[e][thread] = out[e];
-      named_barrier(kPartialFull, 2 * kGroup);
-      return;
     }
     named_barrier(kPartialFull, 2 * kGroup);
+    if (group == 1) return;
 #pragma unroll
     for (int e = 0; e < 32; ++e) out[e] += s.rest.partial[e][thread];
-    if (i + 1 < count) named_barrier_arrive(kPartialEmpty, 2 * kGroup);
+    barrier_arrive(&s.rest.partial_read);
   }
 
   // Adds what the passes before gave, and leaves the sum to the next one: registers as they stand.

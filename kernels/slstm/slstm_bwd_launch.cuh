@@ -13,12 +13,12 @@ auto with_backward_shape(int64_t D, Block block, Cluster cluster) {
   if (D <= 32) return block(BlockBackwardShape<T, kRows, 8>{});
   if (D <= 64) return block(BlockBackwardShape<T, kRows, 16>{});
   if (D <= 128) return block(BlockBackwardShape<T, kRows, 32>{});
-  if (D <= 192) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 12, 192>{});
-  if (D <= 256) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 16, 256>{});
-  if (D <= 384) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 12, 384>{});
-  if (D <= 512) return cluster(ClusterBackwardShape<T, kRows, 4, 4, 8, 256>{});
+  if (D <= 192) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 12, 192, 4>{});
+  if (D <= 256) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 16, 256, 4>{});
+  if (D <= 384) return cluster(ClusterBackwardShape<T, kRows, 2, 2, 12, 384, 8>{});
+  if (D <= 512) return cluster(ClusterBackwardShape<T, kRows, 4, 4, 8, 256, 16>{});
   // Shared memory holds no more rows beside R.
-  return cluster(ClusterBackwardShape<T, 4, 4, 2, 12, 384>{});
+  return cluster(ClusterBackwardShape<T, 4, 4, 2, 12, 384, 16>{});
 }
 template <class T, class Block, class Cluster>
 auto with_backward_shape(int64_t D, const ClusterPlan& plan, Block block, Cluster cluster) {

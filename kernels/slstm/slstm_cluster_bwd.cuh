@@ -21,16 +21,16 @@ namespace {
 // A warp multiplies kTilesM tiles of 16 units with kSteps steps of 16 gates of the block; kHeldM of
 // the tiles it has in registers, the others in shared memory.
 template <class T, int kTileRows, int kProductTiles, int kHeldTiles, int kProductSteps,
-          int kMostThreads>
+          int kMostThreads, int kMostBlocks>
 struct ClusterBackwardShape {
   using Type = T;
   static constexpr int kRows = kTileRows, kTilesM = kProductTiles, kHeldM = kHeldTiles,
-                       kSteps = kProductSteps, kThreads = kMostThreads;
+                       kSteps = kProductSteps, kThreads = kMostThreads, kBlocks = kMostBlocks;
   static constexpr int kTileBytes = kRows * 16, kGateBytes = kSteps * 2 * kTileBytes;
   static constexpr int kPartBytes = kGroupUnits * kRows * 4;  // of one group and block
   static constexpr int kRingBytes = BackwardCells<T, kRows, 1>::kRingBytes;
   static constexpr int kWeightBytes = (kTilesM - kHeldM) * kSteps * 512;  // a warp
-  static constexpr int kBarrierBytes = 16;
+  static constexpr int kBarrierBytes = 48;
 
   __host__ __device__ static int warps(const ClusterPlan& plan) {
     const int product = (plan.groups + 2 * kTilesM - 1) / (2 * kTilesM);
@@ -113,10 +113,25 @@ struct ClusterBackward {
     return owner << kPlaceBits | place;
   }
 
-  // dg of a step is there: of all warps, those with cells and those without, which come here by
-  // different ways.
-  __device__ void gates_done() const {
-    hopper::named_barrier(1, static_cast<int>(blockDim.x));
+  // Where there are warps without cells, two barriers for each of the buffers of dg: dg of a step
+  // is there, which they wait for; they have read it, before it is written anew. Warps with cells
+  // wait for each other at a barrier of the block's.
+  __device__ uint64_t* gates_there(int t) const {
+    return barriers + 2 + (t & 1);
+  }
+  __device__ uint64_t* gates_read(int t) const {
+    return barriers + 4 + (t & 1);
+  }
+  __device__ bool has_others() const {
+    return own_groups * 32 < static_cast<int>(blockDim.x);
+  }
+  __device__ void gates_done(int t) const {
+    if (has_others()) hopper::barrier_arrive(gates_there(t));
+    hopper::named_barrier(1, own_groups * 32);
+  }
+  // Before dg of step t is written.
+  __device__ void wait_free(int t) const {
+    if (has_others() && t + 2 < a.T) hopper::barrier_wait(gates_read(t), parity(t + 2));
   }
 
   // dg of step t times R, to the owners.
@@ -155,7 +170,7 @@ struct ClusterBackward {
         const int owner = to[m][half] >> kPlaceBits;
         const uint32_t place = to[m][half] & ((1 << kPlaceBits) - 1);
         const uint32_t where = hopper::address_in_block(there + place, owner);
-        const uint32_t counts = hopper::address_in_block(barrier, owner);
+        const uint32_t counts = where - (there + place - barrier);  // the same block's
         if constexpr (kCells == 2) {
           hopper::store_async(where, sum[0], sum[1], counts);
         } else {
@@ -170,20 +185,29 @@ struct ClusterBackward {
     uint64_t* barrier = barriers + ((t + 1) & 1);
     hopper::barrier_wait(barrier, parity(t + 1));
     if (threadIdx.x == 0) hopper::barrier_arrive_expect(barrier, arriving_bytes());
-    uint32_t from = shared_address(parts) + ((t + 1) & 1) * part_step_bytes + warp * S::kPartBytes +
-                    (at.unit() * S::kRows + at.row(0)) * 4;
-    const int blocks = plan.used_blocks, step = plan.groups_per_block * S::kPartBytes;
+    const uint32_t from = shared_address(parts) + ((t + 1) & 1) * part_step_bytes +
+                          warp * S::kPartBytes + (at.unit() * S::kRows + at.row(0)) * 4;
+    const int step = plan.groups_per_block * S::kPartBytes;
+    // All loads before the first sum.
+    float part[S::kBlocks][kCells];
 #pragma unroll
-    for (int e = 0; e < kCells; ++e) dh[e] = 0;
-#pragma unroll 4
-    for (int block = 0; block < blocks; ++block, from += step) {
+    for (int block = 0; block < S::kBlocks; ++block) {
+#pragma unroll
+      for (int e = 0; e < kCells; ++e) part[block][e] = 0;
+      if (block >= plan.used_blocks) continue;
       if constexpr (kCells == 2) {
-        const float2 x = hopper::load_floats(from);
-        dh[0] += x.x;
-        dh[1] += x.y;
+        const float2 x = hopper::load_floats(from + block * step);
+        part[block][0] = x.x;
+        part[block][1] = x.y;
       } else {
-        dh[0] += hopper::load_float(from);
+        part[block][0] = hopper::load_float(from + block * step);
       }
+    }
+#pragma unroll
+    for (int e = 0; e < kCells; ++e) {
+      dh[e] = 0;
+#pragma unroll
+      for (int block = 0; block < S::kBlocks; ++block) dh[e] += part[block][e];
     }
   }
 
@@ -201,6 +225,10 @@ __device__ inline void ClusterBackward<S>::run() {
     hopper::barrier_init(&barriers[1], 1);
     hopper::barrier_arrive_expect(&barriers[0], arriving_bytes());
     hopper::barrier_arrive_expect(&barriers[1], arriving_bytes());
+    for (int i = 0; i < 2 && has_others(); ++i) {
+      hopper::barrier_init(gates_there(i), own_groups * 32);
+      hopper::barrier_init(gates_read(i), static_cast<int>(blockDim.x) - own_groups * 32);
+    }
     hopper::barrier_init_fence();
   }
   __syncthreads();
@@ -218,8 +246,9 @@ __device__ inline void ClusterBackward<S>::run() {
     run_cells(to);
   } else if (own_groups > 0 && !cut) {
     for (int t = static_cast<int>(a.T) - 1; t >= 0; --t) {
-      gates_done();
+      hopper::barrier_wait(gates_there(t), parity(t));
       send_parts(t, to);
+      hopper::barrier_arrive(gates_read(t));
     }
   }
   // No block leaves while another may still write into it.
@@ -251,9 +280,10 @@ __device__ inline void ClusterBackward<S>::run_cells(const int (&to)[S::kTilesM]
     }
     float clipped[1][kCells];
     clip_carried(dh, args.clip, clipped);
+    if (!cut) wait_free(t);
     cells.step(clipped, documents.now, tiles(t, warp));
     if (!cut) {
-      gates_done();
+      gates_done(t);
       send_parts(t, to);
     }
     // While the parts travel.

@@ -1,14 +1,15 @@
 // The forward on Hopper: the blocks of a cluster, or one block, own a head and 8 or 4 rows of the
 // batch over all of time.
 //
-// A warp owns a group of 8 units: of their 4 gates it keeps R in registers (with kShared some of it
-// in shared memory), and of their cells the state. With kParts = 2 the sum over h is shared by two
-// warps, of which the first has the cells. Per step:
+// A warp owns a group of 8 units: of their 4 gates it keeps R in registers (where it is large some
+// of it in shared memory), and of their cells the state. Where D is large, warps of a set share the
+// sum over h, and each wants its part of h alone. Per step:
 //
-//   wait for h_{t-1}; product; cells; h_t on its way to every block of the cluster;
+//   wait for h_{t-1}; product; sums to the warp that has the cells; cells; h_t on its way to every
+//   block of the cluster;
 //   then, while it travels, h_t and what is saved go to memory and the input of later steps comes.
 //
-// h has two buffers, and in a cluster each has a barrier that counts the bytes of the whole vector.
+// h has two buffers, and in a cluster each has barriers that count the bytes of its parts.
 // A block sends h_{t+1} only after it has all of h_t, and so after every warp that sent a part of
 // h_t had read h_{t-1}, whose place is taken.
 #pragma once
@@ -22,12 +23,16 @@ template <class S>
 __device__ inline void ClusterForward<S>::run() {
   clear();
   __syncthreads();
-  if (active) load_weights();
   if (S::kCluster && threadIdx.x == 0) {
-    hopper::barrier_init(&barriers[0], 1);
-    hopper::barrier_init(&barriers[1], 1);
-    hopper::barrier_arrive_expect(&barriers[0], vector_bytes());
-    hopper::barrier_arrive_expect(&barriers[1], vector_bytes());
+    for (int i = 0; i < 2 * S::kParts; ++i) {
+      hopper::barrier_init(&barriers[i], 1);
+      hopper::barrier_arrive_expect(&barriers[i], part_bytes(i % S::kParts));
+    }
+    if (S::kParts > 1)
+      for (int i = 0; i < plan.groups_per_block; ++i) {
+        hopper::barrier_init(&sum_barriers[2 * i], 32 * (S::kParts - 1));
+        hopper::barrier_init(&sum_barriers[2 * i + 1], 32);
+      }
     hopper::barrier_init_fence();
   }
   __syncthreads();
@@ -37,8 +42,15 @@ __device__ inline void ClusterForward<S>::run() {
   } else {
     __syncthreads();
   }
-  if (active && part == 0) run_cells();
-  if (active && part > 0) run_product_only();
+  if (has_cells) {
+    run_cells();
+  } else if (active) {
+    if (part < S::kWide) {
+      run_product_only<S::kHeld>();
+    } else {
+      run_product_only<S::kHeldFree>();
+    }
+  }
   // No block leaves while another may still write into it.
   if constexpr (S::kCluster) {
     __syncwarp();
@@ -47,19 +59,24 @@ __device__ inline void ClusterForward<S>::run() {
 }
 
 template <class S>
-__device__ inline void ClusterForward<S>::run_product_only() {
+template <int kHeld>
+__device__ inline void ClusterForward<S>::run_product_only() const {
+  Weights<kHeld> R;
+  load_weights<kHeld>(R);
   const uint32_t from = product_address();
   for (int t = 0; t < static_cast<int>(a.T); ++t) {
     if (t > 0) wait_vector(t);
-    float g[4][kCells];
-    product(from + (t & 1) * S::kVectorBytes, g);
-    give_sums(g);
+    float g[S::kWide][4][kCells];
+    product<kHeld>(from + (t & 1) * S::kVectorBytes, R, g);
+    give_sums(t, g);
   }
 }
 
 template <class S>
-__device__ inline void ClusterForward<S>::run_cells() {
+__device__ inline void ClusterForward<S>::run_cells() const {
   using namespace hopper;
+  Weights<S::kHeld> R;
+  load_weights<S::kHeld>(R);
   constexpr int kTileBytes = S::kTileBytes, kSlotBytes = 4 * kTileBytes;
   constexpr int kRingMask = S::kSlots * kSlotBytes - 1;
   const int steps = static_cast<int>(a.T), unit = group * kGroupUnits + at.unit();
@@ -140,18 +157,27 @@ __device__ inline void ClusterForward<S>::run_cells() {
   constexpr int kAtOnce = 32 / S::kRows;
   const uint32_t place = group * kTileBytes + at.lane % S::kRows * 16;
   uint32_t to[S::kSends];
+  // From the vectors back to the barrier of the part that this group is of, in the first vector.
+  const uint32_t barrier_back = S::kBarrierBytes - group / (2 * S::kSteps) * 8;
   if constexpr (S::kCluster) {
 #pragma unroll
     for (int i = 0; i < S::kSends; ++i) {
-      const int block = at.lane / S::kRows + i * kAtOnce;
-      to[i] = keep(address_in_block(shared_address(vectors), block < plan.used_blocks ? block : 0));
+      // Beginning with itself, so that not all blocks send to the same ones first.
+      const int block = (rank + at.lane / S::kRows + i * kAtOnce) % plan.used_blocks;
+      to[i] = keep(address_in_block(shared_address(vectors), block));
     }
   }
 
   for (int t = 0; t < steps; ++t) {
     if (t > 0) wait_vector(t);
-    float g[4][kCells];
-    product(product_from + buffer, g);
+    float all[S::kWide][4][kCells], g[4][kCells];
+    product<S::kHeld>(product_from + buffer, R, all);
+    if constexpr (S::kWide > 1) give_sums(t, all);
+#pragma unroll
+    for (int gate = 0; gate < 4; ++gate)
+#pragma unroll
+      for (int e = 0; e < kCells; ++e)
+        g[gate][e] = part == 0 ? all[0][gate][e] : all[S::kWide - 1][gate][e];
     // While the tensor cores are busy.
     if (!S::kCluster && t > 0) {
       put_out(resets ? kept_tile : shown + buffer);
@@ -170,7 +196,7 @@ __device__ inline void ClusterForward<S>::run_cells() {
 #pragma unroll
       for (int e = 0; e < kCells; ++e) input[gate][e] += bias[gate];
     }
-    if constexpr (S::kParts > 1) take_sums(g);
+    if constexpr (S::kParts > 1) take_sums(t, g);
     if (resets)
 #pragma unroll
       for (int e = 0; e < kCells; ++e)
@@ -203,7 +229,8 @@ __device__ inline void ClusterForward<S>::run_cells() {
 #pragma unroll
         for (int i = 0; i < S::kSends; ++i)
           if (at.lane / S::kRows + i * kAtOnce < plan.used_blocks)
-            store_async(to[i] + place + buffer, row, to[i] - S::kBarrierBytes + ((t + 1) & 1) * 8);
+            store_async(to[i] + place + buffer, row,
+                        to[i] - barrier_back + ((t + 1) & 1) * (8 * S::kParts));
       }
       put_out(resets ? kept_tile : shown);
       load_wx();
@@ -242,14 +269,14 @@ __global__ void __launch_bounds__(S::kThreads, 1)
 // body(shape) with the shape for this head and number of rows.
 template <class T, int kRows, class Body>
 auto with_forward_shape(int64_t D, Body body) {
-  if (D <= 32) return body(ClusterForwardShape<T, kRows, 2, 0, 1, 128, 1>{});
-  if (D <= 64) return body(ClusterForwardShape<T, kRows, 4, 0, 1, 256, 1>{});
-  if (D <= 128) return body(ClusterForwardShape<T, kRows, 8, 0, 1, 512, 1>{});
-  if (D <= 192) return body(ClusterForwardShape<T, kRows, 12, 0, 1, 192, 4>{});
-  if (D <= 256) return body(ClusterForwardShape<T, kRows, 16, 0, 1, 256, 8>{});
-  if (D <= 384) return body(ClusterForwardShape<T, kRows, 12, 0, 2, 384, 8>{});
-  if (D <= 512) return body(ClusterForwardShape<T, kRows, 16, 0, 2, 256, 16>{});
-  return body(ClusterForwardShape<T, kRows, 12, 12, 2, 384, 16>{});
+  if (D <= 32) return body(ClusterForwardShape<T, kRows, 2, 2, 2, 1, 1, 128, 1>{});
+  if (D <= 64) return body(ClusterForwardShape<T, kRows, 4, 4, 4, 1, 1, 256, 1>{});
+  if (D <= 128) return body(ClusterForwardShape<T, kRows, 8, 8, 8, 1, 1, 512, 1>{});
+  if (D <= 192) return body(ClusterForwardShape<T, kRows, 12, 12, 12, 1, 1, 192, 4>{});
+  if (D <= 256) return body(ClusterForwardShape<T, kRows, 16, 16, 16, 1, 1, 256, 8>{});
+  if (D <= 384) return body(ClusterForwardShape<T, kRows, 12, 12, 12, 1, 2, 384, 8>{});
+  if (D <= 512) return body(ClusterForwardShape<T, kRows, 16, 16, 16, 1, 2, 256, 16>{});
+  return body(ClusterForwardShape<T, kRows, 12, 6, 8, 2, 4, 384, 16>{});
 }
 template <class T, class Body>
 auto with_forward_shape(int64_t D, const ClusterPlan& plan, Body body) {
@@ -271,7 +298,7 @@ bool slstm_cluster_fwd_resident(int64_t H, int64_t D, const ClusterPlan& plan) {
   return with_forward_shape<T>(D, plan, [&](auto shape) {
     using S = decltype(shape);
     return slstm_cluster_is_resident(plan, cluster_forward<S>, H,
-                                     plan.groups_per_block * S::kParts * 32,
+                                     S::warps(plan.groups_per_block) * 32,
                                      S::bytes(plan.groups_per_block));
   });
 }
@@ -282,7 +309,7 @@ xlstm_status slstm_cluster_fwd_launch(const ClusterForwardArgs& args, cudaStream
   return with_forward_shape<T>(args.a.D, plan, [&](auto shape) {
     using S = decltype(shape);
     return slstm_launch_cluster(plan, cluster_forward<S>, args.a.H,
-                                plan.groups_per_block * S::kParts * 32,
+                                S::warps(plan.groups_per_block) * 32,
                                 S::bytes(plan.groups_per_block), stream, args);
   });
 }

@@ -184,7 +184,12 @@ xlstm_status slstm_step_fwd(const xlstm_slstm_fwd_args& a, void* workspace, cuda
 // dwx must be there.
 xlstm_status slstm_step_bwd(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream);
 
-// dR and dbias from h and the gradients of the gates.
+// dR and dbias from h and the gradients of the gates; on Hopper where rows lie 16 bytes apart the
+// parts of their sums, [parts, H, D, 4 D] and [parts, H, 4 D] (or null), as many as the sizes say;
+// 0: not there.
+int64_t slstm_weight_grad_hopper_parts(const xlstm_slstm_bwd_args& a);
+xlstm_status slstm_weight_grad_hopper(const xlstm_slstm_bwd_args& a, float* dR_parts,
+                                      float* dbias_parts, cudaStream_t stream);
 int64_t slstm_weight_grad_workspace(const xlstm_slstm_bwd_args& a);
 xlstm_status slstm_weight_grad(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream);
 

@@ -1,7 +1,8 @@
 // dR = sum over rows (b, t) of h_{t-1}^T dg_t, and dbias = sum dg_t, from h and dwx as they lie.
 //
-// A block makes a tile of 64 x 128 of one head's [D, 4 D] from a part of the rows; a second kernel
-// adds the parts in order. The number of parts depends on the sizes alone.
+// A block makes a tile of 64 x 128 of one head's [D, 4 D] from a part of the rows (on Hopper
+// another kernel does, where it can); a second kernel adds the parts in order. The number of parts
+// depends on the sizes alone.
 #include "kernels/slstm/slstm_cuda.cuh"
 
 namespace xlstm::kernels {
@@ -25,13 +26,14 @@ struct Plan {
     blocks_per_part = ceil_div(all, wanted > 0 ? wanted : 1);
     parts = blocks_per_part > 0 ? ceil_div(all, blocks_per_part) : 0;
   }
-  int64_t dR_bytes(const xlstm_slstm_bwd_args& a) const {
-    return slstm_round(parts * a.H * a.D * 4 * a.D * 4, 256);
-  }
-  int64_t dbias_bytes(const xlstm_slstm_bwd_args& a) const {
-    return slstm_round(parts * a.H * 4 * a.D * 4, 256);
-  }
 };
+
+int64_t dR_bytes(const xlstm_slstm_bwd_args& a, int64_t parts) {
+  return slstm_round(parts * a.H * a.D * 4 * a.D * 4, 256);
+}
+int64_t dbias_bytes(const xlstm_slstm_bwd_args& a, int64_t parts) {
+  return slstm_round(parts * a.H * 4 * a.D * 4, 256);
+}
 
 // Whether the step that made row (b, t) saw an h before it, other than the initial one.
 __device__ bool has_h_before(const xlstm_slstm_bwd_args& a, int64_t b, int64_t t) {
@@ -236,12 +238,8 @@ __global__ void weight_grad_sum(const xlstm_slstm_bwd_args a, int64_t n_parts,
 }
 
 template <class T>
-xlstm_status run(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream) {
-  const Plan plan(a);
-  float* dR_parts = a.dR != nullptr ? static_cast<float*>(workspace) : nullptr;
-  float* dbias_parts = a.dbias == nullptr ? nullptr
-                                          : static_cast<float*>(workspace) +
-                                                (a.dR != nullptr ? plan.dR_bytes(a) / 4 : 0);
+void make_parts(const xlstm_slstm_bwd_args& a, const Plan& plan, float* dR_parts,
+                float* dbias_parts, cudaStream_t stream) {
   const bool whole = a.D % kPack<T> == 0;
   const bool h_packed = whole && is_packed<T>(a.h, a.h_stride_b) &&
                         is_packed<T>(a.h, a.h_stride_t) && is_packed<T>(a.h, a.h_stride_h);
@@ -253,16 +251,36 @@ xlstm_status run(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t st
                   static_cast<unsigned>(plan.parts));
   weight_grad_parts<T>
       <<<grid, kThreads, 0, stream>>>(a, plan, dR_parts, dbias_parts, h_packed, dwx_packed);
-  weight_grad_sum<T><<<grid_for(a.H * 4 * a.D * a.D, 256), 256, 0, stream>>>(a, plan.parts,
-                                                                             dR_parts, dbias_parts);
+}
+
+template <class T>
+xlstm_status run(const xlstm_slstm_bwd_args& a, void* workspace, cudaStream_t stream) {
+  const Plan plan(a);
+  const int64_t hopper_parts = slstm_weight_grad_hopper_parts(a);
+  const int64_t parts = hopper_parts > 0 ? hopper_parts : plan.parts;
+  float* dR_parts = a.dR != nullptr ? static_cast<float*>(workspace) : nullptr;
+  float* dbias_parts = a.dbias == nullptr ? nullptr
+                                          : static_cast<float*>(workspace) +
+                                                (a.dR != nullptr ? dR_bytes(a, parts) / 4 : 0);
+  if (hopper_parts > 0) {
+    const xlstm_status status = slstm_weight_grad_hopper(a, dR_parts, dbias_parts, stream);
+    if (status != XLSTM_OK) return status;
+  } else {
+    make_parts<T>(a, plan, dR_parts, dbias_parts, stream);
+  }
+  weight_grad_sum<T>
+      <<<grid_for(a.H * 4 * a.D * a.D, 256), 256, 0, stream>>>(a, parts, dR_parts, dbias_parts);
   return launched();
 }
 
 }  // namespace
 
 int64_t slstm_weight_grad_workspace(const xlstm_slstm_bwd_args& a) {
-  const Plan plan(a);
-  return (a.dR != nullptr ? plan.dR_bytes(a) : 0) + (a.dbias != nullptr ? plan.dbias_bytes(a) : 0);
+  // Of the two kernels, whichever it will be: the gradients of the gates may not have a place yet.
+  const int64_t one = Plan(a).parts, other = slstm_weight_grad_hopper_parts(a);
+  const int64_t parts = one > other ? one : other;
+  return (a.dR != nullptr ? dR_bytes(a, parts) : 0) +
+         (a.dbias != nullptr ? dbias_bytes(a, parts) : 0);
 }
 
 xlstm_status slstm_weight_grad(const xlstm_slstm_bwd_args& a, void* workspace,
