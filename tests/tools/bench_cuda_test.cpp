@@ -112,7 +112,7 @@ TEST_CASE("the commands name, choose and refuse variants on the device") {
   CommandResult result =
       run_command({"bench", "--device", "cuda", "--list", "--filter", "slstm"}, dir.path(""));
   CHECK(result.code == 0);
-  CHECK(result.out.find("slstm: small (16 bits, D at most 128), spread (") != std::string::npos);
+  CHECK(result.out.find("small (16 bits, D at most 128), spread (") != std::string::npos);
   result = run_command({"bench", "--device", "cuda", "--filter", "linear | one row of 1024",
                         "--variant", "few_rows", "--sizes", "small", "--seconds", "0.01"},
                        dir.path(""));
