@@ -83,7 +83,7 @@ if __name__ == "__main__":
         if "--fused" in sys.argv[1:]:
             flashrnn_slstm(shape, "cuda_fused")
             continue
-        flashrnn_slstm(shape, "triton")
+        flashrnn_slstm(shape, "triton_fused")
         if shape[0] == 1:
             for dtype in (torch.float16, torch.bfloat16):
                 cudnn_lstm(shape, dtype)
