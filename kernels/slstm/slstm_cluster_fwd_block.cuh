@@ -226,6 +226,9 @@ struct ClusterForward {
     if constexpr (!S::kCluster) {
       __syncthreads();
     } else {
+      // A part beyond the head's units stays zero. Its barrier would end phases by itself, faster
+      // than the warps of all sets look at it.
+      if (part_bytes(part) == 0) return;
       uint64_t* barrier = barriers + (t & 1) * S::kParts + part;
       hopper::barrier_wait(barrier, (t - 1) / 2 & 1);
       if (set == 0 && at.lane == 0) hopper::barrier_arrive_expect(barrier, part_bytes(part));
