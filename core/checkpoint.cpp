@@ -347,12 +347,10 @@ void prune_checkpoints(const std::string& root, int64_t keep,
   }
   for (int64_t kept = 0; !paths.empty(); paths.pop_back()) {
     const std::string& path = paths.back();
-    if (std::find(protect.begin(), protect.end(), path) != protect.end()) continue;
-    if (kept < std::max<int64_t>(keep, 1)) {
-      kept += verify_checkpoint(path, files).empty();
-    } else if (verify_checkpoint(path, files).empty()) {
+    if (!verify_checkpoint(path, files).empty()) continue;
+    if (kept++ < std::max<int64_t>(keep, 1)) continue;
+    if (std::find(protect.begin(), protect.end(), path) == protect.end())
       remove_checkpoint(path, files);
-    }
   }
 }
 

@@ -90,10 +90,13 @@ TokenBatch BatchSampler::rows(int64_t step, int64_t first, int64_t n) const {
       first >= 0 && n >= 1 && n <= identity_.global_batch && first <= identity_.global_batch - n,
       "data: got rows ", first, " to ", first, " + ", n, ", expected at most ",
       identity_.global_batch);
-  const int64_t begin =
-      checked_add(checked_mul(step, identity_.global_batch, "step"), first, "step");
+  return sequences(checked_add(checked_mul(step, identity_.global_batch, "step"), first, "step"),
+                   n);
+}
+
+TokenBatch BatchSampler::sequences(int64_t first, int64_t n) const {
   std::vector<int64_t> windows, sample_ids;
-  for (int64_t s = begin; s < begin + n; ++s) {
+  for (int64_t s = first; s < first + n; ++s) {
     const int64_t epoch = s / n_windows();
     windows.push_back(permuted(s % n_windows(), n_windows(), identity_.seed, epoch));
     sample_ids.push_back(s);

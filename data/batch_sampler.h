@@ -47,6 +47,9 @@ class BatchSampler {
   // Rows first .. first + n - 1 of the global batch, for accumulation in parts.
   TokenBatch rows(int64_t step, int64_t first, int64_t n) const;
 
+  // Sequences `first` .. first + n - 1 of the whole run: epoch after epoch, each in its order.
+  TokenBatch sequences(int64_t first, int64_t n) const;
+
   int64_t n_windows() const { return identity_.n_windows; }
   // Steps until every window was seen once; the last one also takes from the next epoch.
   int64_t steps_per_epoch() const;

@@ -48,6 +48,7 @@ int run(const Arguments& arguments, const CLI::App& command) {
     case train::StopReason::interrupted:
       return 130;
     case train::StopReason::finished:
+    case train::StopReason::early_stopping:
     case train::StopReason::time_limit:
       break;
   }

@@ -129,7 +129,7 @@ TEST_CASE("what is wrong with arguments, configuration and corpus is said in one
       {{"fit", "--data.root=empty"}, 7, {"empty/train.txt", "no documents"}},
       {{"fit", "--data.root=short"}, 2, {"shorter than one sequence", "got 2", "expected"}},
       {{"fit", "--data.root=lone"}, 7, {"no file lone/valid.txt"}},
-      {{"fit", "--data.tokenizer=nowhere"}, 7, {"nowhere", "No such file"}},
+      {{"fit", "--data.tokenizer=nowhere"}, 7, {"nowhere", "no such file"}},
       {{"fit", "--data.cache_dir=cache", "--trainer.default_root_dir=/proc/none"}, 7, {"/proc"}},
       {{"fit", "--ckpt_path", "last"}, 7, {"no usable checkpoint"}},
       {{"fit", "--ckpt_path", "nowhere"}, 7, {"nowhere"}},

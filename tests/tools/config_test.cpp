@@ -136,9 +136,9 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
       {"trainer: {accelerator: tpu}", "trainer.accelerator", "expected one of auto, cpu, gpu"},
       {"trainer: {devices: 4}", "trainer.devices", "one device"},
       {"trainer: {devices: [0]}", "trainer.devices", "one device"},
-      {"trainer: {strategy: ddp}", "trainer.strategy",
+      {"trainer: {strategy: fsdp}", "trainer.strategy", "expected one of auto, ddp"},
+      {"trainer: {num_nodes: 2}", "trainer.num_nodes",
        "not supported: training runs on one device"},
-      {"trainer: {callbacks: []}", "trainer.callbacks", "not supported"},
       {"trainer: {max_time: 1:30}", "trainer.max_time", "DD:HH:MM:SS"},
       {"trainer: {max_time: '00:00:00:-5'}", "trainer.max_time", "DD:HH:MM:SS"},
       {"trainer: {max_time: -5}", "trainer.max_time", "out of range"},
@@ -150,7 +150,31 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
       {"trainer: {gradient_clip_val: -1}", "trainer.gradient_clip_val", "got -1"},
       {"trainer: {gradient_clip_val: .inf}", "trainer.gradient_clip_val", "got string \".inf\""},
       {"trainer: {gradient_clip_val: 1e999}", "1e999", "out of range"},
-      {"trainer: {keep_checkpoints: 0}", "trainer.keep_checkpoints", "got 0"},
+      {"checkpoint: {keep_last: 0}", "checkpoint.keep_last", "got 0"},
+      {"checkpoint: {save_top_k: -2}", "checkpoint.save_top_k", "got -2"},
+      {"checkpoint: {monitor: accuracy}", "checkpoint.monitor", "expected one of val_loss"},
+      {"checkpoint: {mode: best}", "checkpoint.mode", "expected one of min, max"},
+      {"early_stopping: {patience: -1}", "early_stopping.patience", "got -1"},
+      {"early_stopping: {min_delta: -1}", "early_stopping.min_delta", "got -1"},
+      {"trainer: {limit_train_batches: 0.5}", "trainer.limit_train_batches", "1.0 for all"},
+      {"trainer: {overfit_batches: -1}", "trainer.overfit_batches", "got -1"},
+      {"trainer: {fast_dev_run: often}", "trainer.fast_dev_run", "expected an integer"},
+      {"trainer: {check_val_every_n_epoch: 0}", "trainer.check_val_every_n_epoch", "got 0"},
+      {"trainer: {gradient_clip_algorithm: value}", "trainer.gradient_clip_algorithm",
+       "clipping is by norm"},
+      {"trainer: {callbacks: 3}", "trainer.callbacks", "expected a list"},
+      {"trainer: {callbacks: [{class_path: lightning.pytorch.callbacks.Timer}]}",
+       "trainer.callbacks[0].class_path", "expected ModelCheckpoint, EarlyStopping"},
+      {"trainer: {callbacks: [{class_path: ModelCheckpoint, init_args: {dirpath: x}}]}",
+       "trainer.callbacks[0].init_args.dirpath", "not supported"},
+      {"model: {inp_dim: 64, head_num: 4, head_dim: 8}", "model.head_dim",
+       "expected inp_dim / head_num = 64 / 4"},
+      {"model: {inp_dim: 64, head_dim: 8}", "model.head_dim", "needs head_num"},
+      {"model: {p_factor: 2}", "model.p_factor", "expected two"},
+      {"model: {inference_kw: {top_q: 2}}", "model.inference_kw.top_q", "unknown key"},
+      {"model: {tokenizer: {class_path: a.B}}", "model.tokenizer", "the name of a tokenizer"},
+      {"llm: {inp_dim: 64}\nmisc: {resume: x.ckpt}", "misc.resume", "--ckpt_path"},
+      {"llm: {inp_dim: 64}\nlog: {colour: red}", "log.colour", "unknown key"},
       {"trainer: {num_threads: -1}", "trainer.num_threads", "expected 0 to 4096"},
       {"trainer: {slstm_recompute_steps: -1}", "trainer.slstm_recompute_steps",
        "got -1, expected 0 or more"},
@@ -218,6 +242,117 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
     CHECK(contains(said, wrong.named));
     CHECK(contains(said, wrong.explained));
   }
+}
+
+// The sections of the file as the didactic repository has them.
+TEST_CASE("the didactic repository's llm.yaml is read key by key") {
+  const RunConfig config = load({R"(
+llm:
+  vocab_size: 50257
+  num_layers: 8
+  signature: [7, 1]
+  inp_dim: 64
+  head_dim: 16
+  head_num: 4
+  p_factor: [2, 1.33333]
+  ker_size: 4
+  prompt: [Once upon a time, In a galaxy]
+  token_lim: 256
+  use_top_k: 50
+  temperature: 1.
+tokenizer:
+  name: openai-community/gpt2
+  special_tokens: {pad: <|pad|>}
+dataset: {root: /data/stories, read_chunk: 1024}
+misc: {resume: null}
+train:
+  max_epochs: 100
+  accelerator: gpu
+  devices: 1
+  strategy: ddp_find_unused_parameters_false
+  precision: 16
+  log_every_n_steps: 1
+  batch_size: 64
+log: {log_dir: /logs, run_name: llm-xlstm, version: null}
+ckpt: {monitor: val_loss, save_last: true}
+)"});
+  const layers::XlstmModelConfig& model = paper(config);
+  CHECK(model.vocab_size == 50257);
+  CHECK(model.embedding_dim == 64);
+  CHECK(model.num_layers == 8);
+  CHECK(model.signature == std::vector<int64_t>{7, 1});
+  CHECK(model.mlstm_block.mlstm.num_heads == 4);
+  CHECK(model.mlstm_block.mlstm.proj_factor == 2);
+  CHECK(model.mlstm_block.mlstm.conv1d_kernel_size == 4);
+  CHECK(model.slstm_block.slstm.num_heads == 4);
+  CHECK(model.slstm_block.slstm.conv1d_kernel_size == 4);
+  REQUIRE(model.slstm_block.feedforward.has_value());
+  CHECK(model.slstm_block.feedforward->proj_factor == 1.33333);
+  CHECK(config.sample.prompts == std::vector<std::string>{"Once upon a time", "In a galaxy"});
+  CHECK(config.sample.options.max_new_tokens == 256);
+  CHECK(config.sample.options.top_k == 50);
+  CHECK(config.sample.options.temperature == 1);
+  CHECK(config.data.tokenizer == "openai-community/gpt2");
+  CHECK(config.data.root == "/data/stories");
+  CHECK(config.data.batch_size == 64);
+  CHECK(config.trainer.max_epochs == 100);
+  CHECK(config.trainer.accelerator == "gpu");
+  CHECK(config.trainer.strategy == "ddp");
+  CHECK(config.trainer.precision == "16-mixed");
+  CHECK(config.trainer.log_every_n_steps == 1);
+  CHECK(config.trainer.default_root_dir == "/logs");
+  CHECK(config.trainer.name == "llm-xlstm");
+  CHECK(config.checkpoint.monitor == "val_loss");
+}
+
+TEST_CASE("LightningCLI's spelling of model, tokenizer, callbacks and optimizer") {
+  const RunConfig config = load({R"(
+model:
+  num_layers: 1
+  signature: [1, 1]
+  inp_dim: 32
+  head_dim: 8
+  head_num: 4
+  p_factor: [2, 1.5]
+  ker_size: 3
+  tokenizer:
+    class_path: transformers.AutoTokenizer
+    init_args: {pretrained_model_name_or_path: gpt2}
+  inference_kw: {prompt: Hello, token_lim: 7, use_top_k: 5, temperature: 0.5}
+optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 1e-4, weight_decay: 0.5}}
+data: {root: /data, read_chunk: 2048, num_workers: 4, batch_size: 2}
+trainer:
+  precision: bf16
+  gradient_clip_algorithm: norm
+  fast_dev_run: true
+  callbacks:
+    - class_path: lightning.pytorch.callbacks.ModelCheckpoint
+      init_args: {monitor: train_loss, mode: max, save_top_k: 3, save_last: true,
+                  every_n_train_steps: 50}
+    - class_path: EarlyStopping
+      init_args: {monitor: val_loss, min_delta: 0.1}
+    - class_path: LearningRateMonitor
+      init_args: {logging_interval: step}
+)"});
+  CHECK(paper(config).embedding_dim == 32);
+  CHECK(paper(config).slstm_block.slstm.conv1d_kernel_size == 3);
+  CHECK(config.data.tokenizer == "gpt2");
+  CHECK(config.sample.prompts == std::vector<std::string>{"Hello"});
+  CHECK(config.sample.options.max_new_tokens == 7);
+  CHECK(config.optimizer.lr == 1e-4);
+  CHECK(config.optimizer.weight_decay == 0.5);
+  CHECK(config.trainer.precision == "bf16-mixed");
+  CHECK(config.trainer.fast_dev_run == 1);
+  CHECK(config.checkpoint.monitor == "train_loss");
+  CHECK(config.checkpoint.mode == "max");
+  CHECK(config.checkpoint.save_top_k == 3);
+  CHECK(config.checkpoint.every_n_train_steps == 50);
+  CHECK(config.early_stopping.patience == 3);
+  CHECK(config.early_stopping.min_delta == 0.1);
+  // Names of before.
+  const RunConfig old = load({"trainer: {keep_checkpoints: 7, checkpoint_every_n_steps: 9}"});
+  CHECK(old.checkpoint.keep_last == 7);
+  CHECK(old.checkpoint.every_n_train_steps == 9);
 }
 
 TEST_CASE("all complaints come together, each with its source") {

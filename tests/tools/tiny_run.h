@@ -23,7 +23,7 @@ class TinyRun {
     config.trainer.val_check_interval = {6, false};
     config.trainer.limit_val_batches = 2;
     config.trainer.log_every_n_steps = 1;
-    config.trainer.keep_checkpoints = 100;
+    config.checkpoint.keep_last = 100;
     config.data.root = dir.path("text");
     config.data.vocab_size = 300;
     config.data.max_length = 24;

@@ -87,7 +87,7 @@ TEST_CASE(
 TEST_CASE("the metrics of a resumed run have every step once") {
   TinyRun run;
   run.config.trainer.max_steps = 8;
-  run.config.trainer.checkpoint_every_n_steps = 5;
+  run.config.checkpoint.every_n_train_steps = 5;
   Trainer first(run.config, run.services());
   first.fit();
   // As if the process had died after step 8, before its checkpoint.
@@ -176,7 +176,7 @@ TEST_CASE("a full disk during training costs a checkpoint, not the run") {
   FaultyFileSystem files(real_file_system());
   TrainerServices services = run.services();
   services.files = &files;
-  run.config.trainer.checkpoint_every_n_steps = 1;
+  run.config.checkpoint.every_n_train_steps = 1;
   run.config.trainer.max_steps = 3;
   Trainer trainer(run.config, services);
   trainer.step();

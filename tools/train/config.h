@@ -24,8 +24,15 @@ struct TrainerConfig {
   int64_t max_steps = -1;   // optimizer steps; -1: no limit
   int64_t max_epochs = -1;  // -1: no limit (1000 if nothing else limits the run)
   double max_time = -1;     // seconds of training in this process; "DD:HH:MM:SS" in files
+  int64_t min_steps = 0;    // early stopping does not end a run before these
+  int64_t min_epochs = 0;
   Interval val_check_interval;
-  int64_t limit_val_batches = -1;  // -1: all; 0: no validation
+  int64_t check_val_every_n_epoch = 1;
+  int64_t limit_train_batches = -1;  // of an epoch; -1: all
+  int64_t limit_val_batches = -1;    // -1: all; 0: no validation
+  int64_t overfit_batches = 0;       // > 0: train on the first so many batches again and again
+  int64_t num_sanity_val_steps = 2;  // batches of a trial validation before the first step
+  int64_t fast_dev_run = 0;          // > 0: so many steps and validation batches, nothing written
   int64_t log_every_n_steps = 10;
   int64_t accumulate_grad_batches = 1;
   double gradient_clip_val = 1.0;     // global norm; 0: off
@@ -33,15 +40,31 @@ struct TrainerConfig {
   std::string default_root_dir = "runs";
   std::string name = "xlstm";
   bool enable_progress_bar = true;
-  int64_t checkpoint_every_n_steps = 0;  // 0: at every validation and at the end
-  int64_t keep_checkpoints = 2;          // newest ones kept; the best one is kept besides
+  bool enable_checkpointing = true;
   bool activation_checkpointing = false;
   int64_t slstm_recompute_steps = 0;  // 0: nothing in sLSTM cells is recomputed
+  std::string strategy = "auto";      // or ddp: the same on one device
   int64_t devices = 1;
   std::string accelerator = "auto";  // or cpu, gpu, cuda
   bool cuda_graph = true;            // replay the captured training step
   int64_t max_non_finite = 3;        // skipped steps in a row that end the run
   int64_t num_threads = 0;           // 0: all
+};
+
+// Which checkpoints are written and kept.
+struct CheckpointConfig {
+  int64_t every_n_train_steps = 0;   // 0: at every validation; at the end always
+  int64_t keep_last = 2;             // newest ones kept
+  std::string monitor = "val_loss";  // monitor.h
+  std::string mode = "min";          // or max
+  int64_t save_top_k = 1;            // best ones kept besides; -1: all; 0: none
+};
+
+struct EarlyStoppingConfig {
+  int64_t patience = 0;  // validations without improvement that end the run; 0: off
+  std::string monitor = "val_loss";
+  std::string mode = "min";
+  double min_delta = 0;  // a smaller improvement counts for none
 };
 
 struct DataConfig {
@@ -81,6 +104,8 @@ struct SampleConfig {
 struct RunConfig {
   int64_t seed_everything = 42;
   TrainerConfig trainer;
+  CheckpointConfig checkpoint;
+  EarlyStoppingConfig early_stopping;
   layers::ModelConfig model = layers::XlstmModelConfig{};  // model.arch chooses
   DataConfig data;
   OptimizerConfig optimizer;

@@ -113,7 +113,13 @@ std::string configuration_page() {
             std::string(alias.why) + " |\n";
   page +=
       "| `optimizer.class_path`, `optimizer.init_args` | `optimizer` | for `torch.optim.AdamW` "
-      "and `torch.optim.SGD` |\n";
+      "and `torch.optim.SGD` |\n"
+      "| `trainer.callbacks` | `checkpoint`, `early_stopping` | `ModelCheckpoint`, "
+      "`EarlyStopping` and `LearningRateMonitor` with their arguments |\n"
+      "| `trainer.gradient_clip_algorithm` | no effect | `norm`, the only one |\n"
+      "| `model.inp_dim`, `head_num`, `head_dim`, `p_factor`, `ker_size`, `inference_kw`, "
+      "`tokenizer` | `model`, `sample`, `data` | the names of \"xLSTM in easy PyTorch\", see "
+      "[coming_from_lightning.md](coming_from_lightning.md) |\n";
   page += "\nThese would change the outcome and are refused by name:\n\n| key | |\n|---|---|\n";
   for (const RefusedKey& refused : refused_keys())
     page += "| `" + std::string(refused.path) + "` | " + std::string(refused.why) + " |\n";

@@ -30,6 +30,10 @@ struct SeedField {  // an integer, or `true` for a random one
   T& seed;
 };
 template <class T>
+struct CountField {  // a number, or `true` for 1 and `false` for 0
+  T& n;
+};
+template <class T>
 DurationField(T&) -> DurationField<T>;
 template <class T>
 DevicesField(T&) -> DevicesField<T>;
@@ -37,14 +41,23 @@ template <class T>
 LimitField(T&) -> LimitField<T>;
 template <class T>
 SeedField(T&) -> SeedField<T>;
+template <class T>
+CountField(T&) -> CountField<T>;
 
 template <ConfigOf<TrainerConfig> C, class F>
 void for_each_field(C& c, F&& f) {
   f("max_steps", c.max_steps);
   f("max_epochs", c.max_epochs);
   f("max_time", DurationField{c.max_time});
+  f("min_steps", c.min_steps);
+  f("min_epochs", c.min_epochs);
   f("val_check_interval", c.val_check_interval);
+  f("check_val_every_n_epoch", c.check_val_every_n_epoch);
+  f("limit_train_batches", LimitField{c.limit_train_batches});
   f("limit_val_batches", LimitField{c.limit_val_batches});
+  f("overfit_batches", c.overfit_batches);
+  f("num_sanity_val_steps", c.num_sanity_val_steps);
+  f("fast_dev_run", CountField{c.fast_dev_run});
   f("log_every_n_steps", c.log_every_n_steps);
   f("accumulate_grad_batches", c.accumulate_grad_batches);
   f("gradient_clip_val", c.gradient_clip_val);
@@ -52,15 +65,32 @@ void for_each_field(C& c, F&& f) {
   f("default_root_dir", c.default_root_dir);
   f("name", c.name);
   f("enable_progress_bar", c.enable_progress_bar);
-  f("checkpoint_every_n_steps", c.checkpoint_every_n_steps);
-  f("keep_checkpoints", c.keep_checkpoints);
+  f("enable_checkpointing", c.enable_checkpointing);
   f("activation_checkpointing", c.activation_checkpointing);
   f("slstm_recompute_steps", c.slstm_recompute_steps);
+  f("strategy", c.strategy);
   f("devices", DevicesField{c.devices});
   f("accelerator", c.accelerator);
   f("cuda_graph", c.cuda_graph);
   f("max_non_finite", c.max_non_finite);
   f("num_threads", c.num_threads);
+}
+
+template <ConfigOf<CheckpointConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("every_n_train_steps", c.every_n_train_steps);
+  f("keep_last", c.keep_last);
+  f("monitor", c.monitor);
+  f("mode", c.mode);
+  f("save_top_k", c.save_top_k);
+}
+
+template <ConfigOf<EarlyStoppingConfig> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("patience", c.patience);
+  f("monitor", c.monitor);
+  f("mode", c.mode);
+  f("min_delta", c.min_delta);
 }
 
 template <ConfigOf<DataConfig> C, class F>
@@ -111,6 +141,8 @@ template <ConfigOf<RunConfig> C, class F>
 void for_each_field(C& c, F&& f) {
   f("seed_everything", SeedField{c.seed_everything});
   f("trainer", c.trainer);
+  f("checkpoint", c.checkpoint);
+  f("early_stopping", c.early_stopping);
   f("model", c.model);
   f("data", c.data);
   f("optimizer", c.optimizer);

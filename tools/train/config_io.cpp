@@ -201,6 +201,11 @@ class Reader {
     if (!json.as_bool()) return wrong(path, json, "an integer, or true for a random seed");
     out.seed = static_cast<int64_t>(std::random_device{}() & 0x7fffffffu);
   }
+  template <class T>
+  void read(const Json& json, CountField<T>& out, Text path, Text rules) {
+    if (!json.is_bool()) return read(json, out.n, path, rules);
+    out.n = json.as_bool() ? 1 : 0;
+  }
   void read(const Json& json, layers::ModelConfig& out, Text path, Text) {
     if (json.is_null()) return;
     if (!json.is_object()) return wrong(path, json, "a section");
@@ -264,6 +269,10 @@ class Writer {
   template <class T>
   static Json write(const SeedField<T>& field) {
     return field.seed;
+  }
+  template <class T>
+  static Json write(const CountField<T>& field) {
+    return field.n;
   }
   static Json write(const layers::ModelConfig& model) {
     Json json;

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/excerpt.h"
 #include "tools/train/config_table.h"
+#include "tools/train/foreign_config.h"
 #include "tools/train/yaml.h"
 
 namespace xlstm::train {
@@ -35,36 +36,6 @@ bool take(Json& values, std::string_view path, Json& out) {
   out = std::move(found->second);
   members.erase(found);
   return true;
-}
-
-// {class_path: torch.optim.AdamW, init_args: {lr: ...}}, as LightningCLI writes it.
-void translate_class_path(Json& values, const std::string& source, Problems& problems) {
-  Json class_path, arguments;
-  if (!take(values, "optimizer.class_path", class_path)) return;
-  Json& optimizer = *values.find("optimizer");
-  if (take(values, "optimizer.init_args", arguments) && arguments.is_object())
-    for (const auto& [key, value] : arguments.as_object()) optimizer.set(key, value);
-  const std::string name = class_path.is_string() ? class_path.as_string() : "";
-  if (name.ends_with("AdamW")) {
-    optimizer.set("name", "adamw");
-  } else if (name.ends_with("SGD")) {
-    optimizer.set("name", "sgd");
-  } else {
-    problems.origins["optimizer.class_path"] = source;
-    problems.add("optimizer.class_path",
-                 "got " + describe(class_path) + ", expected torch.optim.AdamW or torch.optim.SGD");
-  }
-}
-
-void translate_precision(Json& values) {
-  Json* trainer = values.find("trainer");
-  Json* precision = trainer != nullptr ? trainer->find("precision") : nullptr;
-  if (precision == nullptr) return;
-  const std::string text = precision->is_integer()  ? std::to_string(precision->as_int())
-                           : precision->is_string() ? precision->as_string()
-                                                    : "";
-  if (text == "32" || text == "64") *precision = text + "-true";
-  if (text == "16" || text == "bf16") *precision = text + "-mixed";
 }
 
 }  // namespace
@@ -102,6 +73,7 @@ void ConfigSources::add(Json values, const std::string& source) {
                   source + ": got " + describe(values) + ", expected sections such as trainer:");
     return;
   }
+  translate_foreign_config(values, source, problems_);
   for (const RefusedKey& refused : refused_keys()) {
     Json value;
     if (!take(values, refused.path, value)) continue;
@@ -113,7 +85,10 @@ void ConfigSources::add(Json values, const std::string& source) {
     Json value;
     if (!take(values, alias.path, value) || alias.target.empty()) continue;
     const size_t dot = alias.target.find('.');
-    Json& section = *values.find(alias.target.substr(0, dot));
+    const std::string_view section_name = alias.target.substr(0, dot);
+    Json* there = values.find(section_name);
+    Json& section =
+        there != nullptr ? *there : values.set(std::string(section_name), Json::object());
     const std::string key(alias.target.substr(dot + 1));
     if (section.find(key) != nullptr) {
       problems_.origins[std::string(alias.path)] = source;
@@ -122,8 +97,6 @@ void ConfigSources::add(Json values, const std::string& source) {
       section.set(key, std::move(value));
     }
   }
-  translate_class_path(values, source, problems_);
-  translate_precision(values);
   merge(merged_, values, "", source);
 }
 

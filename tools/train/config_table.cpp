@@ -26,13 +26,33 @@ std::vector<KeyRule> run_rules() {
        "Time after which training ends with a checkpoint: `DD:HH:MM:SS` or seconds; null: no "
        "limit.",
        0, 1e9},
+      {"trainer.min_steps", "Optimizer steps before which early stopping does not end a run.", 0,
+       kMany},
+      {"trainer.min_epochs", "Epochs before which early stopping does not end a run.", 0, kMany},
       {"trainer.val_check_interval",
        "How often to validate: an integer counts training batches, a number with a point is the "
        "part of an epoch.",
        0, kMany},
+      {"trainer.check_val_every_n_epoch", "Validate in every so many-eth epoch only.", 1, kMany},
+      {"trainer.limit_train_batches",
+       "Batches of an epoch, which then ends with the others unseen; -1 or 1.0: all of them.", -1,
+       kMany},
       {"trainer.limit_val_batches",
        "Batches of a validation; -1 or 1.0: all of them; 0: no validation and no sample texts.", -1,
        kMany},
+      {"trainer.overfit_batches",
+       "Train on the first so many batches again and again, in one order; 0: off.", 0, kMany},
+      {"trainer.num_sanity_val_steps",
+       "Batches of a trial validation before the first step, so that what is wrong with it is "
+       "found "
+       "at once; its result is thrown away.",
+       0, kMany},
+      {"trainer.fast_dev_run",
+       "So many steps and validation batches to see that everything runs; nothing is written but "
+       "the "
+       "cache of tokens. "
+       "`true` is 1, `false` is 0: off.",
+       0, 1e6},
       {"trainer.log_every_n_steps", "Optimizer steps between rows of metrics.jsonl.", 1, kMany},
       {"trainer.accumulate_grad_batches",
        "Batches whose gradients are averaged for one optimizer step.", 1, 1e6},
@@ -49,11 +69,7 @@ std::vector<KeyRule> run_rules() {
       {"trainer.default_root_dir", "Folder in which runs are kept."},
       {"trainer.name", "Name of the run; its folder is `<default_root_dir>/<name>/version_N`."},
       {"trainer.enable_progress_bar", "Show the progress line."},
-      {"trainer.checkpoint_every_n_steps",
-       "Optimizer steps between checkpoints; 0: at each validation and at the end.", 0, kMany},
-      {"trainer.keep_checkpoints",
-       "Newest checkpoints that are kept; the one with the best validation loss is kept besides.",
-       1, 1e6},
+      {"trainer.enable_checkpointing", "Write checkpoints, at the end at least."},
       {
           "trainer.activation_checkpointing",
           "Recompute each block in the backward pass instead of keeping its inner values: less "
@@ -66,6 +82,11 @@ std::vector<KeyRule> run_rules() {
        "steps between in the backward pass: less memory, a third more work in the cell, the same "
        "result but for rounding. 0: keep every step.",
        0, kMany},
+      {"trainer.strategy",
+       "How devices share the work; with one device all of these are the same.",
+       -kNoLimit,
+       kNoLimit,
+       {"auto", "ddp"}},
       {"trainer.devices", "Devices to train on: 1 or `auto`.", 1, 1},
       {"trainer.accelerator",
        "Where to compute; `auto`: on a GPU if there is one.",
@@ -79,9 +100,42 @@ std::vector<KeyRule> run_rules() {
        1, 1e6},
       {"trainer.num_threads", "CPU threads; 0: all. Results do not depend on it.", 0, 4096},
 
+      {"checkpoint.every_n_train_steps",
+       "Optimizer steps between checkpoints; 0: at each validation. The last step is always saved.",
+       0, kMany},
+      {"checkpoint.keep_last", "Newest checkpoints that are kept.", 1, 1e6},
+      {"checkpoint.monitor",
+       "What makes a checkpoint the best; it is known of checkpoints that are written at a "
+       "validation, `train_loss` of all.",
+       -kNoLimit,
+       kNoLimit,
+       {"val_loss", "val_perplexity", "train_loss"}},
+      {"checkpoint.mode",
+       "Whether small or large values are good.",
+       -kNoLimit,
+       kNoLimit,
+       {"min", "max"}},
+      {"checkpoint.save_top_k",
+       "Best checkpoints that are kept besides the newest; -1: all checkpoints are kept; 0: none.",
+       -1, 1e6},
+      {"early_stopping.patience",
+       "Validations in a row without improvement that end the run; 0: none do.", 0, kMany},
+      {"early_stopping.monitor",
+       "What has to improve.",
+       -kNoLimit,
+       kNoLimit,
+       {"val_loss", "val_perplexity", "train_loss"}},
+      {"early_stopping.mode",
+       "Whether small or large values are good.",
+       -kNoLimit,
+       kNoLimit,
+       {"min", "max"}},
+      {"early_stopping.min_delta", "An improvement of at most this counts for none.", 0, kHuge},
+
       {"data.root", "Folder with `train.txt` and `valid.txt`; `stories` is the bundled corpus."},
       {"data.tokenizer",
-       "A `tokenizer.json`, or a folder with one (or with `vocab.json` and `merges.txt`); `train` "
+       "A `tokenizer.json`, or a folder with one (or with `vocab.json` and `merges.txt`), or the "
+       "name of such a folder under `$XLSTM_TOKENIZERS` or `~/.cache/xlstm/tokenizers`; `train` "
        "makes one from the training text."},
       {"data.vocab_size", "Number of tokens of a tokenizer that is made from the training text.",
        257, 16777216},
@@ -291,9 +345,10 @@ const std::vector<KeyAlias>& key_aliases() {
       {"model.hidden_size", "model.embedding_dim", "the name in transformers"},
       {"model.num_hidden_layers", "model.num_blocks", "the name in transformers"},
       {"data.num_workers", "", "batches are prepared while the previous step computes"},
+      {"trainer.checkpoint_every_n_steps", "checkpoint.every_n_train_steps", "an older name"},
+      {"trainer.keep_checkpoints", "checkpoint.keep_last", "an older name"},
       {"trainer.deterministic", "", "every run is deterministic"},
       {"trainer.enable_model_summary", "", "the model is always described"},
-      {"trainer.num_sanity_val_steps", "", "there is no trial validation"},
   };
   return kAliases;
 }
@@ -301,21 +356,11 @@ const std::vector<KeyAlias>& key_aliases() {
 const std::vector<RefusedKey>& refused_keys() {
   constexpr std::string_view kOneDevice = "training runs on one device";
   static const std::vector<RefusedKey> kRefused = {
-      {"trainer.strategy", kOneDevice},
       {"trainer.num_nodes", kOneDevice},
       {"trainer.sync_batchnorm", "there is no batch norm"},
       {"trainer.logger", "metrics always go to metrics.jsonl"},
-      {"trainer.callbacks", "there are no callbacks"},
       {"trainer.profiler", "use `xlstm bench`"},
-      {"trainer.fast_dev_run", "use trainer.max_steps and trainer.limit_val_batches"},
-      {"trainer.min_epochs", "use trainer.max_epochs"},
-      {"trainer.min_steps", "use trainer.max_steps"},
-      {"trainer.limit_train_batches", "use trainer.max_steps"},
       {"trainer.limit_test_batches", "there is no test set"},
-      {"trainer.overfit_batches", "give a small training text instead"},
-      {"trainer.check_val_every_n_epoch", "use trainer.val_check_interval"},
-      {"trainer.gradient_clip_algorithm", "clipping is by norm, see trainer.gradient_clip_val"},
-      {"trainer.enable_checkpointing", "use trainer.checkpoint_every_n_steps"},
       {"trainer.detect_anomaly", "non-finite steps are always found, see trainer.max_non_finite"},
   };
   return kRefused;

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "core/checkpoint.h"
+#include "core/log.h"
+#include "tools/train/training_state.h"
 
 namespace xlstm::train {
 namespace {
@@ -32,6 +34,55 @@ std::string version_path(const std::string& folder, int64_t number) {
 
 }  // namespace
 
+namespace {
+
+// The first that `find` gives for the checkpoints of a run, from the newest run on.
+template <class Find>
+std::optional<std::string> newest(const std::string& folder, const FileSystem& files, Find find) {
+  std::vector<int64_t> numbers = versions(folder, files);
+  std::reverse(numbers.begin(), numbers.end());
+  for (const int64_t number : numbers) {
+    const std::string runs = join_path(version_path(folder, number), "checkpoints");
+    if (!files.exists(runs)) continue;
+    if (const std::optional<std::string> found = find(runs)) return found;
+  }
+  return {};
+}
+
+std::optional<std::string> find_best_checkpoint(const std::string& runs, const FileSystem& files) {
+  for (const std::string& path : ranked_checkpoints(runs, files)) {
+    const std::vector<std::string> damage = verify_checkpoint(path, files);
+    if (damage.empty()) return path;
+    log_warning("the best checkpoint is damaged, the next one is taken: ", damage.front());
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::string> ranked_checkpoints(const std::string& folder, const FileSystem& files) {
+  struct Ranked {
+    std::string path;
+    CheckpointRank rank;
+  };
+  std::vector<Ranked> all;
+  for (const std::string& path : list_checkpoints(folder, files)) {
+    try {
+      const std::string text = Checkpoint::open(path, files).read_text("train_state.json");
+      Ranked ranked{path, rank_from_json(parse_json(text, path))};
+      if (std::isfinite(ranked.rank.value)) all.insert(all.begin(), std::move(ranked));
+    } catch (const FormatError&) {
+    } catch (const FileError&) {
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Ranked& a, const Ranked& b) {
+    return is_better(a.rank.value, b.rank.value, a.rank.mode);
+  });
+  std::vector<std::string> paths;
+  for (const Ranked& ranked : all) paths.push_back(ranked.path);
+  return paths;
+}
+
 std::string make_run_folder(const std::string& root, const std::string& name, FileSystem& files) {
   const std::string folder = join_path(root, name);
   const std::vector<int64_t> taken = versions(folder, files);
@@ -42,20 +93,18 @@ std::string make_run_folder(const std::string& root, const std::string& name, Fi
 
 std::string resolve_checkpoint(const std::string& ckpt_path, const std::string& root,
                                const std::string& name, const FileSystem& files) {
-  if (ckpt_path == "last") {
+  if (ckpt_path == "last" || ckpt_path == "best") {
     const std::string folder = join_path(root, name);
-    std::vector<int64_t> numbers = versions(folder, files);
-    std::reverse(numbers.begin(), numbers.end());
-    for (const int64_t number : numbers) {
-      const std::string runs = join_path(version_path(folder, number), "checkpoints");
-      if (!files.exists(runs)) continue;
-      if (const auto found = find_latest_checkpoint(runs, files)) return *found;
-    }
-    throw_error<FileError>("ckpt_path last: no usable checkpoint under ", folder,
-                           " (train first, or give the folder of a checkpoint)");
+    const auto found = newest(folder, files, [&](const std::string& runs) {
+      return ckpt_path == "last" ? find_latest_checkpoint(runs, files)
+                                 : find_best_checkpoint(runs, files);
+    });
+    require<FileError>(found.has_value(), "ckpt_path ", ckpt_path, ": no usable checkpoint under ",
+                       folder, " (train first, or give the folder of a checkpoint)");
+    return *found;
   }
   require<FileError>(files.exists(ckpt_path), "ckpt_path: no such file or folder, got ", ckpt_path,
-                     ", expected \"last\" or the path of a checkpoint");
+                     ", expected \"last\", \"best\" or the path of a checkpoint");
   if (files.exists(join_path(ckpt_path, "manifest.json"))) return ckpt_path;
   const std::string inner = join_path(ckpt_path, "checkpoints");
   const auto found = find_latest_checkpoint(files.exists(inner) ? inner : ckpt_path, files);

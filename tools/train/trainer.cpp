@@ -94,9 +94,11 @@ StepReport Trainer::step() {
 }
 
 Evaluation Trainer::validate() {
+  return validate(state_->config.trainer.limit_val_batches);
+}
+Evaluation Trainer::validate(int64_t n_batches) {
   return with_memory_advice(state_->config, ModelUse::inference, state_->placement.device, [&] {
-    return evaluate(*state_->model,
-                    state_->data.validation(state_->config.trainer.limit_val_batches));
+    return evaluate(*state_->model, state_->data.validation(n_batches));
   });
 }
 

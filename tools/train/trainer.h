@@ -24,7 +24,7 @@ struct TrainerServices {
   bool is_terminal = false;      // draw a live progress bar
 };
 
-enum class StopReason { finished, time_limit, terminated, interrupted };
+enum class StopReason { finished, time_limit, terminated, interrupted, early_stopping };
 
 struct StepReport {
   int64_t step = 0;      // counted from 1
@@ -66,6 +66,7 @@ class Trainer {
   // One optimizer step, and nothing else. Waits for it; fit() does not.
   StepReport step();
   Evaluation validate();
+  Evaluation validate(int64_t n_batches);  // the first so many; -1: all
   // Writes a checkpoint of the current step into the run folder and returns its path.
   std::string save();
 

@@ -15,14 +15,21 @@ bool may_change(const std::string& key) {
   static const char* const kHarmless[] = {"trainer.max_steps",
                                           "trainer.max_epochs",
                                           "trainer.max_time",
+                                          "trainer.min_steps",
+                                          "trainer.min_epochs",
+                                          "trainer.check_val_every_n_epoch",
+                                          "trainer.num_sanity_val_steps",
+                                          "trainer.fast_dev_run",
                                           "trainer.limit_val_batches",
                                           "trainer.log_every_n_steps",
                                           "trainer.val_check_interval",
                                           "trainer.default_root_dir",
                                           "trainer.name",
                                           "trainer.enable_progress_bar",
-                                          "trainer.checkpoint_every_n_steps",
-                                          "trainer.keep_checkpoints",
+                                          "trainer.enable_checkpointing",
+                                          "trainer.strategy",
+                                          "checkpoint",
+                                          "early_stopping",
                                           "trainer.num_threads",
                                           "trainer.activation_checkpointing",
                                           "trainer.slstm_recompute_steps",
@@ -59,17 +66,6 @@ void list_differences(const Json& now, const Json& then, const std::string& key,
   out.push_back(key + ": got " + to_text(now) + ", checkpoint has " + to_text(then));
 }
 
-// A checkpoint whose manifest is damaged is of no step; it must not stop the run from saving.
-bool is_of_step(const std::string& folder, int64_t step, const FileSystem& files) {
-  try {
-    return Checkpoint::open(folder, files).step() == step;
-  } catch (const FormatError&) {
-    return false;
-  } catch (const FileError&) {
-    return false;
-  }
-}
-
 }  // namespace
 
 namespace {
@@ -94,16 +90,18 @@ std::string Trainer::save() {
        on_cpu(layers::state_dict(*s.model, layers::preferred_layout(*s.model))),
        {{"format", "pt"}, {"arch", s.model->arch()}}});
   contents.tensor_files.push_back({"optimizer.safetensors", on_cpu(s.optimizer->state()), {}});
-  contents.text_files.push_back({"train_state.json", to_text(to_json(s.progress), 2)});
+  const CheckpointConfig& kept = s.config.checkpoint;
+  Json state = to_json(s.progress);
+  add_rank(state, kept.monitor, {s.monitored.of(kept.monitor), kept.mode});
+  contents.text_files.push_back({"train_state.json", to_text(state, 2)});
   contents.text_files.push_back({"config.json", to_text(run_config_to_json(s.config), 2)});
   contents.text_files.push_back({"tokenizer.json", s.data.tokenizer().to_json()});
   const std::string root = join_path(s.run_folder, "checkpoints");
   const std::string path = save_checkpoint(root, contents, *s.services.files);
-  std::vector<std::string> protect;
-  if (s.progress.best_step >= 0)
-    for (const std::string& folder : list_checkpoints(root, *s.services.files))
-      if (is_of_step(folder, s.progress.best_step, *s.services.files)) protect.push_back(folder);
-  prune_checkpoints(root, s.config.trainer.keep_checkpoints, protect, *s.services.files);
+  if (kept.save_top_k < 0) return path;
+  std::vector<std::string> best = ranked_checkpoints(root, *s.services.files);
+  best.resize(std::min(best.size(), static_cast<size_t>(kept.save_top_k)));
+  prune_checkpoints(root, kept.keep_last, best, *s.services.files);
   return path;
 }
 

@@ -70,11 +70,14 @@ class FitLoop {
                  state.config.trainer.enable_progress_bar) {}
 
   FitReport run() {
-    s_.open_run_folder();
-    remove_unfinished_checkpoints(join_path(s_.run_folder, "checkpoints"), *s_.services.files);
-    metrics_.emplace(join_path(s_.run_folder, "metrics.jsonl"), s_.progress.step,
-                     *s_.services.files);
+    if (!is_trial()) {
+      s_.open_run_folder();
+      remove_unfinished_checkpoints(join_path(s_.run_folder, "checkpoints"), *s_.services.files);
+      metrics_.emplace(join_path(s_.run_folder, "metrics.jsonl"), s_.progress.step,
+                       *s_.services.files);
+    }
     print_header();
+    try_validation();
     const double start = step_began_ = clock_.seconds();
     tokens_before_ = s_.progress.tokens_seen;
     step_before_ = s_.progress.step;
@@ -84,6 +87,7 @@ class FitLoop {
     while (s_.progress.step < last_step) {
       s_.enqueue();
       take_reports(false, start, last_step);
+      s_.monitored = {.train_loss = last_loss_};  // no validation at this step yet
       const StopRequest request = signals.poll();
       const TrainerConfig& t = s_.config.trainer;
       const bool out_of_time = t.max_time >= 0 && clock_.seconds() - start >= t.max_time;
@@ -97,11 +101,13 @@ class FitLoop {
       }
       const bool last = out_of_time || s_.progress.step >= last_step;
       const bool saves = request == StopRequest::save_and_go_on || checkpoint_due();
-      const bool validates = last || s_.progress.step % validation_steps() == 0;
+      const bool validates = last || validation_due();
       if (validates || saves) take_reports(true, start, last_step);
       if (validates) validate_and_sample();
+      const bool nowhere = validates && gets_nowhere();
+      if (nowhere) report.reason = StopReason::early_stopping;
       if (out_of_time) report.reason = StopReason::time_limit;
-      if (last) break;
+      if (last || nowhere) break;
       if (saves) save_or_warn();
       if (validates || saves) step_began_ = clock_.seconds();  // that was no training
     }
@@ -121,9 +127,45 @@ class FitLoop {
                                                       s_.config.trainer.accumulate_grad_batches);
   }
 
+  bool is_trial() const { return s_.config.trainer.fast_dev_run > 0; }
+
+  bool validation_due() const {
+    const int64_t epoch = (s_.progress.step - 1) / s_.steps_per_epoch() + 1;  // from 1
+    return s_.progress.step % validation_steps() == 0 &&
+           epoch % s_.config.trainer.check_val_every_n_epoch == 0;
+  }
+
   bool checkpoint_due() const {
-    const int64_t every = s_.config.trainer.checkpoint_every_n_steps;
-    return s_.progress.step % (every > 0 ? every : validation_steps()) == 0;
+    if (!s_.config.trainer.enable_checkpointing) return false;
+    const int64_t every = s_.config.checkpoint.every_n_train_steps;
+    return every > 0 ? s_.progress.step % every == 0 : validation_due();
+  }
+
+  // What is wrong with a validation shall not be found after the first epoch.
+  void try_validation() {
+    const TrainerConfig& t = s_.config.trainer;
+    if (t.num_sanity_val_steps == 0 || t.limit_val_batches == 0 || s_.progress.step > 0) return;
+    static_cast<void>(trainer_.validate(
+        t.limit_val_batches < 0 ? t.num_sanity_val_steps
+                                : std::min(t.num_sanity_val_steps, t.limit_val_batches)));
+  }
+
+  // After a validation: whether early stopping ends the run.
+  bool gets_nowhere() {
+    const EarlyStoppingConfig& e = s_.config.early_stopping;
+    const double value = s_.monitored.of(e.monitor);
+    const bool ends = s_.progress.patience.exhausted(value, e.mode, e.min_delta, e.patience);
+    if (!ends || s_.progress.step < s_.config.trainer.min_steps ||
+        s_.epoch() < s_.config.trainer.min_epochs)
+      return false;
+    display_.print("stopping early: " + e.monitor + " has not improved on " +
+                   format("%.4f", s_.progress.patience.best) + " for " +
+                   std::to_string(s_.progress.patience.n_waited) + " validations");
+    return true;
+  }
+
+  void log(const Json& row) {
+    if (metrics_) metrics_->append(row);
   }
 
   void print_header() {
@@ -133,7 +175,8 @@ class FitLoop {
          << "data: " << format_count(static_cast<double>(s_.data.n_train_tokens()))
          << " training and " << format_count(static_cast<double>(s_.data.n_valid_tokens()))
          << " validation tokens, vocabulary " << s_.data.tokenizer().n_vocab() << "\n"
-         << "run: " << s_.run_folder << ", " << s_.max_steps() << " steps of "
+         << "run: " << (is_trial() ? "a trial, nothing is written" : s_.run_folder) << ", "
+         << s_.max_steps() << " steps of "
          << s_.config.data.batch_size * s_.config.trainer.accumulate_grad_batches << " x "
          << s_.config.data.max_length << " tokens";
     if (s_.progress.step > 0) out_ << ", continuing after step " << s_.progress.step;
@@ -159,6 +202,7 @@ class FitLoop {
     }
     loss_.add(report.loss);
     last_loss_ = report.loss;
+    s_.monitored.train_loss = report.loss;
     const double per_step = seconds_per_step_.value();
     double left = static_cast<double>(last_step - report.step) * per_step;
     if (s_.config.trainer.max_time >= 0)
@@ -187,7 +231,7 @@ class FitLoop {
                                                 static_cast<int64_t>(tokens_per_step()));
     row.set("tokens_per_second", tokens_per_step() / per_step);
     row.set("seconds", s_.progress.seconds);
-    metrics_->append(row);
+    log(row);
   }
 
   void report_skip(const StepReport& report) {
@@ -195,7 +239,7 @@ class FitLoop {
     row.set("split", "skipped");
     row.set("step", report.step);
     row.set("reason", s_.guard.report());
-    metrics_->append(row);
+    log(row);
     display_.print("step " + std::to_string(report.step) +
                    " skipped, weights untouched: " + s_.guard.report());
   }
@@ -204,6 +248,7 @@ class FitLoop {
     if (s_.config.trainer.limit_val_batches == 0) return;
     const Evaluation result = trainer_.validate();
     evaluation_ = result;
+    s_.monitored.val_loss = result.loss;
     const bool best = s_.progress.best_step < 0 || result.loss < s_.progress.best_validation_loss;
     if (best) {
       s_.progress.best_validation_loss = result.loss;
@@ -216,7 +261,7 @@ class FitLoop {
     row.set("loss", result.loss);
     row.set("perplexity", result.perplexity);
     row.set("n_tokens", result.n_tokens);
-    metrics_->append(row);
+    log(row);
     display_.print("step " + std::to_string(s_.progress.step) + ": validation loss " +
                    format("%.4f", result.loss) + ", perplexity " +
                    format("%.3f", result.perplexity) + (best ? " (best so far)" : ""));
@@ -233,7 +278,7 @@ class FitLoop {
       sample.set("step", s_.progress.step);
       sample.set("prompt", s_.config.sample.prompts[i]);
       sample.set("text", texts[i]);
-      metrics_->append(sample);
+      log(sample);
       display_.print("  > " + texts[i]);
     }
   }
@@ -257,8 +302,9 @@ class FitLoop {
     report.seconds = clock_.seconds() - start;
     report.run_folder = s_.run_folder;
     // The last checkpoint is what the run was for, so here a failure is an error.
-    if (saved_step_ != s_.progress.step) out_ << "saved " << trainer_.save() << "\n";
-    write_loss_plot(s_.run_folder, out_, *s_.services.files);
+    if (saved_step_ != s_.progress.step && s_.config.trainer.enable_checkpointing)
+      out_ << "saved " << trainer_.save() << "\n";
+    if (!is_trial()) write_loss_plot(s_.run_folder, out_, *s_.services.files);
     out_ << "trained " << report.steps << " steps, "
          << format_count(static_cast<double>(s_.progress.tokens_seen)) << " tokens in "
          << format_duration(s_.progress.seconds) << "; peak memory of tensors "

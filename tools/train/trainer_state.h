@@ -37,15 +37,17 @@ struct Trainer::State {
   optim::StepGuard guard;
   optim::ScheduleConfig schedule;
   TrainingState progress;
+  Monitored monitored;  // at the step of `progress`
   std::string run_folder;
   std::unique_ptr<StepEngine> engine;
 
   State(const RunConfig& c, const TrainerServices& s)
-      : config(fitting(c)),
+      : config(fitting(for_trial(c))),
         services(with_defaults(s)),
         placement(training_placement(config.trainer)),
         data(config.data, config.trainer.accumulate_grad_batches,
-             static_cast<uint64_t>(config.seed_everything), cache_dir_of(config), *services.files),
+             static_cast<uint64_t>(config.seed_everything), cache_dir_of(config), *services.files,
+             {config.trainer.limit_train_batches, config.trainer.overfit_batches}),
         guard(config.trainer.max_non_finite) {
     use_threads(config.trainer.num_threads);
     fit_vocabulary();
@@ -69,6 +71,17 @@ struct Trainer::State {
     engine = placement.device == kCpu ? make_host_engine(*this) : make_device_engine(*this);
   }
 
+  // trainer.fast_dev_run as the keys that it stands for.
+  static RunConfig for_trial(RunConfig config) {
+    TrainerConfig& t = config.trainer;
+    if (t.fast_dev_run == 0) return config;
+    t.max_steps = t.fast_dev_run;
+    t.limit_val_batches = t.fast_dev_run;
+    t.num_sanity_val_steps = 0;
+    t.enable_checkpointing = false;
+    return config;
+  }
+
   // Too large is too large with any vocabulary: that is found before text is read.
   static const RunConfig& fitting(const RunConfig& config) {
     require_model_fits(config, ModelUse::training);
@@ -90,8 +103,7 @@ struct Trainer::State {
   }
 
   int64_t steps_per_epoch() const {
-    const int64_t per_step = config.data.batch_size * config.trainer.accumulate_grad_batches;
-    return std::max<int64_t>(1, data.n_sequences() / per_step);
+    return std::max<int64_t>(1, data.n_batches() / config.trainer.accumulate_grad_batches);
   }
 
   // The first limit that is reached. Without any, 1000 epochs.

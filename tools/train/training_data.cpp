@@ -4,6 +4,7 @@
 #include "data/bpe_trainer.h"
 #include "data/text_corpus.h"
 #include "data/token_file.h"
+#include "tools/train/tokenizer_path.h"
 
 namespace xlstm::train {
 namespace {
@@ -28,7 +29,8 @@ data::Tokenizer train_tokenizer(const std::string& text_path, int64_t n_vocab,
 
 data::Tokenizer open_tokenizer(const DataConfig& config, const std::string& train_text,
                                const std::string& cache_dir, FileSystem& files) {
-  if (config.tokenizer != "train") return data::Tokenizer::load(config.tokenizer, files);
+  if (config.tokenizer != "train")
+    return data::Tokenizer::load(find_tokenizer(config.tokenizer, files), files);
   char name[64];
   std::snprintf(name, sizeof name, "bpe-%016llx-%lld.json",
                 static_cast<unsigned long long>(data::hash_file(train_text, files)),
@@ -54,16 +56,20 @@ struct TrainingData::Corpus {
 };
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
-                           const std::string& cache_dir, FileSystem& files)
+                           const std::string& cache_dir, FileSystem& files,
+                           const TrainingLimits& limits)
     : TrainingData(config, n_accumulated, seed, cache_dir,
                    Corpus{config.root == data::kStories
                               ? data::make_stories(cache_dir, config.n_stories, 0, files)
                               : data::open_corpus(config.root, files)},
-                   files) {}
+                   files, limits) {}
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
-                           const std::string& cache_dir, const Corpus& corpus, FileSystem& files)
+                           const std::string& cache_dir, const Corpus& corpus, FileSystem& files,
+                           const TrainingLimits& limits)
     : config_(config),
+      limits_(limits),
+      n_accumulated_(n_accumulated),
       tokenizer_(open_tokenizer(config, corpus.text.train_path, cache_dir, files)),
       train_(data::cached_tokens(corpus.text.train_path, tokenizer_, cache_dir, files)),
       valid_(data::cached_tokens(corpus.text.valid_path, tokenizer_, cache_dir, files)),
@@ -79,8 +85,23 @@ TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint
                        " of data.batch_size and trainer.accumulate_grad_batches counts)");
 }
 
+int64_t TrainingData::n_batches() const {
+  const int64_t all = sampler_.n_windows() / config_.batch_size;
+  if (limits_.overfit > 0) return std::min(all, limits_.overfit);
+  return limits_.batches < 0 ? all : std::min(all, limits_.batches);
+}
+
+int64_t TrainingData::first_sequence(int64_t step, int64_t micro) const {
+  const int64_t index = step * n_accumulated_ + micro;
+  if (limits_.overfit > 0) return index % n_batches() * config_.batch_size;
+  if (limits_.batches < 0) return index * config_.batch_size;
+  // An epoch's order is its own; of each the first batches are seen, whole steps of them.
+  const int64_t per_epoch = std::max<int64_t>(1, n_batches() / n_accumulated_) * n_accumulated_;
+  return index / per_epoch * sampler_.n_windows() + index % per_epoch * config_.batch_size;
+}
+
 Batch TrainingData::batch(int64_t step, int64_t micro) const {
-  data::TokenBatch batch = sampler_.rows(step, micro * config_.batch_size, config_.batch_size);
+  data::TokenBatch batch = sampler_.sequences(first_sequence(step, micro), config_.batch_size);
   return {batch.tokens, config_.document_reset ? batch.reset : Tensor{}};
 }
 

@@ -12,16 +12,23 @@
 
 namespace xlstm::train {
 
+// Parts of the training text.
+struct TrainingLimits {
+  int64_t batches = -1;  // of an epoch, which then ends; -1: all
+  int64_t overfit = 0;   // > 0: the first so many batches again and again, in one order
+};
+
 class TrainingData {
  public:
   // Generates the bundled corpus, trains a tokenizer and tokenises, each unless `cache_dir` holds
   // the result already. One step takes batch_size * n_accumulated sequences. FileError,
   // FormatError, ConfigError.
   TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
-               const std::string& cache_dir, FileSystem& files);
+               const std::string& cache_dir, FileSystem& files, const TrainingLimits& limits = {});
 
   const data::Tokenizer& tokenizer() const { return tokenizer_; }
-  int64_t n_sequences() const { return sampler_.n_windows(); }  // per epoch
+  int64_t n_sequences() const { return sampler_.n_windows(); }
+  int64_t n_batches() const;  // of an epoch, whole ones
   int64_t n_train_tokens() const { return train_.size(); }
   int64_t n_valid_tokens() const { return valid_.size(); }
   const data::TokenStream& train_tokens() const { return train_; }
@@ -37,9 +44,14 @@ class TrainingData {
  private:
   struct Corpus;
   TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
-               const std::string& cache_dir, const Corpus& corpus, FileSystem& files);
+               const std::string& cache_dir, const Corpus& corpus, FileSystem& files,
+               const TrainingLimits& limits);
+  // The number in the whole run of the first sequence of a batch.
+  int64_t first_sequence(int64_t step, int64_t micro) const;
 
   DataConfig config_;
+  TrainingLimits limits_;
+  int64_t n_accumulated_;
   data::Tokenizer tokenizer_;
   data::TokenStream train_, valid_;
   data::BatchSampler sampler_;

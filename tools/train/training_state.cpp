@@ -37,7 +37,27 @@ Json to_json(const TrainingState& state) {
   json.set("data_fingerprint", to_hex(state.data_fingerprint));
   json.set("best_validation_loss", state.best_validation_loss);
   json.set("best_step", state.best_step);
+  if (std::isfinite(state.patience.best)) json.set("early_stopping_best", state.patience.best);
+  json.set("early_stopping_waited", state.patience.n_waited);
   return json;
+}
+
+void add_rank(Json& json, const std::string& monitor, const CheckpointRank& rank) {
+  Json monitored = Json::object();
+  monitored.set("name", monitor);
+  monitored.set("mode", rank.mode);
+  if (std::isfinite(rank.value)) monitored.set("value", rank.value);
+  json.set("monitored", std::move(monitored));
+}
+
+CheckpointRank rank_from_json(const Json& json) {
+  CheckpointRank rank;
+  const Json* monitored = json.find("monitored");
+  if (monitored == nullptr || !monitored->is_object()) return rank;
+  const Json *value = monitored->find("value"), *mode = monitored->find("mode");
+  if (value != nullptr && value->is_number()) rank.value = value->as_double();
+  if (mode != nullptr && mode->is_string()) rank.mode = mode->as_string();
+  return rank;
 }
 
 TrainingState training_state_from_json(const Json& json, const std::string& source) {
@@ -54,6 +74,10 @@ TrainingState training_state_from_json(const Json& json, const std::string& sour
   state.data_fingerprint = from_hex(field.at("data_fingerprint"));
   state.best_validation_loss = field.at("best_validation_loss").as_double();
   state.best_step = field.at("best_step").as_int(-1, state.step);
+  if (field.has("early_stopping_best"))
+    state.patience.best = field.at("early_stopping_best").as_double();
+  if (field.has("early_stopping_waited"))
+    state.patience.n_waited = field.at("early_stopping_waited").as_int(0);
   return state;
 }
 

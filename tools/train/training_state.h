@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "core/random.h"
+#include "tools/train/monitor.h"
 
 namespace xlstm::train {
 
@@ -22,10 +23,20 @@ struct TrainingState {
   uint64_t data_fingerprint = 0;
   double best_validation_loss = 0;
   int64_t best_step = -1;  // -1: never validated
+  Patience patience;       // of early stopping
   bool operator==(const TrainingState&) const = default;
 };
 
 Json to_json(const TrainingState& state);
+// How good a checkpoint is, kept beside the state: the value that was monitored and which values
+// are good.
+struct CheckpointRank {
+  double value = std::nan("");  // not known at its step
+  std::string mode = "min";
+};
+void add_rank(Json& json, const std::string& monitor, const CheckpointRank& rank);
+CheckpointRank rank_from_json(const Json& json);  // of checkpoints without one: not known
+
 // FormatError names `source` and the field.
 TrainingState training_state_from_json(const Json& json, const std::string& source);
 
