@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "core/checked_size.h"
 #include "core/error.h"
+#include "data/content_hash.h"
 #include "kernels/common/philox.h"
 
 namespace xlstm::data {
@@ -27,24 +29,63 @@ int64_t count_windows(const TokenStream& stream, int64_t batch_size, int64_t con
   return n;
 }
 
-TokenBatch gather(const TokenStream& stream, const std::vector<int64_t>& windows,
-                  std::vector<int64_t> sample_ids, int64_t T) {
-  const int64_t B = static_cast<int64_t>(windows.size());
-  TokenBatch batch{Tensor::empty({B, T + 1}, DType::i64), Tensor::empty({B, T}, DType::u8),
-                   std::move(sample_ids), windows};
-  for (int64_t b = 0; b < B; ++b) {
-    const int64_t first = windows[static_cast<size_t>(b)] * T;
-    int64_t* tokens = batch.tokens.data<int64_t>() + b * (T + 1);
-    uint8_t* reset = batch.reset.data<uint8_t>() + b * T;
-    stream.read(first, {tokens, static_cast<size_t>(T + 1)});
-    int64_t before = stream.end_of_text();
-    if (first > 0) stream.read(first - 1, {&before, 1});
-    for (int64_t t = 0; t < T; ++t) {
-      reset[t] = before == stream.end_of_text();
-      before = tokens[t];
-    }
+// Row `b` of a batch from a window of a stream.
+void read_window(const TokenStream& stream, int64_t window, int64_t T, int64_t b,
+                 const TokenBatch& batch) {
+  const int64_t first = window * T;
+  int64_t* tokens = batch.tokens.data<int64_t>() + b * (T + 1);
+  uint8_t* reset = batch.reset.data<uint8_t>() + b * T;
+  stream.read(first, {tokens, static_cast<size_t>(T + 1)});
+  int64_t before = stream.end_of_text();
+  if (first > 0) stream.read(first - 1, {&before, 1});
+  for (int64_t t = 0; t < T; ++t) {
+    reset[t] = before == stream.end_of_text();
+    before = tokens[t];
   }
-  return batch;
+}
+
+TokenBatch empty_batch(int64_t B, int64_t T) {
+  return {Tensor::empty({B, T + 1}, DType::i64), Tensor::empty({B, T}, DType::u8), {}, {}, {}};
+}
+
+// Sequences of a block, of which every source gives its share.
+constexpr int64_t kBlock = 1024;
+// Orders of blocks are those of epochs of another seed.
+constexpr uint64_t kBlockSeed = 0x9e3779b97f4a7c15u;
+
+// How many places of a block each weight is worth: the nearest whole numbers that add up.
+std::vector<int64_t> shares(const std::vector<WeightedStream>& sources) {
+  double sum = 0;
+  for (const WeightedStream& source : sources) {
+    require<ConfigError>(std::isfinite(source.weight) && source.weight > 0, "data: weight: got ",
+                         source.weight, ", expected a positive number");
+    sum += source.weight;
+  }
+  const auto n = static_cast<int64_t>(sources.size());
+  require<ConfigError>(n >= 1 && n <= kBlock, "data: got ", n, " sources, expected 1 to ", kBlock);
+  std::vector<int64_t> counts;
+  std::vector<std::pair<double, size_t>> rests;
+  int64_t given = 0;
+  for (const WeightedStream& source : sources) {
+    // One each, and of the others their part.
+    const double part = source.weight / sum * static_cast<double>(kBlock - n);
+    counts.push_back(1 + static_cast<int64_t>(part));
+    given += counts.back();
+    rests.emplace_back(-(part - std::floor(part)), rests.size());
+  }
+  std::sort(rests.begin(), rests.end());
+  for (size_t i = 0; given < kBlock; ++i, ++given) ++counts[rests[i].second];
+  return counts;
+}
+
+uint64_t fingerprint_of(const std::vector<WeightedStream>& sources) {
+  if (sources.size() == 1) return sources.front().stream.fingerprint();
+  ContentHash hash;
+  for (const WeightedStream& source : sources) {
+    hash.add(static_cast<int64_t>(source.stream.fingerprint()));
+    hash.add(static_cast<int64_t>(std::bit_cast<uint64_t>(source.weight)));
+  }
+  return hash.value();
 }
 
 }  // namespace
@@ -70,9 +111,35 @@ int64_t permuted(int64_t index, int64_t n, uint64_t seed, int64_t epoch) {
 
 BatchSampler::BatchSampler(TokenStream stream, int64_t global_batch, int64_t context_length,
                            uint64_t seed)
-    : stream_(std::move(stream)),
-      identity_{seed, global_batch, context_length,
-                count_windows(stream_, global_batch, context_length), stream_.fingerprint()} {}
+    : BatchSampler(std::vector<WeightedStream>{{std::move(stream), 1}}, global_batch,
+                   context_length, seed) {}
+
+BatchSampler::BatchSampler(std::vector<WeightedStream> sources, int64_t global_batch,
+                           int64_t context_length, uint64_t seed)
+    : identity_{seed, global_batch, context_length, 0, fingerprint_of(sources)} {
+  const std::vector<int64_t> counts = shares(sources);
+  int64_t first = 0;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const int64_t n = count_windows(sources[i].stream, global_batch, context_length);
+    sources_.push_back({std::move(sources[i].stream), n, first, counts[i]});
+    identity_.n_windows += n;
+    first += counts[i];
+  }
+}
+
+std::pair<int64_t, int64_t> BatchSampler::place_of(int64_t s) const {
+  if (sources_.size() == 1)
+    return {0, permuted(s % n_windows(), n_windows(), identity_.seed, s / n_windows())};
+  const int64_t block = s / kBlock;
+  const int64_t place = permuted(s % kBlock, kBlock, identity_.seed ^ kBlockSeed, block);
+  const auto after = std::upper_bound(sources_.begin(), sources_.end(), place,
+                                      [](int64_t p, const Source& x) { return p < x.first; });
+  const auto index = after - sources_.begin() - 1;
+  const Source& source = sources_[static_cast<size_t>(index)];
+  const int64_t own = block * source.count + place - source.first;  // its own running number
+  return {index, permuted(own % source.n_windows, source.n_windows,
+                          identity_.seed + static_cast<uint64_t>(index), own / source.n_windows)};
+}
 
 TokenBatch BatchSampler::batch(int64_t step, int64_t rank, int64_t world) const {
   require<ConfigError>(world >= 1 && rank >= 0 && rank < world, "data: got rank ", rank, " of ",
@@ -95,13 +162,22 @@ TokenBatch BatchSampler::rows(int64_t step, int64_t first, int64_t n) const {
 }
 
 TokenBatch BatchSampler::sequences(int64_t first, int64_t n) const {
-  std::vector<int64_t> windows, sample_ids;
-  for (int64_t s = first; s < first + n; ++s) {
-    const int64_t epoch = s / n_windows();
-    windows.push_back(permuted(s % n_windows(), n_windows(), identity_.seed, epoch));
-    sample_ids.push_back(s);
+  const int64_t T = identity_.context_length;
+  TokenBatch batch = empty_batch(n, T);
+  for (int64_t b = 0; b < n; ++b) {
+    const auto [source, window] = place_of(first + b);
+    read_window(sources_[static_cast<size_t>(source)].stream, window, T, b, batch);
+    batch.sample_ids.push_back(first + b);
+    batch.windows.push_back(window);
+    batch.sources.push_back(source);
   }
-  return gather(stream_, windows, std::move(sample_ids), identity_.context_length);
+  return batch;
+}
+
+int64_t BatchSampler::n_tokens() const {
+  int64_t n = 0;
+  for (const Source& source : sources_) n += source.stream.size();
+  return n;
 }
 
 int64_t BatchSampler::steps_per_epoch() const {
@@ -139,10 +215,15 @@ SequentialBatches::SequentialBatches(TokenStream stream, int64_t batch_size, int
 TokenBatch SequentialBatches::batch(int64_t index) const {
   require<ConfigError>(index >= 0 && index < n_batches(), "data: got validation batch ", index,
                        ", expected 0 to ", n_batches() - 1);
-  std::vector<int64_t> windows;
-  const int64_t first = index * batch_size_;
-  for (int64_t w = first; w < std::min(first + batch_size_, n_windows_); ++w) windows.push_back(w);
-  return gather(stream_, windows, windows, context_length_);
+  const int64_t first = index * batch_size_, n = std::min(batch_size_, n_windows_ - first);
+  TokenBatch batch = empty_batch(n, context_length_);
+  for (int64_t b = 0; b < n; ++b) {
+    read_window(stream_, first + b, context_length_, b, batch);
+    batch.windows.push_back(first + b);
+  }
+  batch.sample_ids = batch.windows;
+  batch.sources.resize(static_cast<size_t>(n));
+  return batch;
 }
 
 }  // namespace xlstm::data

@@ -34,6 +34,26 @@ uint64_t grammar_hash(uint64_t seed) {
 
 }  // namespace
 
+TokenShards find_token_shards(const std::string& root, const FileSystem& files) {
+  TokenShards shards;
+  if (!files.is_dir(root)) return shards;
+  std::vector<std::string> names = files.list(root);
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    if (!name.ends_with(".tokens") && !name.ends_with(".bin")) continue;
+    if (name.find("val") != name.npos) {
+      shards.valid_paths.push_back(join_path(root, name));
+    } else if (name.find("train") != name.npos) {
+      shards.train_paths.push_back(join_path(root, name));
+    }
+  }
+  require<FileError>(!shards.any() || (!shards.train_paths.empty() && !shards.valid_paths.empty()),
+                     "corpus: got ", shards.train_paths.size(), " token shards for training and ",
+                     shards.valid_paths.size(), " for validation in ", root,
+                     ", expected at least one of each (names with \"train\" and with \"val\")");
+  return shards;
+}
+
 TextCorpus open_corpus(const std::string& root, const FileSystem& files) {
   const TextCorpus corpus{join_path(root, "train.txt"), join_path(root, "valid.txt")};
   require<FileError>(files.is_dir(root), "corpus: no folder ", root,

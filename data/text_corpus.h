@@ -1,5 +1,5 @@
-// Plain text for training: a folder with train.txt and valid.txt, documents separated by
-// `<|endoftext|>` (docs/data_format.md).
+// What there is for training: a folder with train.txt and valid.txt, documents separated by
+// `<|endoftext|>`, or with token shards (docs/data_format.md).
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,17 @@ inline constexpr std::string_view kStories = "stories";
 struct TextCorpus {
   std::string train_path, valid_path;
 };
+
+// The token shards of a folder: its files *.tokens and *.bin, in the order of their names; those
+// with "val" in the name are for validation, those with "train" for training, others are not looked
+// at.
+struct TokenShards {
+  std::vector<std::string> train_paths, valid_paths;
+  bool any() const { return !train_paths.empty() || !valid_paths.empty(); }
+};
+// None if there is no such folder. FileError if it has shards of one kind only.
+TokenShards find_token_shards(const std::string& root,
+                              const FileSystem& files = real_file_system());
 
 // The corpus in folder `root`. FileError if the folder or one of its two files is missing.
 TextCorpus open_corpus(const std::string& root, const FileSystem& files = real_file_system());

@@ -194,25 +194,86 @@ TokenStream TokenStream::open(const std::string& path) {
   return stream;
 }
 
-TokenStream TokenStream::open_raw(const std::string& path, int64_t element_bytes, int64_t n_vocab,
-                                  int64_t end_of_text) {
+// The tokens from `offset` to the end of the file.
+TokenStream TokenStream::open_bare(const std::string& path, std::shared_ptr<const MappedFile> file,
+                                   int64_t offset, TokenFileInfo info) {
   TokenStream stream;
   stream.name_ = path;
-  stream.file_ = std::make_shared<MappedFile>(path);
-  const std::span<const std::byte> bytes = stream.file_->bytes();
-  TokenFileInfo& info = stream.info_;
-  info.element_bytes = element_bytes;
-  info.n_vocab = n_vocab;
-  info.end_of_text = end_of_text;
+  stream.file_ = std::move(file);
   check_info(info, path);
+  const auto bytes = stream.file_->bytes().subspan(static_cast<size_t>(offset));
   const int64_t size = static_cast<int64_t>(bytes.size());
-  require<FormatError>(size % element_bytes == 0, path, ": got ", size,
-                       " bytes, expected a multiple of ", element_bytes);
-  info.n_tokens = size / element_bytes;
+  require<FormatError>(size % info.element_bytes == 0, path, ": got ", size,
+                       " bytes, expected a multiple of ", info.element_bytes);
+  info.n_tokens = size / info.element_bytes;
+  stream.info_ = info;
   stream.tokens_ = bytes.data();
-  for (int64_t i = 0; i < info.n_tokens; ++i) info.n_documents += stream.token_at(i) == end_of_text;
-  info.data_hash = content_hash(bytes);
+  for (int64_t i = 0; i < info.n_tokens; ++i)
+    stream.info_.n_documents += stream.token_at(i) == info.end_of_text;
+  stream.info_.data_hash = content_hash(bytes);
   return stream;
+}
+
+TokenStream TokenStream::open_raw(const std::string& path, int64_t element_bytes, int64_t n_vocab,
+                                  int64_t end_of_text) {
+  return open_bare(
+      path, std::make_shared<MappedFile>(path), 0,
+      {.element_bytes = element_bytes, .n_vocab = n_vocab, .end_of_text = end_of_text});
+}
+
+TokenStream TokenStream::open_any(const std::string& path, int64_t n_vocab, int64_t end_of_text) {
+  constexpr int32_t kLlmcNarrow = 20240520, kLlmcWide = 20240801;
+  constexpr int64_t kLlmcHeader = 256 * 4;
+  auto file = std::make_shared<MappedFile>(path);
+  const std::span<const std::byte> bytes = file->bytes();
+  const auto size = static_cast<int64_t>(bytes.size());
+  if (size >= 8 && std::memcmp(bytes.data(), kHeaderMagic, 8) == 0) {
+    TokenStream stream = open(path);
+    require<FormatError>(stream.n_vocab() == n_vocab && stream.end_of_text() == end_of_text, path,
+                         ": made with another tokenizer, got a vocabulary of ", stream.n_vocab(),
+                         " and end of text ", stream.end_of_text(), ", expected ", n_vocab, " and ",
+                         end_of_text);
+    return stream;
+  }
+  TokenFileInfo info{
+      .element_bytes = element_bytes_for(n_vocab), .n_vocab = n_vocab, .end_of_text = end_of_text};
+  int32_t header[3] = {};
+  if (size >= kLlmcHeader) std::memcpy(header, bytes.data(), sizeof header);
+  if (header[0] != kLlmcNarrow && header[0] != kLlmcWide)
+    return open_bare(path, std::move(file), 0, info);
+  info.element_bytes = header[0] == kLlmcNarrow ? 2 : 4;
+  const int32_t version = header[0] == kLlmcNarrow ? 1 : 7;
+  require<FormatError>(header[1] == version, path, ": a shard of llm.c, got version ", header[1],
+                       ", expected ", version);
+  require<FormatError>(size - kLlmcHeader == header[2] * info.element_bytes, path,
+                       ": a shard of llm.c, got ", size - kLlmcHeader,
+                       " bytes of tokens, expected ", header[2], " tokens of ", info.element_bytes,
+                       " bytes");
+  return open_bare(path, std::move(file), kLlmcHeader, info);
+}
+
+TokenStream TokenStream::joined(std::vector<TokenStream> parts) {
+  require<ConfigError>(!parts.empty(), "tokens: got no stream to join, expected at least one");
+  if (parts.size() == 1) return std::move(parts.front());
+  TokenStream all;
+  ContentHash hash;
+  all.name_ = parts.front().name_ + " and others";
+  all.info_ = parts.front().info_;
+  all.info_.n_tokens = all.info_.n_documents = 0;
+  for (const TokenStream& part : parts) {
+    require<ConfigError>(part.n_vocab() == all.n_vocab() && part.end_of_text() == all.end_of_text(),
+                         part.name_, ": of another tokenizer than ", parts.front().name_, ", got ",
+                         part.n_vocab(), " tokens and end of text ", part.end_of_text(),
+                         ", expected ", all.n_vocab(), " and ", all.end_of_text());
+    all.starts_.push_back(all.info_.n_tokens);
+    all.info_.element_bytes = std::max(all.info_.element_bytes, part.info_.element_bytes);
+    all.info_.n_tokens += part.info_.n_tokens;
+    all.info_.n_documents += part.info_.n_documents;
+    hash.add(static_cast<int64_t>(part.fingerprint()));
+  }
+  all.info_.data_hash = hash.value();
+  all.parts_ = std::move(parts);
+  return all;
 }
 
 inline int64_t TokenStream::token_at(int64_t i) const {
@@ -238,6 +299,17 @@ void TokenStream::read(int64_t first, std::span<int64_t> out) const {
   const int64_t n = static_cast<int64_t>(out.size());
   require<ShapeError>(first >= 0 && n <= size() && first <= size() - n, name_, ": got tokens ",
                       first, " to ", first, " + ", n, ", expected at most ", size());
+  if (!parts_.empty()) {
+    auto part = static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), first) -
+                                    starts_.begin() - 1);
+    for (int64_t done = 0; done < n; ++part) {
+      const int64_t at = first + done - starts_[part];
+      const int64_t here = std::min(n - done, parts_[part].size() - at);
+      parts_[part].read(at, out.subspan(static_cast<size_t>(done), static_cast<size_t>(here)));
+      done += here;
+    }
+    return;
+  }
   for (int64_t i = 0; i < n; ++i) {
     const int64_t token = token_at(first + i);
     require<FormatError>(token < info_.n_vocab, name_, ": token ", first + i, " is damaged, got ",
@@ -247,6 +319,8 @@ void TokenStream::read(int64_t first, std::span<int64_t> out) const {
 }
 
 void TokenStream::verify() const {
+  for (const TokenStream& part : parts_) part.verify();
+  if (!parts_.empty()) return;
   if (file_) file_->check_unchanged();
   int64_t n_documents = 0;
   for (int64_t i = 0; i < size(); ++i) {

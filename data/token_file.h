@@ -41,6 +41,16 @@ class TokenStream {
   static TokenStream open_raw(const std::string& path, int64_t element_bytes, int64_t n_vocab,
                               int64_t end_of_text);
 
+  // A file of any of the three kinds: a token file; a shard of llm.c (a header of 256 int32 with
+  // the magic number 20240520 and version 1 for uint16, or 20240801 and 7 for uint32, and the
+  // number of tokens); else the bare tokens in two bytes, as nanoGPT writes them, or in four where
+  // the vocabulary needs it. FormatError if the vocabulary or end of text of a token file is
+  // another one.
+  static TokenStream open_any(const std::string& path, int64_t n_vocab, int64_t end_of_text);
+  // One behind the other, as one stream. ConfigError for none, or for different vocabularies or
+  // ends of text.
+  static TokenStream joined(std::vector<TokenStream> parts);
+
   const TokenFileInfo& info() const { return info_; }
   int64_t size() const { return info_.n_tokens; }
   int64_t n_vocab() const { return info_.n_vocab; }
@@ -58,6 +68,8 @@ class TokenStream {
 
  private:
   TokenStream() = default;
+  static TokenStream open_bare(const std::string& path, std::shared_ptr<const MappedFile> file,
+                               int64_t offset, TokenFileInfo info);
   int64_t token_at(int64_t i) const;
 
   TokenFileInfo info_;
@@ -65,6 +77,8 @@ class TokenStream {
   std::shared_ptr<const MappedFile> file_;  // or
   std::shared_ptr<const std::vector<std::byte>> memory_;
   const std::byte* tokens_ = nullptr;
+  std::vector<TokenStream> parts_;  // of a joined stream,
+  std::vector<int64_t> starts_;     // and where each begins
 };
 
 // Receives the tokens of a text file in order, one call for each piece of it.

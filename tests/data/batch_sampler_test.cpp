@@ -1,6 +1,7 @@
 #include "data/batch_sampler.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <random>
 #include <set>
@@ -184,6 +185,63 @@ TEST_CASE("a corpus shorter than one sequence is an error, one as long is not") 
   CHECK_THROWS_AS(BatchSampler(stream_of(100), 1, 0, 0), ConfigError);
   const BatchSampler one(stream_of(11), 4, 10, 0);
   CHECK(one.batch(0).windows == std::vector<int64_t>{0, 0, 0, 0});
+}
+
+TEST_CASE("several sources give their shares, each in epochs of its own") {
+  // Streams whose tokens tell the source and the place.
+  const auto stream = [](int64_t first, int64_t n) {
+    std::vector<int64_t> ids;
+    for (int64_t i = 0; i < n; ++i) ids.push_back(first + i);
+    return TokenStream(ids, 100000, 99999);
+  };
+  const auto make = [&](double a, double b, double c) {
+    return BatchSampler({{stream(0, 401), a}, {stream(10000, 41), b}, {stream(20000, 2001), c}}, 8,
+                        4, 7);
+  };
+  const BatchSampler sampler = make(1, 2, 5);
+  CHECK(sampler.n_windows() == 100 + 10 + 500);
+  CHECK(sampler.n_sources() == 3);
+  std::vector<std::map<int64_t, int64_t>> seen(3);
+  std::vector<int64_t> n_of(3);
+  for (int64_t block = 0; block < 3; ++block) {
+    std::vector<int64_t> of_block(3);
+    for (int64_t step = block * 128; step < (block + 1) * 128; ++step) {
+      const TokenBatch batch = sampler.batch(step);
+      for (int64_t row = 0; row < 8; ++row) {
+        const auto source = static_cast<size_t>(batch.sources[static_cast<size_t>(row)]);
+        const int64_t window = batch.windows[static_cast<size_t>(row)];
+        CHECK(batch.tokens.data<int64_t>()[row * 5] ==
+              static_cast<int64_t>(source) * 10000 + window * 4);
+        ++seen[source][window];
+        ++of_block[source];
+      }
+    }
+    CHECK(of_block[0] == 129);  // 1 + 1021 / 8, and so on
+    CHECK(of_block[1] == 256);
+    CHECK(of_block[2] == 639);
+    for (size_t i = 0; i < 3; ++i) n_of[i] += of_block[i];
+  }
+  // Whole epochs of every source: windows are seen equally often, but for the epoch that runs.
+  for (size_t i = 0; i < 3; ++i) {
+    const int64_t n = i == 0 ? 100 : i == 1 ? 10 : 500;
+    for (int64_t w = 0; w < n; ++w) {
+      CHECK(seen[i][w] >= n_of[i] / n);
+      CHECK(seen[i][w] <= n_of[i] / n + 1);
+    }
+  }
+  // Ranks share a batch.
+  const TokenBatch whole = sampler.batch(77);
+  for (const int64_t world : {2, 4})
+    for (int64_t rank = 0; rank < world; ++rank) {
+      const TokenBatch part = sampler.batch(77, rank, world);
+      for (int64_t row = 0; row < 8 / world; ++row)
+        CHECK(part.windows[static_cast<size_t>(row)] ==
+              whole.windows[static_cast<size_t>(rank * 8 / world + row)]);
+    }
+  CHECK(make(1, 2, 5).identity() == sampler.identity());
+  CHECK_FALSE(make(1, 2, 6).identity() == sampler.identity());
+  CHECK_THROWS_AS(make(1, 0, 5), ConfigError);
+  CHECK_THROWS_AS(make(1, -1, 5), ConfigError);
 }
 
 }  // namespace

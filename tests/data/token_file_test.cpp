@@ -138,5 +138,77 @@ TEST_CASE("tokens are cached until the text or the tokenizer changes, and mended
   CHECK(n_files() == 3);
 }
 
+// The bytes of numbers as they lie in memory.
+template <class T>
+std::string bytes_of(const std::vector<T>& numbers) {
+  return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(T)};
+}
+
+std::vector<int64_t> all_of(const TokenStream& stream) {
+  std::vector<int64_t> ids(static_cast<size_t>(stream.size()));
+  stream.read(0, ids);
+  return ids;
+}
+
+TEST_CASE("token shards of other programs are read as they are") {
+  const TemporaryDir dir;
+  FileSystem& files = real_file_system();
+  const std::vector<uint16_t> narrow{5, 6, 50256, 7, 8};
+  const std::vector<uint32_t> wide{5, 100000, 99999, 7};
+  std::vector<int32_t> header(256);
+  header[0] = 20240520, header[1] = 1, header[2] = 5;
+  files.write_file(dir.path("nano.bin"), bytes_of(narrow));
+  files.write_file(dir.path("llmc.bin"), bytes_of(header) + bytes_of(narrow));
+  header[0] = 20240801, header[1] = 7, header[2] = 4;
+  files.write_file(dir.path("wide.bin"), bytes_of(header) + bytes_of(wide));
+  files.write_file(dir.path("bare.bin"), bytes_of(wide));
+  const std::vector<int64_t> want{5, 6, 50256, 7, 8}, want_wide{5, 100000, 99999, 7};
+  for (const char* name : {"nano.bin", "llmc.bin"}) {
+    const TokenStream stream = TokenStream::open_any(dir.path(name), 50257, 50256);
+    CHECK(all_of(stream) == want);
+    CHECK(stream.info().n_documents == 1);
+  }
+  for (const char* name : {"wide.bin", "bare.bin"})
+    CHECK(all_of(TokenStream::open_any(dir.path(name), 128256, 99999)) == want_wide);
+
+  files.write_file(dir.path("cut.bin"), bytes_of(header) + bytes_of(narrow));
+  CHECK_THROWS_WITH(TokenStream::open_any(dir.path("cut.bin"), 128256, 0),
+                    test::contains("expected 4 tokens of 4 bytes"));
+  header[1] = 3;
+  files.write_file(dir.path("new.bin"), bytes_of(header) + bytes_of(wide));
+  CHECK_THROWS_WITH(TokenStream::open_any(dir.path("new.bin"), 128256, 0),
+                    test::contains("got version 3, expected 7"));
+  files.write_file(dir.path("odd.bin"), "abc");
+  CHECK_THROWS_WITH(TokenStream::open_any(dir.path("odd.bin"), 50257, 0),
+                    test::contains("a multiple of 2"));
+  // A token beyond the vocabulary is found when it is read.
+  const TokenStream small = TokenStream::open_any(dir.path("nano.bin"), 300, 0);
+  CHECK_THROWS_AS(all_of(small), FormatError);
+}
+
+TEST_CASE("joined streams read across their borders") {
+  const std::vector<int64_t> a{1, 2, 0}, b{3}, c{4, 0, 5, 6};
+  const auto stream = [](const std::vector<int64_t>& ids) { return TokenStream(ids, 10, 0); };
+  const TokenStream all = TokenStream::joined({stream(a), stream(b), stream(c)});
+  CHECK(all.size() == 8);
+  CHECK(all.info().n_documents == 2);
+  CHECK(all_of(all) == std::vector<int64_t>{1, 2, 0, 3, 4, 0, 5, 6});
+  for (int64_t first = 0; first <= 8; ++first)
+    for (int64_t n = 0; first + n <= 8; ++n) {
+      std::vector<int64_t> got(static_cast<size_t>(n)), want(got.size());
+      all.read(first, got);
+      std::vector<int64_t> whole = all_of(all);
+      std::copy_n(whole.begin() + first, n, want.begin());
+      CHECK(got == want);
+    }
+  CHECK_NOTHROW(all.verify());
+  CHECK_THROWS_AS(all.read(7, std::span(std::vector<int64_t>(2).data(), 2)), ShapeError);
+  CHECK(all.fingerprint() != TokenStream::joined({stream(b), stream(a), stream(c)}).fingerprint());
+  CHECK(TokenStream::joined({stream(a)}).fingerprint() == stream(a).fingerprint());
+  CHECK_THROWS_AS(TokenStream::joined({}), ConfigError);
+  CHECK_THROWS_WITH(TokenStream::joined({stream(a), TokenStream(b, 11, 0)}),
+                    test::contains("of another tokenizer"));
+}
+
 }  // namespace
 }  // namespace xlstm::data

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/checkpoint.h"
+#include "data/token_file.h"
 #include "tests/catch.h"
 #include "tests/tools/tiny_run.h"
 #include "tools/train/metrics_log.h"
@@ -226,6 +227,38 @@ TEST_CASE("a tokenizer is found by its name in two places, and missing in both")
     CHECK_THROWS_AS(Trainer(run.config, run.services()), FileError);
   }
   unsetenv("XLSTM_TOKENIZERS");
+}
+
+TEST_CASE("token shards and several sources train as texts do") {
+  TinyRun run;
+  const Trainer made(run.config, run.services());
+  const std::string tokenizer = run.dir.path("t.json");
+  made.tokenizer().save(tokenizer);
+  run.config.data.tokenizer = tokenizer;
+  Trainer on_text(run.config, run.services());
+  on_text.fit();
+  const std::string shards = run.dir.path("shards");
+  real_file_system().make_dirs(shards);
+  for (const char* split : {"train", "valid"})
+    data::write_token_file(join_path(run.config.data.root, std::string(split) + ".txt"),
+                           made.tokenizer(), join_path(shards, std::string(split) + "-0.tokens"));
+  const std::string text = run.config.data.root;
+  run.config.data.root = shards;
+  run.config.trainer.name = "shards";
+  Trainer on_shards(run.config, run.services());
+  on_shards.fit();
+  CHECK(weight_bytes(on_shards.model()) == weight_bytes(on_text.model()));
+
+  run.config.data.tokenizer = "train";
+  CHECK_THROWS_WITH(Trainer(run.config, run.services()), test::contains("data.tokenizer"));
+  run.config.data.tokenizer = tokenizer;
+  run.config.data.sources = {{text, 1}, {shards, 3}};
+  run.config.trainer.name = "both";
+  Trainer on_both(run.config, run.services());
+  CHECK(on_both.fit().steps == 12);
+  CHECK(weight_bytes(on_both.model()) != weight_bytes(on_text.model()));
+  real_file_system().remove_file(join_path(shards, "valid-0.tokens"));
+  CHECK_THROWS_WITH(Trainer(run.config, run.services()), test::contains("0 for validation"));
 }
 
 TEST_CASE("patience counts what does not improve") {

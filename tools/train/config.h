@@ -67,8 +67,15 @@ struct EarlyStoppingConfig {
   double min_delta = 0;  // a smaller improvement counts for none
 };
 
+// One of several corpora, and its share of the training sequences relative to the others'.
+struct DataSource {
+  std::string root;
+  double weight = 1;
+};
+
 struct DataConfig {
   std::string root = "stories";     // folder with train.txt and valid.txt, or the bundled stories
+  std::vector<DataSource> sources;  // several in place of root
   std::string tokenizer = "train";  // folder or tokenizer.json, or train one on the corpus
   int64_t vocab_size = 4096;        // of a tokenizer that is trained here
   int64_t max_length = 256;         // tokens per sequence

@@ -58,6 +58,21 @@ void check_names(const RunConfig& config, Problems& problems) {
     problems.add("data.tokenizer", "is empty, expected a file, a folder or train");
 }
 
+void check_sources(const DataConfig& data, Problems& problems) {
+  for (size_t i = 0; i < data.sources.size(); ++i) {
+    const std::string path = detail::concat("data.sources[", i, "]");
+    const DataSource& source = data.sources[i];
+    if (problems.clean(path) && source.root.empty())
+      problems.add(path + ".root", "is missing, expected a folder or stories");
+    if (problems.clean(path) && !(source.weight > 0))
+      problems.add(path + ".weight",
+                   detail::concat("got ", source.weight, ", expected a positive number"));
+  }
+  if (data.sources.size() > 1024)
+    problems.add("data.sources",
+                 detail::concat("got ", data.sources.size(), " sources, expected at most 1024"));
+}
+
 }  // namespace
 
 void check_run_config(const RunConfig& config, Problems& problems) {
@@ -65,6 +80,7 @@ void check_run_config(const RunConfig& config, Problems& problems) {
   check_optimizer(config.optimizer, problems);
   check_scheduler(config, problems);
   check_names(config, problems);
+  check_sources(config.data, problems);
 }
 
 std::string reason_for_refusal(const std::string& path, const std::string& value) {

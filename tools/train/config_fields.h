@@ -93,9 +93,16 @@ void for_each_field(C& c, F&& f) {
   f("min_delta", c.min_delta);
 }
 
+template <ConfigOf<DataSource> C, class F>
+void for_each_field(C& c, F&& f) {
+  f("root", c.root);
+  f("weight", c.weight);
+}
+
 template <ConfigOf<DataConfig> C, class F>
 void for_each_field(C& c, F&& f) {
   f("root", c.root);
+  f("sources", c.sources);
   f("tokenizer", c.tokenizer);
   f("vocab_size", c.vocab_size);
   f("max_length", c.max_length);

@@ -242,7 +242,9 @@ class Writer {
   static Json write(const std::string& value) { return value; }
   template <class T>
   static Json write(const std::vector<T>& values) {
-    return Json(Json::Array(values.begin(), values.end()));
+    Json::Array array;
+    for (const T& value : values) array.push_back(write(value));
+    return Json(std::move(array));
   }
   static Json write(const layers::BlockPositions& value) {
     return value.all ? Json("all") : write(value.indices);

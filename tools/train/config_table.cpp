@@ -132,7 +132,13 @@ std::vector<KeyRule> run_rules() {
        {"min", "max"}},
       {"early_stopping.min_delta", "An improvement of at most this counts for none.", 0, kHuge},
 
-      {"data.root", "Folder with `train.txt` and `valid.txt`; `stories` is the bundled corpus."},
+      {"data.root",
+       "Folder with `train.txt` and `valid.txt`, or with token shards (`docs/data_format.md`); "
+       "`stories` is the bundled corpus."},
+      {"data.sources",
+       "Several such folders in place of `data.root`, each with its share of the training "
+       "sequences: "
+       "`[{root: a, weight: 3}, {root: b, weight: 1}]`."},
       {"data.tokenizer",
        "A `tokenizer.json`, or a folder with one (or with `vocab.json` and `merges.txt`), or the "
        "name of such a folder under `$XLSTM_TOKENIZERS` or `~/.cache/xlstm/tokenizers`; `train` "

@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "data/bpe_trainer.h"
+#include "data/content_hash.h"
 #include "data/text_corpus.h"
 #include "data/token_file.h"
 #include "tools/train/tokenizer_path.h"
@@ -12,28 +13,67 @@ namespace {
 // Pretoken counts settle early; a tokenizer gains nothing from more text than this.
 constexpr int64_t kTokenizerBytes = int64_t{32} << 20;
 
-data::Tokenizer train_tokenizer(const std::string& text_path, int64_t n_vocab,
+// Text files, or token shards.
+struct Corpus {
+  data::TextCorpus text;
+  data::TokenShards shards;
+  double weight = 1;
+};
+
+std::vector<Corpus> open_corpora(const DataConfig& config, const std::string& cache_dir,
+                                 FileSystem& files) {
+  std::vector<DataSource> sources = config.sources;
+  if (sources.empty()) sources.push_back({config.root, 1});
+  std::vector<Corpus> corpora;
+  for (const DataSource& source : sources) {
+    Corpus& corpus = corpora.emplace_back();
+    corpus.weight = source.weight;
+    if (source.root == data::kStories) {
+      corpus.text = data::make_stories(cache_dir, config.n_stories, 0, files);
+      continue;
+    }
+    corpus.shards = data::find_token_shards(source.root, files);
+    if (!corpus.shards.any()) corpus.text = data::open_corpus(source.root, files);
+    require<ConfigError>(!corpus.shards.any() || config.tokenizer != "train",
+                         "data.tokenizer: got train, expected the tokenizer that made the token "
+                         "shards in ",
+                         source.root);
+  }
+  return corpora;
+}
+
+// From equal parts of the texts.
+data::Tokenizer train_tokenizer(const std::vector<Corpus>& corpora, int64_t n_vocab,
                                 const FileSystem& files) {
   data::BpeTrainer trainer({.n_vocab = n_vocab});
-  data::DocumentReader reader(text_path, int64_t{8} << 20, files);
-  std::vector<data::DocumentPart> parts;
-  int64_t n_bytes = 0;
-  while (n_bytes < kTokenizerBytes && reader.next(parts)) {
-    for (const data::DocumentPart& part : parts) {
-      trainer.add_text(part.text);
-      n_bytes += static_cast<int64_t>(part.text.size());
+  const int64_t each = kTokenizerBytes / static_cast<int64_t>(corpora.size());
+  for (const Corpus& corpus : corpora) {
+    data::DocumentReader reader(corpus.text.train_path, int64_t{8} << 20, files);
+    std::vector<data::DocumentPart> parts;
+    int64_t n_bytes = 0;
+    while (n_bytes < each && reader.next(parts)) {
+      for (const data::DocumentPart& part : parts) {
+        trainer.add_text(part.text);
+        n_bytes += static_cast<int64_t>(part.text.size());
+      }
     }
   }
   return trainer.train();
 }
 
-data::Tokenizer open_tokenizer(const DataConfig& config, const std::string& train_text,
+data::Tokenizer open_tokenizer(const DataConfig& config, const std::vector<Corpus>& corpora,
                                const std::string& cache_dir, FileSystem& files) {
   if (config.tokenizer != "train")
     return data::Tokenizer::load(find_tokenizer(config.tokenizer, files), files);
+  uint64_t hash = data::hash_file(corpora.front().text.train_path, files);
+  if (corpora.size() > 1) {
+    data::ContentHash all;
+    for (const Corpus& corpus : corpora)
+      all.add(static_cast<int64_t>(data::hash_file(corpus.text.train_path, files)));
+    hash = all.value();
+  }
   char name[64];
-  std::snprintf(name, sizeof name, "bpe-%016llx-%lld.json",
-                static_cast<unsigned long long>(data::hash_file(train_text, files)),
+  std::snprintf(name, sizeof name, "bpe-%016llx-%lld.json", static_cast<unsigned long long>(hash),
                 static_cast<long long>(config.vocab_size));
   const std::string path = join_path(cache_dir, name);
   if (files.exists(path)) {
@@ -43,37 +83,60 @@ data::Tokenizer open_tokenizer(const DataConfig& config, const std::string& trai
       log_warning("the cached tokenizer is damaged and is trained anew: ", e.what());
     }
   }
-  const data::Tokenizer tokenizer = train_tokenizer(train_text, config.vocab_size, files);
+  const data::Tokenizer tokenizer = train_tokenizer(corpora, config.vocab_size, files);
   files.make_dirs(cache_dir);
   tokenizer.save(path, files);
   return tokenizer;
 }
 
+data::TokenStream open_tokens(const std::string& text, const std::vector<std::string>& shards,
+                              const data::Tokenizer& tokenizer, const std::string& cache_dir,
+                              FileSystem& files) {
+  if (shards.empty()) return data::cached_tokens(text, tokenizer, cache_dir, files);
+  std::vector<data::TokenStream> parts;
+  for (const std::string& path : shards)
+    parts.push_back(
+        data::TokenStream::open_any(path, tokenizer.n_vocab(), tokenizer.end_of_text()));
+  return data::TokenStream::joined(std::move(parts));
+}
+
 }  // namespace
 
-struct TrainingData::Corpus {
-  data::TextCorpus text;
+// What a run's data are made of, before the order of samples.
+struct TrainingData::Streams {
+  data::Tokenizer tokenizer;
+  std::vector<data::WeightedStream> train;
+  std::vector<data::TokenStream> valid;
+
+  Streams(const DataConfig& config, const std::string& cache_dir, FileSystem& files)
+      : Streams(config, open_corpora(config, cache_dir, files), cache_dir, files) {}
+  Streams(const DataConfig& config, const std::vector<Corpus>& corpora,
+          const std::string& cache_dir, FileSystem& files)
+      : tokenizer(open_tokenizer(config, corpora, cache_dir, files)) {
+    for (const Corpus& corpus : corpora) {
+      train.push_back({open_tokens(corpus.text.train_path, corpus.shards.train_paths, tokenizer,
+                                   cache_dir, files),
+                       corpus.weight});
+      valid.push_back(open_tokens(corpus.text.valid_path, corpus.shards.valid_paths, tokenizer,
+                                  cache_dir, files));
+    }
+  }
 };
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
                            const std::string& cache_dir, FileSystem& files,
                            const TrainingLimits& limits)
-    : TrainingData(config, n_accumulated, seed, cache_dir,
-                   Corpus{config.root == data::kStories
-                              ? data::make_stories(cache_dir, config.n_stories, 0, files)
-                              : data::open_corpus(config.root, files)},
-                   files, limits) {}
+    : TrainingData(config, n_accumulated, seed, Streams(config, cache_dir, files), limits) {}
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
-                           const std::string& cache_dir, const Corpus& corpus, FileSystem& files,
-                           const TrainingLimits& limits)
+                           Streams streams, const TrainingLimits& limits)
     : config_(config),
       limits_(limits),
       n_accumulated_(n_accumulated),
-      tokenizer_(open_tokenizer(config, corpus.text.train_path, cache_dir, files)),
-      train_(data::cached_tokens(corpus.text.train_path, tokenizer_, cache_dir, files)),
-      valid_(data::cached_tokens(corpus.text.valid_path, tokenizer_, cache_dir, files)),
-      sampler_(train_, config.batch_size * n_accumulated, config.max_length, seed) {
+      tokenizer_(std::move(streams.tokenizer)),
+      valid_(data::TokenStream::joined(std::move(streams.valid))),
+      sampler_(std::move(streams.train), config.batch_size * n_accumulated, config.max_length,
+               seed) {
   // More would repeat sequences within a step; it is a slip, and would fill the memory.
   const std::string per_step =
       n_accumulated == 1 ? "" : detail::concat(" x ", n_accumulated, " accumulated");

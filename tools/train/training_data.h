@@ -20,21 +20,23 @@ struct TrainingLimits {
 
 class TrainingData {
  public:
-  // Generates the bundled corpus, trains a tokenizer and tokenises, each unless `cache_dir` holds
-  // the result already. One step takes batch_size * n_accumulated sequences. FileError,
-  // FormatError, ConfigError.
+  // Of all sources: generates the bundled corpus, trains a tokenizer and tokenises, each unless
+  // `cache_dir` holds the result already. One step takes batch_size * n_accumulated sequences.
+  // FileError, FormatError, ConfigError.
   TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
                const std::string& cache_dir, FileSystem& files, const TrainingLimits& limits = {});
 
   const data::Tokenizer& tokenizer() const { return tokenizer_; }
   int64_t n_sequences() const { return sampler_.n_windows(); }
   int64_t n_batches() const;  // of an epoch, whole ones
-  int64_t n_train_tokens() const { return train_.size(); }
+  int64_t n_train_tokens() const { return sampler_.n_tokens(); }
   int64_t n_valid_tokens() const { return valid_.size(); }
-  const data::TokenStream& train_tokens() const { return train_; }
+  const data::TokenStream& train_tokens(int64_t source = 0) const {
+    return sampler_.stream(source);
+  }
   const data::TokenStream& valid_tokens() const { return valid_; }
   // Changes whenever the tokens would.
-  uint64_t fingerprint() const { return train_.fingerprint(); }
+  uint64_t fingerprint() const { return sampler_.identity().fingerprint; }
 
   // Part number `micro` (0 .. n_accumulated - 1) of step `step`: a pure function.
   Batch batch(int64_t step, int64_t micro) const;
@@ -42,9 +44,8 @@ class TrainingData {
   std::function<std::optional<Batch>()> validation(int64_t limit) const;
 
  private:
-  struct Corpus;
-  TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
-               const std::string& cache_dir, const Corpus& corpus, FileSystem& files,
+  struct Streams;
+  TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed, Streams streams,
                const TrainingLimits& limits);
   // The number in the whole run of the first sequence of a batch.
   int64_t first_sequence(int64_t step, int64_t micro) const;
@@ -53,7 +54,7 @@ class TrainingData {
   TrainingLimits limits_;
   int64_t n_accumulated_;
   data::Tokenizer tokenizer_;
-  data::TokenStream train_, valid_;
+  data::TokenStream valid_;
   data::BatchSampler sampler_;
 };
 
