@@ -1,6 +1,8 @@
 #include "data/batch_sampler.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <map>
 #include <numeric>
 #include <random>
@@ -8,6 +10,7 @@
 
 #include "core/error.h"
 #include "tests/catch.h"
+#include "tests/core/temporary_dir.h"
 
 namespace xlstm::data {
 namespace {
@@ -242,6 +245,23 @@ TEST_CASE("several sources give their shares, each in epochs of its own") {
   CHECK_FALSE(make(1, 2, 6).identity() == sampler.identity());
   CHECK_THROWS_AS(make(1, 0, 5), ConfigError);
   CHECK_THROWS_AS(make(1, -1, 5), ConfigError);
+}
+
+TEST_CASE("how fast one thread makes batches", "[.bench]") {
+  const TemporaryDir dir;
+  std::vector<uint16_t> ids(size_t{64} << 20);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<uint16_t>(i * 2654435761u >> 16);
+  real_file_system().write_file(dir.path("train.bin"), {reinterpret_cast<const char*>(ids.data()),
+                                                        ids.size() * sizeof(uint16_t)});
+  const BatchSampler sampler(TokenStream::open_any(dir.path("train.bin"), 65536, 0), 64, 2048, 1);
+  int64_t n = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  std::chrono::duration<double> took{};
+  for (int64_t step = 0; took.count() < 1; ++step) {
+    n += sampler.batch(step).reset.numel();
+    took = std::chrono::steady_clock::now() - begin;
+  }
+  std::printf("%.0f million tokens a second\n", static_cast<double>(n) / took.count() / 1e6);
 }
 
 }  // namespace

@@ -200,7 +200,7 @@ TEST_CASE("every wrong configuration is refused with key, value and what was exp
       {"data: {root: ''}", "data.root", "is empty"},
       {"data: {sources: [{weight: 2}]}", "data.sources[0].root", "is missing"},
       {"data: {sources: [{root: a, weight: 0}]}", "data.sources[0].weight", "a positive number"},
-      {"data: {sources: [{root: a, wait: 1}]}", "data.sources[0].wait", "did you mean weight?"},
+      {"data: {sources: [{root: a, wieght: 1}]}", "data.sources[0].wieght", "did you mean weight?"},
       {"data: {sources: a}", "data.sources", "expected a list"},
       {"data: {vocab_size: 256}", "data.vocab_size", "expected 257"},
       {"optimizer: {name: adam}", "optimizer.name", "expected one of adamw, sgd"},
