@@ -33,6 +33,7 @@ struct TrainerConfig {
   std::string default_root_dir = "runs";
   std::string name = "xlstm";
   bool enable_progress_bar = true;
+  std::vector<std::string> logger = {"tensorboard", "csv"};  // beside metrics.jsonl
   int64_t checkpoint_every_n_steps = 0;  // 0: at every validation and at the end
   int64_t keep_checkpoints = 2;          // newest ones kept; the best one is kept besides
   bool activation_checkpointing = false;

@@ -30,6 +30,10 @@ struct SeedField {  // an integer, or `true` for a random one
   T& seed;
 };
 template <class T>
+struct LoggerField {  // names, or true for all and false for none
+  T& names;
+};
+template <class T>
 DurationField(T&) -> DurationField<T>;
 template <class T>
 DevicesField(T&) -> DevicesField<T>;
@@ -37,6 +41,8 @@ template <class T>
 LimitField(T&) -> LimitField<T>;
 template <class T>
 SeedField(T&) -> SeedField<T>;
+template <class T>
+LoggerField(T&) -> LoggerField<T>;
 
 template <ConfigOf<TrainerConfig> C, class F>
 void for_each_field(C& c, F&& f) {
@@ -52,6 +58,7 @@ void for_each_field(C& c, F&& f) {
   f("default_root_dir", c.default_root_dir);
   f("name", c.name);
   f("enable_progress_bar", c.enable_progress_bar);
+  f("logger", LoggerField{c.logger});
   f("checkpoint_every_n_steps", c.checkpoint_every_n_steps);
   f("keep_checkpoints", c.keep_checkpoints);
   f("activation_checkpointing", c.activation_checkpointing);

@@ -21,6 +21,7 @@ bool may_change(const std::string& key) {
                                           "trainer.default_root_dir",
                                           "trainer.name",
                                           "trainer.enable_progress_bar",
+                                          "trainer.logger",
                                           "trainer.checkpoint_every_n_steps",
                                           "trainer.keep_checkpoints",
                                           "trainer.num_threads",

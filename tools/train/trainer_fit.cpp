@@ -1,6 +1,4 @@
 // The training loop: what happens between the steps.
-#include <sys/resource.h>
-
 #include <cmath>
 #include <ostream>
 
@@ -11,6 +9,7 @@
 #include "tools/train/metrics_log.h"
 #include "tools/train/progress.h"
 #include "tools/train/run_folder.h"
+#include "tools/train/run_logs.h"
 #include "tools/train/signals.h"
 #include "tools/train/trainer_state.h"
 
@@ -37,12 +36,6 @@ class RunningMean {
   double keep_, weight_ = 0, sum_ = 0;
 };
 
-int64_t peak_process_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{1024} * usage.ru_maxrss;
-}
-
 void write_loss_plot(const std::string& run_folder, std::ostream& out, FileSystem& files) {
   Curve train{"training loss", "#1f77b4", {}}, valid{"validation loss", "#d62728", {}};
   for (const Json& row : MetricsLog::read(join_path(run_folder, "metrics.jsonl"), files)) {
@@ -54,6 +47,21 @@ void write_loss_plot(const std::string& run_folder, std::ostream& out, FileSyste
   const std::string path = join_path(run_folder, "loss.svg");
   files.write_file(path, plot_svg("Loss", "step", "nats per token", {train, valid}));
   out << plot_text(train) << "loss curve: " << path << "\n";
+}
+
+// What RunProgress says of how fit ended.
+std::pair<const char*, const char*> state_of(StopReason reason) {
+  switch (reason) {
+    case StopReason::time_limit:
+      return {"stopped", "after trainer.max_time"};
+    case StopReason::terminated:
+      return {"stopped", "by a signal of the system (SIGTERM or SIGUSR1)"};
+    case StopReason::interrupted:
+      return {"stopped", "by the user (SIGINT)"};
+    case StopReason::finished:
+      break;
+  }
+  return {"finished", ""};
 }
 
 }  // namespace
@@ -72,8 +80,23 @@ class FitLoop {
   FitReport run() {
     s_.open_run_folder();
     remove_unfinished_checkpoints(join_path(s_.run_folder, "checkpoints"), *s_.services.files);
-    metrics_.emplace(join_path(s_.run_folder, "metrics.jsonl"), s_.progress.step,
-                     *s_.services.files);
+    logs_.emplace(s_.run_folder, s_.progress.step, s_.config.trainer.logger,
+                  describe_run(s_.config, s_.run_folder, *s_.model, s_.placement.device),
+                  *s_.services.files, clock_);
+    try {
+      return train();
+    } catch (const std::exception& error) {
+      try {
+        logs_->finish(progress_now("failed", error.what()));
+      } catch (...) {
+        // The error that ended the run is the one to report.
+      }
+      throw;
+    }
+  }
+
+ private:
+  FitReport train() {
     print_header();
     const double start = step_began_ = clock_.seconds();
     tokens_before_ = s_.progress.tokens_seen;
@@ -110,7 +133,19 @@ class FitLoop {
     return report;
   }
 
- private:
+  RunProgress progress_now(const std::string& state, const std::string& detail = "") const {
+    RunProgress now;
+    now.state = state;
+    now.detail = detail;
+    now.step = s_.progress.step;
+    now.total_steps = s_.max_steps();
+    now.tokens_seen = s_.progress.tokens_seen;
+    now.seconds = s_.progress.seconds;
+    if (evaluation_) now.validation_loss = evaluation_->loss;
+    now.memory = memory_table(*s_.model, *s_.optimizer, s_.placement.device);
+    return now;
+  }
+
   double tokens_per_step() const {
     return static_cast<double>(s_.config.data.batch_size * s_.config.data.max_length *
                                s_.config.trainer.accumulate_grad_batches);
@@ -187,7 +222,7 @@ class FitLoop {
                                                 static_cast<int64_t>(tokens_per_step()));
     row.set("tokens_per_second", tokens_per_step() / per_step);
     row.set("seconds", s_.progress.seconds);
-    metrics_->append(row);
+    logs_->append(row);
   }
 
   void report_skip(const StepReport& report) {
@@ -195,7 +230,7 @@ class FitLoop {
     row.set("split", "skipped");
     row.set("step", report.step);
     row.set("reason", s_.guard.report());
-    metrics_->append(row);
+    logs_->append(row);
     display_.print("step " + std::to_string(report.step) +
                    " skipped, weights untouched: " + s_.guard.report());
   }
@@ -216,7 +251,7 @@ class FitLoop {
     row.set("loss", result.loss);
     row.set("perplexity", result.perplexity);
     row.set("n_tokens", result.n_tokens);
-    metrics_->append(row);
+    logs_->append(row);
     display_.print("step " + std::to_string(s_.progress.step) + ": validation loss " +
                    format("%.4f", result.loss) + ", perplexity " +
                    format("%.3f", result.perplexity) + (best ? " (best so far)" : ""));
@@ -233,7 +268,7 @@ class FitLoop {
       sample.set("step", s_.progress.step);
       sample.set("prompt", s_.config.sample.prompts[i]);
       sample.set("text", texts[i]);
-      metrics_->append(sample);
+      logs_->append(sample);
       display_.print("  > " + texts[i]);
     }
   }
@@ -248,6 +283,7 @@ class FitLoop {
       log_warning("checkpoint of step ", s_.progress.step,
                   " not written, training goes on: ", e.what());
     }
+    logs_->update(progress_now("running"));
   }
 
   void finish(FitReport& report, double start) {
@@ -258,7 +294,14 @@ class FitLoop {
     report.run_folder = s_.run_folder;
     // The last checkpoint is what the run was for, so here a failure is an error.
     if (saved_step_ != s_.progress.step) out_ << "saved " << trainer_.save() << "\n";
-    write_loss_plot(s_.run_folder, out_, *s_.services.files);
+    try {
+      write_loss_plot(s_.run_folder, out_, *s_.services.files);
+    } catch (const Error& e) {
+      log_warning("loss.svg not written: ", e.what());
+    }
+    const auto [state, detail] = state_of(report.reason);
+    if (logs_->finish(progress_now(state, detail)))
+      out_ << "report: " << join_path(s_.run_folder, "report.html") << "\n";
     out_ << "trained " << report.steps << " steps, "
          << format_count(static_cast<double>(s_.progress.tokens_seen)) << " tokens in "
          << format_duration(s_.progress.seconds) << "; peak memory of tensors "
@@ -272,7 +315,7 @@ class FitLoop {
   std::ostream& out_;
   const Clock& clock_;
   ProgressDisplay display_;
-  std::optional<MetricsLog> metrics_;
+  std::optional<RunLogs> logs_;
   RunningMean seconds_per_step_{20}, loss_{20};
   double step_began_ = 0;
   int64_t tokens_before_ = 0, step_before_ = 0;  // of this call
