@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET ?= cpu
 
-.PHONY: all setup build demo test cuda cuda-all gpu-tests static static-cuda asan tsan fuzz check bench install clean help
+.PHONY: all setup build demo test cuda cuda-all gpu-tests static static-cuda asan tsan fuzz test-oracle-tensorboard check bench install clean help
 
 all: build
 
@@ -17,6 +17,7 @@ help:
 	@echo "make static  one xlstm command that needs only the C library (static-cuda: and cuBLASLt, for every GPU)"
 	@echo "make asan    run the tests under the address and undefined-behaviour sanitizers"
 	@echo "make fuzz    fuzz the file readers for FUZZ_SECONDS each (needs clang)"
+	@echo "make test-oracle-tensorboard   read the logs of a small run with TensorBoard (pip install tensorboard)"
 	@echo "make check   formatting, layering and self-contained headers"
 	@echo "make bench   time a training step on this machine"
 
@@ -54,6 +55,12 @@ check:
 
 fuzz:
 	@bash tests/fuzz/run.sh
+
+# PYTHON may be that of a virtual environment.
+PYTHON ?= python3
+test-oracle-tensorboard: setup
+	@bash cmake/build.sh $(PRESET) $(JOBS) xlstm
+	@$(PYTHON) tests/oracle/tensorboard_reader.py build/$(PRESET)/tools/xlstm
 
 bench: build
 	@build/$(PRESET)/tests/bench_train_step

@@ -69,6 +69,22 @@ TEST_CASE("defaults alone are a valid configuration") {
   CHECK(load({"", "# nothing\n", "trainer:\n", "{}"}).trainer.max_steps == -1);
 }
 
+TEST_CASE("loggers are named, or all or none of them") {
+  using Names = std::vector<std::string>;
+  const Names all = {"tensorboard", "csv"};
+  CHECK(load({}).trainer.logger == all);
+  CHECK(load({"trainer: {logger: true}"}).trainer.logger == all);
+  CHECK(load({"trainer: {logger: null}"}).trainer.logger == all);
+  CHECK(load({"trainer: {logger: false}"}).trainer.logger.empty());
+  CHECK(load({"trainer: {logger: []}"}).trainer.logger.empty());
+  CHECK(load({"trainer: {logger: csv}"}).trainer.logger == Names{"csv"});
+  CHECK(load({}, {{"trainer.logger", "[tensorboard]"}}).trainer.logger == Names{"tensorboard"});
+  CHECK(contains(complaint({"trainer: {logger: [wandb]}"}),
+                 "trainer.logger[0]: got \"wandb\", expected one of tensorboard, csv"));
+  CHECK(contains(complaint({"trainer: {logger: {class_path: TensorBoardLogger}}"}),
+                 "expected true, false, or a list such as [tensorboard, csv]"));
+}
+
 TEST_CASE("values with more than one spelling") {
   CHECK(load({"trainer: {max_time: 00:01:00:30}"}).trainer.max_time == 3630);
   CHECK(load({"trainer: {max_time: 12.5}"}).trainer.max_time == 12.5);

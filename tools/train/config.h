@@ -41,6 +41,7 @@ struct TrainerConfig {
   std::string name = "xlstm";
   bool enable_progress_bar = true;
   bool enable_checkpointing = true;
+  std::vector<std::string> logger = {"tensorboard", "csv"};  // beside metrics.jsonl
   bool activation_checkpointing = false;
   int64_t slstm_recompute_steps = 0;  // 0: nothing in sLSTM cells is recomputed
   std::string strategy = "auto";      // or ddp: the same on one device

@@ -34,6 +34,10 @@ struct CountField {  // a number, or `true` for 1 and `false` for 0
   T& n;
 };
 template <class T>
+struct LoggerField {  // names, or true for all and false for none
+  T& names;
+};
+template <class T>
 DurationField(T&) -> DurationField<T>;
 template <class T>
 DevicesField(T&) -> DevicesField<T>;
@@ -43,6 +47,8 @@ template <class T>
 SeedField(T&) -> SeedField<T>;
 template <class T>
 CountField(T&) -> CountField<T>;
+template <class T>
+LoggerField(T&) -> LoggerField<T>;
 
 template <ConfigOf<TrainerConfig> C, class F>
 void for_each_field(C& c, F&& f) {
@@ -66,6 +72,7 @@ void for_each_field(C& c, F&& f) {
   f("name", c.name);
   f("enable_progress_bar", c.enable_progress_bar);
   f("enable_checkpointing", c.enable_checkpointing);
+  f("logger", LoggerField{c.logger});
   f("activation_checkpointing", c.activation_checkpointing);
   f("slstm_recompute_steps", c.slstm_recompute_steps);
   f("strategy", c.strategy);

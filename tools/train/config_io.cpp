@@ -206,6 +206,20 @@ class Reader {
     if (!json.is_bool()) return read(json, out.n, path, rules);
     out.n = json.as_bool() ? 1 : 0;
   }
+  template <class T>
+  void read(const Json& json, LoggerField<T>& out, Text path, Text rules) {
+    // null is what Lightning writes for its default, which is to log.
+    if (json.is_null() || (json.is_bool() && json.as_bool())) {
+      const TrainerConfig standard;
+      out.names = standard.logger;
+    } else if (json.is_bool()) {
+      out.names.clear();
+    } else if (json.is_string() || json.is_array()) {
+      read(json, out.names, path, rules);
+    } else {
+      wrong(path, json, "true, false, or a list such as [tensorboard, csv]");
+    }
+  }
   void read(const Json& json, layers::ModelConfig& out, Text path, Text) {
     if (json.is_null()) return;
     if (!json.is_object()) return wrong(path, json, "a section");
@@ -275,6 +289,10 @@ class Writer {
   template <class T>
   static Json write(const CountField<T>& field) {
     return field.n;
+  }
+  template <class T>
+  static Json write(const LoggerField<T>& field) {
+    return write(field.names);
   }
   static Json write(const layers::ModelConfig& model) {
     Json json;

@@ -70,6 +70,12 @@ std::vector<KeyRule> run_rules() {
       {"trainer.name", "Name of the run; its folder is `<default_root_dir>/<name>/version_N`."},
       {"trainer.enable_progress_bar", "Show the progress line."},
       {"trainer.enable_checkpointing", "Write checkpoints, at the end at least."},
+      {"trainer.logger",
+       "Logs beside metrics.jsonl and report.html, which are always written; `true`: all of them, "
+       "`false` or `[]`: none (`logging.md`).",
+       -kNoLimit,
+       kNoLimit,
+       {"tensorboard", "csv"}},
       {
           "trainer.activation_checkpointing",
           "Recompute each block in the backward pass instead of keeping its inner values: less "
@@ -364,7 +370,6 @@ const std::vector<RefusedKey>& refused_keys() {
   static const std::vector<RefusedKey> kRefused = {
       {"trainer.num_nodes", kOneDevice},
       {"trainer.sync_batchnorm", "there is no batch norm"},
-      {"trainer.logger", "metrics always go to metrics.jsonl"},
       {"trainer.profiler", "use `xlstm bench`"},
       {"trainer.limit_test_batches", "there is no test set"},
       {"trainer.detect_anomaly", "non-finite steps are always found, see trainer.max_non_finite"},

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/file_system.h"
 #include "core/json.h"
+#include "tools/train/append_file.h"
 
 namespace xlstm::train {
 
@@ -15,19 +16,19 @@ class MetricsLog {
  public:
   // Opens for appending. Lines of steps after `last_step` are dropped first: they belong to the
   // part of an interrupted run that is about to be computed again. So is a line cut short by a
-  // crash.
+  // crash or a full disk. FileError if that cannot be done.
   MetricsLog(std::string path, int64_t last_step, FileSystem& files);
-  // Writes the line through to the file. A full disk costs the line, never the run: it is reported
-  // once through the log.
-  void append(const Json& row);
+  // Leaves the lines that are there as they are.
+  static MetricsLog open_as_it_is(std::string path) { return MetricsLog(std::move(path)); }
+  // Writes the line through to the file, or loses it (append_file.h).
+  void append(const Json& row) { file_->append(to_text(row)); }
 
-  // All complete rows of a file; empty if there is none.
+  // All rows of a file; empty if there is none. Lines that were cut short are left out.
   static std::vector<Json> read(const std::string& path, const FileSystem& files);
 
  private:
-  std::string path_;
-  std::ofstream out_;
-  bool warned_ = false;
+  explicit MetricsLog(std::string path) : file_(std::move(path)) {}
+  std::optional<AppendFile> file_;  // opened once the old lines are sorted out
 };
 
 }  // namespace xlstm::train

@@ -1,5 +1,6 @@
-// Where runs live: <default_root_dir>/<name>/version_N/ with config.yaml, metrics.jsonl, loss.svg
-// and checkpoints/step-NNNNNNNNN/.
+// Where runs live: <default_root_dir>/<name>/version_N/ with config.yaml, tokenizer.json, the logs
+// (metrics.jsonl, metrics.csv, events.out.tfevents.*, run.json, report.html, loss.svg) and
+// checkpoints/step-NNNNNNNNN/.
 #pragma once
 
 #include <string>

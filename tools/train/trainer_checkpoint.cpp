@@ -30,6 +30,7 @@ bool may_change(const std::string& key) {
                                           "trainer.strategy",
                                           "checkpoint",
                                           "early_stopping",
+                                          "trainer.logger",
                                           "trainer.num_threads",
                                           "trainer.activation_checkpointing",
                                           "trainer.slstm_recompute_steps",

@@ -1,6 +1,4 @@
 // The training loop: what happens between the steps.
-#include <sys/resource.h>
-
 #include <cmath>
 #include <ostream>
 
@@ -11,6 +9,7 @@
 #include "tools/train/metrics_log.h"
 #include "tools/train/progress.h"
 #include "tools/train/run_folder.h"
+#include "tools/train/run_logs.h"
 #include "tools/train/signals.h"
 #include "tools/train/trainer_state.h"
 
@@ -37,12 +36,6 @@ class RunningMean {
   double keep_, weight_ = 0, sum_ = 0;
 };
 
-int64_t peak_process_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{1024} * usage.ru_maxrss;
-}
-
 void write_loss_plot(const std::string& run_folder, std::ostream& out, FileSystem& files) {
   Curve train{"training loss", "#1f77b4", {}}, valid{"validation loss", "#d62728", {}};
   for (const Json& row : MetricsLog::read(join_path(run_folder, "metrics.jsonl"), files)) {
@@ -54,6 +47,23 @@ void write_loss_plot(const std::string& run_folder, std::ostream& out, FileSyste
   const std::string path = join_path(run_folder, "loss.svg");
   files.write_file(path, plot_svg("Loss", "step", "nats per token", {train, valid}));
   out << plot_text(train) << "loss curve: " << path << "\n";
+}
+
+// What RunProgress says of how fit ended.
+std::pair<const char*, const char*> state_of(StopReason reason) {
+  switch (reason) {
+    case StopReason::time_limit:
+      return {"stopped", "after trainer.max_time"};
+    case StopReason::terminated:
+      return {"stopped", "by a signal of the system (SIGTERM or SIGUSR1)"};
+    case StopReason::interrupted:
+      return {"stopped", "by the user (SIGINT)"};
+    case StopReason::early_stopping:
+      return {"finished", "early, by early_stopping"};
+    case StopReason::finished:
+      break;
+  }
+  return {"finished", ""};
 }
 
 }  // namespace
@@ -70,12 +80,26 @@ class FitLoop {
                  state.config.trainer.enable_progress_bar) {}
 
   FitReport run() {
-    if (!is_trial()) {
-      s_.open_run_folder();
-      remove_unfinished_checkpoints(join_path(s_.run_folder, "checkpoints"), *s_.services.files);
-      metrics_.emplace(join_path(s_.run_folder, "metrics.jsonl"), s_.progress.step,
-                       *s_.services.files);
+    if (is_trial()) return train();
+    s_.open_run_folder();
+    remove_unfinished_checkpoints(join_path(s_.run_folder, "checkpoints"), *s_.services.files);
+    logs_.emplace(s_.run_folder, s_.progress.step, s_.config.trainer.logger,
+                  describe_run(s_.config, s_.run_folder, *s_.model, s_.placement.device),
+                  *s_.services.files, clock_);
+    try {
+      return train();
+    } catch (const std::exception& error) {
+      try {
+        logs_->finish(progress_now("failed", error.what()));
+      } catch (...) {
+        // The error that ended the run is the one to report.
+      }
+      throw;
     }
+  }
+
+ private:
+  FitReport train() {
     print_header();
     try_validation();
     const double start = step_began_ = clock_.seconds();
@@ -116,7 +140,19 @@ class FitLoop {
     return report;
   }
 
- private:
+  RunProgress progress_now(const std::string& state, const std::string& detail = "") const {
+    RunProgress now;
+    now.state = state;
+    now.detail = detail;
+    now.step = s_.progress.step;
+    now.total_steps = s_.max_steps();
+    now.tokens_seen = s_.progress.tokens_seen;
+    now.seconds = s_.progress.seconds;
+    if (evaluation_) now.validation_loss = evaluation_->loss;
+    now.memory = memory_table(*s_.model, *s_.optimizer, s_.placement.device);
+    return now;
+  }
+
   double tokens_per_step() const {
     return static_cast<double>(s_.config.data.batch_size * s_.config.data.max_length *
                                s_.config.trainer.accumulate_grad_batches);
@@ -165,7 +201,7 @@ class FitLoop {
   }
 
   void log(const Json& row) {
-    if (metrics_) metrics_->append(row);
+    if (logs_) logs_->append(row);
   }
 
   void print_header() {
@@ -293,6 +329,18 @@ class FitLoop {
       log_warning("checkpoint of step ", s_.progress.step,
                   " not written, training goes on: ", e.what());
     }
+    logs_->update(progress_now("running"));
+  }
+
+  void finish_logs(const FitReport& report) {
+    try {
+      write_loss_plot(s_.run_folder, out_, *s_.services.files);
+    } catch (const Error& e) {
+      log_warning("loss.svg not written: ", e.what());
+    }
+    const auto [state, detail] = state_of(report.reason);
+    if (logs_->finish(progress_now(state, detail)))
+      out_ << "report: " << join_path(s_.run_folder, "report.html") << "\n";
   }
 
   void finish(FitReport& report, double start) {
@@ -304,7 +352,7 @@ class FitLoop {
     // The last checkpoint is what the run was for, so here a failure is an error.
     if (saved_step_ != s_.progress.step && s_.config.trainer.enable_checkpointing)
       out_ << "saved " << trainer_.save() << "\n";
-    if (!is_trial()) write_loss_plot(s_.run_folder, out_, *s_.services.files);
+    if (logs_) finish_logs(report);
     out_ << "trained " << report.steps << " steps, "
          << format_count(static_cast<double>(s_.progress.tokens_seen)) << " tokens in "
          << format_duration(s_.progress.seconds) << "; peak memory of tensors "
@@ -318,7 +366,7 @@ class FitLoop {
   std::ostream& out_;
   const Clock& clock_;
   ProgressDisplay display_;
-  std::optional<MetricsLog> metrics_;
+  std::optional<RunLogs> logs_;
   RunningMean seconds_per_step_{20}, loss_{20};
   double step_began_ = 0;
   int64_t tokens_before_ = 0, step_before_ = 0;  // of this call
