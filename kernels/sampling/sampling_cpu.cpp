@@ -26,15 +26,37 @@ bool better(const Candidate<T>& a, const Candidate<T>& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
+// The logits of a row, those of seen tokens with the penalty.
+template <class T>
+struct Row {
+  const T* x;
+  const uint8_t* seen;  // may be null
+  T penalty;
+
+  T operator[](int64_t v) const {
+    if (seen == nullptr || seen[v] == 0) return x[v];
+    return x[v] > T(0) ? x[v] / penalty : x[v] * penalty;
+  }
+};
+
+template <class T>
+Row<T> row_of(const xlstm_sampling_args& a, int64_t row) {
+  const bool has_penalty = a.seen != nullptr && a.repetition_penalty != 1;
+  return {static_cast<const T*>(a.logits) + row * a.logits_stride_row,
+          has_penalty ? a.seen + row * a.seen_stride_row : nullptr,
+          static_cast<T>(a.repetition_penalty)};
+}
+
 // The maximum, or NaN if the row has a NaN, a +inf, or nothing but -inf.
 template <class T>
-T checked_max(const T* x, int64_t n) {
+T checked_max(const Row<T>& x, int64_t n) {
   T max = -std::numeric_limits<T>::infinity();
   bool bad = false;
 #pragma omp simd reduction(max : max) reduction(| : bad)
   for (int64_t v = 0; v < n; ++v) {
-    bad = bad | !(x[v] <= std::numeric_limits<T>::max());
-    max = x[v] > max ? x[v] : max;
+    const T value = x[v];
+    bad = bad | !(value <= std::numeric_limits<T>::max());
+    max = value > max ? value : max;
   }
   return bad || max == -std::numeric_limits<T>::infinity() ? std::numeric_limits<T>::quiet_NaN()
                                                            : max;
@@ -82,73 +104,119 @@ int64_t choose(int64_t n, double u, Fill fill) {
   return last;
 }
 
+// Weights of logits, relative to that of the largest.
 template <class T>
-int64_t sample_all(const T* x, int64_t n, T max, T inverse, double u) {
+struct Weights {
+  T max, inverse, min;  // those below min are 0
+
+  T operator()(T logit) const {
+    const T w = vec::exp((logit - max) * inverse);
+    return w >= min ? w : T(0);
+  }
+};
+
+template <class T>
+int64_t sample_all(const Row<T>& x, int64_t n, const Weights<T>& weight, double u) {
   return choose<T>(n, u, [=](int64_t start, int64_t count, T* weights) {
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) weights[i] = vec::exp((x[start + i] - max) * inverse);
+    for (int64_t i = 0; i < count; ++i) weights[i] = weight(x[start + i]);
   });
 }
 
-// Keeps the k best in a heap whose front is the worst of them, then chooses in order of ids.
+// Keeps the k best in a heap whose front is the worst of them.
 template <class T>
-int64_t sample_top(const T* x, int64_t n, int64_t k, T max, T inverse, double u,
-                   Candidate<T>* heap) {
+void keep_best(const Row<T>& x, int64_t n, int64_t k, Candidate<T>* heap) {
   for (int64_t v = 0; v < k; ++v) heap[v] = {x[v], v};
+  if (k == n) return;
   std::make_heap(heap, heap + k, better<T>);
   for (int64_t v = k; v < n; ++v) {
     // Ids ascend, so a later equal logit is never better.
-    if (!(x[v] > heap[0].logit)) continue;
+    const T logit = x[v];
+    if (!(logit > heap[0].logit)) continue;
     std::pop_heap(heap, heap + k, better<T>);
-    heap[k - 1] = {x[v], v};
+    heap[k - 1] = {logit, v};
     std::push_heap(heap, heap + k, better<T>);
   }
-  std::sort(heap, heap + k,
+}
+
+// Moves the fewest best candidates whose weights reach `share` of the sum to the end, and returns
+// where they begin. All weights count: min_p comes later.
+template <class T>
+int64_t keep_share(Candidate<T>* candidates, int64_t k, double share, Weights<T> weight) {
+  weight.min = T(0);
+  double total = 0, sum = 0;
+  for (int64_t i = 0; i < k; ++i) total += static_cast<double>(weight(candidates[i].logit));
+  const auto worse = [](const Candidate<T>& a, const Candidate<T>& b) { return better(b, a); };
+  std::make_heap(candidates, candidates + k, worse);  // the best is in front
+  int64_t begin = k;
+  do {
+    std::pop_heap(candidates, candidates + begin, worse);
+    --begin;
+    sum += static_cast<double>(weight(candidates[begin].logit));
+  } while (begin > 0 && !(sum >= share * total));
+  return begin;
+}
+
+// Chooses among k candidates in order of ids.
+template <class T>
+int64_t sample_candidates(Candidate<T>* candidates, int64_t k, const Weights<T>& weight, double u) {
+  std::sort(candidates, candidates + k,
             [](const Candidate<T>& a, const Candidate<T>& b) { return a.id < b.id; });
   const int64_t chosen = choose<T>(k, u, [=](int64_t start, int64_t count, T* weights) {
-    for (int64_t i = 0; i < count; ++i)
-      weights[i] = vec::exp((heap[start + i].logit - max) * inverse);
+    for (int64_t i = 0; i < count; ++i) weights[i] = weight(candidates[start + i].logit);
   });
-  return heap[chosen].id;
+  return candidates[chosen].id;
 }
 
 int64_t valid_ids(const xlstm_sampling_args& a) {
   return a.n_valid == 0 ? a.n_vocab : a.n_valid;
 }
 
-// Entries of a row's heap; 0 if there is none to keep.
-int64_t heap_entries(const xlstm_sampling_args& a) {
-  return a.temperature == 0 || a.top_k == 0 || a.top_k >= valid_ids(a) ? 0 : a.top_k;
+// Candidates that a row keeps in memory; 0 if it draws among all.
+int64_t n_candidates(const xlstm_sampling_args& a) {
+  if (a.temperature == 0) return 0;
+  const int64_t n = valid_ids(a);
+  if (a.top_k > 0 && a.top_k < n) return a.top_k;
+  return a.top_p < 1 ? n : 0;
 }
 
 template <class T>
 bool rows_ok(const xlstm_sampling_args& a) {
-  const T* logits = static_cast<const T*>(a.logits);
   const int64_t n = valid_ids(a);
   int64_t bad = 0;
 #pragma omp parallel for schedule(static) reduction(+ : bad) if (a.rows > 1 && a.rows * n > 65536)
   for (int64_t row = 0; row < a.rows; ++row)
-    bad += std::isnan(checked_max(logits + row * a.logits_stride_row, n)) ? 1 : 0;
+    bad += std::isnan(checked_max(row_of<T>(a, row), n)) ? 1 : 0;
   return bad == 0;
 }
 
 template <class T>
+int64_t sample_row(const xlstm_sampling_args& a, int64_t row, Candidate<T>* candidates) {
+  const Row<T> x = row_of<T>(a, row);
+  const int64_t n = valid_ids(a), k = n_candidates(a);
+  const T max = checked_max(x, n);
+  if (a.temperature == 0) {
+    int64_t v = 0;
+    while (x[v] != max) ++v;
+    return v;
+  }
+  const Weights<T> weight{max, inverse_temperature<T>(a.temperature), static_cast<T>(a.min_p)};
+  const double u = uniform_for_row(a, row);
+  if (k == 0) return sample_all(x, n, weight, u);
+  keep_best(x, n, k, candidates);
+  const int64_t begin = a.top_p < 1 ? keep_share(candidates, k, a.top_p, weight) : 0;
+  return sample_candidates(candidates + begin, k - begin, weight, u);
+}
+
+template <class T>
 void sample_rows(const xlstm_sampling_args& a, void* workspace) {
-  const T* logits = static_cast<const T*>(a.logits);
-  const int64_t n = valid_ids(a), k = heap_entries(a);
-  const T inverse = a.temperature == 0 ? T(0) : inverse_temperature<T>(a.temperature);
-  Candidate<T>* heaps = static_cast<Candidate<T>*>(workspace);
+  const int64_t n = valid_ids(a), k = n_candidates(a);
+  Candidate<T>* candidates = static_cast<Candidate<T>*>(workspace);
 #pragma omp parallel for schedule(static) if (a.rows > 1 && a.rows * n > 16384)
   for (int64_t row = 0; row < a.rows; ++row) {
-    const T* x = logits + row * a.logits_stride_row;
-    const T max = checked_max(x, n);
-    if (a.temperature == 0) {
-      a.tokens[row] = std::find(x, x + n, max) - x;
-      continue;
-    }
-    const double u = uniform_for_row(a, row);
-    a.tokens[row] = k == 0 ? sample_all(x, n, max, inverse, u)
-                           : sample_top(x, n, k, max, inverse, u, heaps + row * k);
+    const int64_t token = sample_row(a, row, k == 0 ? nullptr : candidates + row * k);
+    a.tokens[row] = token;
+    if (a.seen != nullptr) a.seen[row * a.seen_stride_row + token] = 1;
   }
 }
 
@@ -163,7 +231,7 @@ xlstm_status run(const xlstm_sampling_args& a, void* workspace) {
 
 int64_t xlstm_sampling_workspace_cpu(const xlstm_sampling_args* args) {
   return Cpu::workspace(args, xlstm_sampling_check, [&]<class T>(Element<T>) {
-    return args->rows * heap_entries(*args) * int64_t{sizeof(Candidate<T>)};
+    return args->rows * n_candidates(*args) * int64_t{sizeof(Candidate<T>)};
   });
 }
 
