@@ -107,11 +107,11 @@ int64_t choose(int64_t n, double u, Fill fill) {
 // Weights of logits, relative to that of the largest.
 template <class T>
 struct Weights {
-  T max, inverse, min;  // those below min are 0
+  T max, inverse, min;  // those below min are 0, but never the largest
 
   T operator()(T logit) const {
     const T w = vec::exp((logit - max) * inverse);
-    return w >= min ? w : T(0);
+    return w >= min || logit == max ? w : T(0);
   }
 };
 

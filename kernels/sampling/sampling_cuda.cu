@@ -352,7 +352,7 @@ __device__ int64_t draw(const Row<T>& x, const Options& o, float max, int64_t st
   if (o.top_p < 1) kept = keep_share(x, o, kept, weight, s);
   const auto kept_weight = [&](int64_t v, float value) {
     const float w = kept(v, value) ? weight(v, value) : 0.0f;
-    return w >= o.min_p ? w : 0.0f;
+    return w >= o.min_p || value == max ? w : 0.0f;
   };
   return choose(x, o.n, uniform_of(o, stream), kept_weight, s);
 }

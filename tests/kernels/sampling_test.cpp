@@ -158,6 +158,21 @@ TEST_CASE("the penalty divides positive and multiplies negative logits of seen t
   CHECK(seen.to_vector<uint8_t>() == all);
 }
 
+TEST_CASE("min_p 1 leaves the likeliest, after any penalty") {
+  Generator generator{29, 0};
+  const Tensor logits = random_tensor({200, 300}, DType::f32, generator, -5, 1);
+  const auto chosen = [&](const ops::SamplingOptions& options) {
+    return ops::sample(logits, options, 0, {}, nullptr, Tensor::full({200, 300}, 1, DType::u8))
+        .to_vector<int64_t>();
+  };
+  for (const double penalty : {0.7, 1.1, 3.3}) {
+    const auto best = chosen({.temperature = 0, .repetition_penalty = penalty});
+    CHECK(chosen({.temperature = 0.3, .min_p = 1, .repetition_penalty = penalty}) == best);
+    CHECK(chosen({.top_p = 0, .min_p = 1, .repetition_penalty = penalty}) == best);
+    CHECK(chosen({.top_k = 5, .min_p = 1, .repetition_penalty = penalty}) == best);
+  }
+}
+
 TEST_CASE("greedy: the penalty acts, and the same token does not come for ever") {
   const Tensor logits = Tensor::from(std::vector<float>{1.0f, 0.9f, 0.8f, -3.0f}, {1, 4});
   const Tensor seen = Tensor::zeros({1, 4}, DType::u8);
