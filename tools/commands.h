@@ -15,6 +15,7 @@ using Action = std::function<int()>;
 void add_fit(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
+void add_eval(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

@@ -71,8 +71,8 @@ std::string parse_complaint(const CLI::App& app, const CLI::ParseError& error, i
                             char** argv) {
   if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1]))
     return std::string("no such command, got ") + argv[1] +
-           ", expected fit, validate, generate, tokenize, inspect, report, bench or selftest (see "
-           "--help)";
+           ", expected fit, validate, generate, eval, tokenize, inspect, report, bench or selftest "
+           "(see --help)";
   return std::string(error.what()) + " (see --help)";
 }
 
@@ -87,6 +87,7 @@ int main(int argc, char** argv) {
   add_fit(app, action);
   add_validate(app, action);
   add_generate(app, action);
+  add_eval(app, action);
   add_tokenize(app, action);
   add_inspect(app, action);
   add_report(app, action);

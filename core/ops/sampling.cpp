@@ -9,6 +9,29 @@
 namespace xlstm::ops {
 namespace {
 
+void check_options(const SamplingOptions& options) {
+  require<ConfigError>(options.temperature >= 0 && std::isfinite(options.temperature),
+                       "sample: the temperature must be finite and not negative, got ",
+                       options.temperature);
+  require<ConfigError>(options.top_k >= 0, "sample: top_k must not be negative, got ",
+                       options.top_k);
+  require<ConfigError>(options.top_p >= 0 && options.top_p <= 1, "sample: top_p: got ",
+                       options.top_p, ", expected 0 to 1 (1 keeps all tokens)");
+  require<ConfigError>(options.min_p >= 0 && options.min_p <= 1, "sample: min_p: got ",
+                       options.min_p, ", expected 0 to 1 (0 keeps all tokens)");
+  require<ConfigError>(options.repetition_penalty > 0 && std::isfinite(options.repetition_penalty),
+                       "sample: repetition_penalty: got ", options.repetition_penalty,
+                       ", expected a finite number above 0 (1: none)");
+}
+
+void check_seen(const Tensor& seen, const Tensor& logits) {
+  if (!seen.defined()) return;
+  require<ShapeError>(
+      seen.dtype() == DType::u8 && seen.shape() == logits.shape() && seen.is_contiguous(),
+      "sample: seen must be contiguous uint8, a byte for each logit, got ", name_of(seen.dtype()),
+      " ", to_string(seen.shape()), ", expected ", to_string(logits.shape()));
+}
+
 void check(const Tensor& logits, const SamplingOptions& options, int64_t position,
            const Tensor& streams) {
   require<ShapeError>(logits.defined() && logits.dim() == 2,
@@ -18,11 +41,7 @@ void check(const Tensor& logits, const SamplingOptions& options, int64_t positio
   require<ShapeError>(logits.size(0) == 0 || logits.size(1) > 0,
                       "sample: there is no token to choose from, got logits ",
                       to_string(logits.shape()));
-  require<ConfigError>(options.temperature >= 0 && std::isfinite(options.temperature),
-                       "sample: the temperature must be finite and not negative, got ",
-                       options.temperature);
-  require<ConfigError>(options.top_k >= 0, "sample: top_k must not be negative, got ",
-                       options.top_k);
+  check_options(options);
   require<ConfigError>(options.n_valid >= 0 && options.n_valid <= logits.size(1),
                        "sample: n_valid must be between 0 (all) and the vocabulary, got ",
                        options.n_valid, ", expected at most ", logits.size(1));
@@ -56,9 +75,10 @@ void report_bad_rows(const Tensor& logits, const SamplingOptions& options) {
 }
 
 Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t position,
-              const Tensor& streams, const uint64_t* position_base) {
-  const OpScope scope("sample", {logits, streams});
+              const Tensor& streams, const uint64_t* position_base, const Tensor& seen) {
+  const OpScope scope("sample", {logits, streams, seen});
   check(logits, options, position, streams);
+  check_seen(seen, logits);
   const Tensor rows = as_rows(logits);
   const Tensor names = dense(streams);
   const Tensor tokens = Tensor::empty({logits.size(0)}, DType::i64, logits.device());
@@ -71,10 +91,15 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, int64_t posi
   args.logits_stride_row = rows.stride(0);
   args.temperature = options.temperature;
   args.top_k = options.top_k;
+  args.top_p = options.top_p;
+  args.min_p = options.min_p;
+  args.repetition_penalty = options.repetition_penalty;
   args.seed = options.seed;
   args.position = static_cast<uint64_t>(position);
   args.position_base = position_base;
   args.streams = names.defined() ? names.data<int64_t>() : nullptr;
+  args.seen = seen.defined() ? seen.data<uint8_t>() : nullptr;
+  args.seen_stride_row = logits.size(1);
   args.tokens = tokens.data<int64_t>();
   const xlstm_status status =
       status_of(Kernel{xlstm_sampling_cpu, xlstm_sampling_cuda, xlstm_sampling_workspace_cpu,

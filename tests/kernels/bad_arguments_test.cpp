@@ -537,6 +537,7 @@ Entry sampling() {
   using Args = xlstm_sampling_args;
   Args a{};
   a.rows = 2, a.n_vocab = a.logits_stride_row = 4, a.temperature = 1, a.top_k = 2;
+  a.top_p = 0.5, a.repetition_penalty = 2;
   Entry e = ENTRY_WITH_WORKSPACE(sampling);
   e.with_arrays({AT(logits), AT(tokens)}, {AT(streams), AT(position_base)}, {});
   e.sizes = {AT(rows), AT(n_vocab), AT(n_valid)}, e.dtypes = {AT(dtype)};

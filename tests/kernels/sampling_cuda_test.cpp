@@ -15,6 +15,7 @@ struct Case {
   int64_t rows, n_vocab, n_valid, stride;
   double temperature;
   int64_t top_k;
+  double top_p = 1, min_p = 0, penalty = 1;
 };
 
 xlstm_sampling_args args_of(const Case& c, uint64_t position) {
@@ -26,6 +27,9 @@ xlstm_sampling_args args_of(const Case& c, uint64_t position) {
   args.logits_stride_row = c.stride;
   args.temperature = c.temperature;
   args.top_k = c.top_k;
+  args.top_p = c.top_p;
+  args.min_p = c.min_p;
+  args.repetition_penalty = c.penalty;
   args.seed = 99;
   args.position = position;
   return args;
@@ -133,6 +137,95 @@ TEST_CASE("CUDA samples the tokens that the CPU samples in float64") {
   CHECK(sampled - same <= 2);
 }
 
+struct Chosen {
+  std::vector<int64_t> tokens;
+  std::vector<uint8_t> seen;
+  bool operator==(const Chosen&) const = default;
+};
+
+// A byte for each logit with a gap after each row; every third token was seen.
+std::vector<uint8_t> seen_of(const Case& c) {
+  std::vector<uint8_t> seen(static_cast<size_t>(c.rows * (c.n_vocab + 5)), 0);
+  for (size_t i = 0; i < seen.size(); i += 3) seen[i] = 1;
+  return seen;
+}
+
+Chosen seen_on_cpu(const Case& c, const std::vector<double>& x) {
+  Chosen out{{}, seen_of(c)};
+  xlstm_sampling_args args = args_of(c, 7);
+  args.seen = out.seen.data();
+  args.seen_stride_row = c.n_vocab + 5;
+  out.tokens = on_cpu(args, x, {});
+  return out;
+}
+
+Chosen seen_on_device(const Case& c, const std::vector<double>& x, xlstm_dtype dtype) {
+  const DeviceArray logits(x, dtype), seen = DeviceArray::of(seen_of(c));
+  const DeviceArray tokens = DeviceArray::bytes(c.rows * 8);
+  xlstm_sampling_args args = args_of(c, 7);
+  args.dtype = dtype;
+  args.logits = logits;
+  args.seen = static_cast<uint8_t*>(seen.get());
+  args.seen_stride_row = c.n_vocab + 5;
+  args.tokens = static_cast<int64_t*>(tokens.get());
+  REQUIRE(xlstm_sampling_cuda(&args, {}) == XLSTM_OK);
+  return {tokens.raw<int64_t>(), seen.raw<uint8_t>()};
+}
+
+TEST_CASE("top_p, min_p and the penalty on CUDA are those of the CPU, and note what was seen") {
+  if (!has_cuda_device()) return;
+  const Case cases[] = {{40, 333, 300, 340, 0.8, 0, 0.9},
+                        {40, 333, 0, 333, 1.3, 30, 0.7},
+                        {200, 50, 0, 50, 1.0, 0, 0.5},
+                        {20, 1000, 0, 1000, 1.0, 0, 0.0},
+                        {20, 1000, 0, 1000, 1.0, 0, 0.999999},
+                        {40, 1000, 0, 1000, 1.0, 0, 1, 0.1},
+                        {40, 1000, 0, 1000, 1.0, 0, 1, 1},
+                        {40, 1000, 0, 1000, 1.0, 0, 1, 0, 1.3},
+                        {40, 1000, 0, 1000, 0.0, 0, 1, 0, 1.3},
+                        {40, 1000, 0, 1000, 1.0, 0, 1, 0, 0.5},
+                        {40, 2000, 1999, 2003, 0.9, 500, 0.9, 0.02, 1.2},
+                        {16, 50257, 0, 50304, 1.0, 0, 0.95, 0, 1.1},
+                        {16, 50304, 50257, 50304, 1.5, 0, 0.9},
+                        {1, 1, 0, 1, 1.0, 0, 0.3, 0.5, 2}};
+  int64_t sampled = 0, differ = 0;
+  for (const xlstm_dtype dtype : kTypes)
+    for (const Case& c : cases) {
+      INFO(name_of(dtype) << " vocabulary " << c.n_vocab << " top_k " << c.top_k << " top_p "
+                          << c.top_p << " min_p " << c.min_p << " penalty " << c.penalty);
+      std::vector<double> x = rounded(normal((c.rows - 1) * c.stride + c.n_vocab, 9, 3), dtype);
+      for (size_t i = 3; i < x.size(); i += 11) x[i] = -kInf;
+      const Chosen want = seen_on_cpu(c, x), got = seen_on_device(c, x, dtype);
+      for (int i = 0; i < n_repeats(); ++i) CHECK(seen_on_device(c, x, dtype) == got);
+      std::vector<uint8_t> seen = seen_of(c);
+      for (size_t row = 0; row < want.tokens.size(); ++row) {
+        ++sampled;
+        differ += got.tokens[row] == want.tokens[row] ? 0 : 1;
+        REQUIRE(got.tokens[row] >= 0);
+        seen[row * static_cast<size_t>(c.n_vocab + 5) + static_cast<size_t>(got.tokens[row])] = 1;
+      }
+      CHECK(got.seen == seen);
+    }
+  // A random number or a share on a border to within the rounding of float32.
+  CHECK(differ <= sampled / 500);
+}
+
+TEST_CASE("top_p on CUDA keeps the smallest ids among equal logits") {
+  if (!has_cuda_device()) return;
+  // Sums of equal weights are exact, so that no rounding blurs how many are kept.
+  std::vector<double> x(1024, -kInf);
+  for (size_t i = 1; i < x.size(); i += 2) x[i] = i < 512 ? 2.0 : 0.0;
+  std::vector<double> rows;
+  for (int i = 0; i < 300; ++i) rows.insert(rows.end(), x.begin(), x.end());
+  for (const double top_p : {0.001, 0.1, 0.25, 0.5, 0.875, 0.9, 0.99}) {
+    INFO("top_p " << top_p);
+    const xlstm_sampling_args args = args_of({300, 1024, 0, 1024, 1.0, 0, top_p}, 3);
+    CHECK(on_device(args, rows, {}, XLSTM_F32) == on_cpu(args, rows, {}));
+    const xlstm_sampling_args some = args_of({300, 1024, 0, 1024, 1.0, 100, top_p}, 3);
+    CHECK(on_device(some, rows, {}, XLSTM_BF16) == on_cpu(some, rows, {}));
+  }
+}
+
 TEST_CASE("top-k on CUDA keeps the smallest ids among equal logits; greedy takes the first") {
   if (!has_cuda_device()) return;
   // Many ties at the threshold, of both signs of zero.
@@ -186,6 +279,9 @@ TEST_CASE("sampling on CUDA refuses what it should") {
   CHECK(xlstm_sampling_cuda(nullptr, {}) == XLSTM_NULL_POINTER);
   CHECK(status([](auto& g) { g.n_valid = 4; }) == XLSTM_BAD_SIZE);
   CHECK(status([](auto& g) { g.temperature = -1; }) == XLSTM_BAD_VALUE);
+  CHECK(status([](auto& g) { g.top_p = 1.5; }) == XLSTM_BAD_VALUE);
+  CHECK(status([](auto& g) { g.min_p = -1; }) == XLSTM_BAD_VALUE);
+  CHECK(status([](auto& g) { g.repetition_penalty = 0; }) == XLSTM_BAD_VALUE);
   CHECK(status([](auto& g) { g.logits = nullptr; }) == XLSTM_NULL_POINTER);
   CHECK(status([](auto& g) { g.dtype = XLSTM_F64; }) == XLSTM_BAD_DTYPE);
   CHECK(status([](auto& g) { g.rows = 0; }) == XLSTM_OK);
@@ -212,17 +308,22 @@ TEST_CASE("time of sampling on CUDA", "[.bench]") {
     for (const int64_t rows : {1, 64, 1024}) {
       const DeviceArray x(normal(rows * n_vocab, 1, 3), dtype);
       const DeviceArray tokens = DeviceArray::bytes(rows * 8);
-      for (const auto& [temperature, top_k] :
-           {std::pair<double, int64_t>{0.0, 0}, {1.0, 0}, {1.0, 50}}) {
-        xlstm_sampling_args args = args_of({rows, n_vocab, 0, n_vocab, temperature, top_k}, 0);
+      for (const auto& [temperature, top_k, top_p] :
+           {std::tuple<double, int64_t, double>{0.0, 0, 1.0},
+            {1.0, 0, 1.0},
+            {1.0, 50, 1.0},
+            {1.0, 0, 0.9}}) {
+        xlstm_sampling_args args =
+            args_of({rows, n_vocab, 0, n_vocab, temperature, top_k, top_p}, 0);
         args.dtype = dtype;
         args.logits = x;
         args.tokens = static_cast<int64_t*>(tokens.get());
         const double ms = median_ms([&] { xlstm_sampling_cuda(&args, {}); });
         const double rate = static_cast<double>(rows * n_vocab * size_of(dtype)) / ms * 1e-6;
-        std::printf("sample %-4s rows %5lld T %.0f top_k %2lld %8.4f ms %7.0f GB/s %5.1f %%\n",
-                    name_of(dtype), static_cast<long long>(rows), temperature,
-                    static_cast<long long>(top_k), ms, rate, rate / 42.60);
+        std::printf(
+            "sample %-4s rows %5lld T %.0f top_k %2lld top_p %.1f %8.4f ms %7.0f GB/s %5.1f %%\n",
+            name_of(dtype), static_cast<long long>(rows), temperature,
+            static_cast<long long>(top_k), top_p, ms, rate, rate / 42.60);
       }
     }
 }

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/op_info.h"
@@ -66,6 +67,156 @@ TEST_CASE("top-k keeps the k best, the smallest ids among equals") {
   for (double& p : kept) p /= sum;
   // 2 degrees of freedom: 18.4 is exceeded once in ten thousand.
   CHECK(chi_square(histogram(logits, {.top_k = 3, .seed = 18}, n), kept, n) < 18.4);
+}
+
+// Probabilities with those of the ids outside `kept` taken away.
+std::vector<double> restricted(std::vector<double> p, const std::vector<size_t>& kept) {
+  double sum = 0;
+  for (const size_t v : kept) sum += p[v];
+  for (size_t v = 0; v < p.size(); ++v)
+    p[v] = std::find(kept.begin(), kept.end(), v) == kept.end() ? 0 : p[v] / sum;
+  return p;
+}
+
+TEST_CASE("top_p keeps the fewest tokens that have the share, the smallest ids among equals") {
+  // Probabilities 0.1, 0.4, 0.1, 0.3, 0.1.
+  std::vector<double> p{0.1, 0.4, 0.1, 0.3, 0.1}, logits;
+  for (const double value : p) logits.push_back(std::log(value));
+  const int64_t n = 100000;
+  const struct {
+    double top_p;
+    std::vector<size_t> kept;
+  } rows[] = {{0, {1}},
+              {0.39, {1}},
+              {0.41, {1, 3}},
+              {0.69, {1, 3}},
+              {0.71, {0, 1, 3}},
+              {0.79, {0, 1, 3}},
+              {0.81, {0, 1, 2, 3}},
+              {0.999, {0, 1, 2, 3, 4}},
+              {1, {0, 1, 2, 3, 4}}};
+  for (const auto& row : rows) {
+    INFO("top_p " << row.top_p);
+    const auto counts = histogram(logits, {.seed = 21, .top_p = row.top_p}, n);
+    // 4 degrees of freedom at most: 23.5 is exceeded once in ten thousand.
+    CHECK(chi_square(counts, restricted(p, row.kept), n) < 23.5);
+  }
+}
+
+TEST_CASE("top_p counts among the top_k, and at the temperature") {
+  const std::vector<double> logits{0, 3, 1, 2};
+  const int64_t n = 100000;
+  // Of the two likeliest the first has 0.73: below 0.8. Of all it has 0.64.
+  const auto p = softmax(logits, 1);
+  CHECK(chi_square(histogram(logits, {.top_k = 2, .seed = 22, .top_p = 0.7}, n), restricted(p, {1}),
+                   n) == 0);
+  CHECK(chi_square(histogram(logits, {.top_k = 2, .seed = 23, .top_p = 0.8}, n),
+                   restricted(p, {1, 3}), n) < 15.2);
+  CHECK(chi_square(histogram(logits, {.seed = 24, .top_p = 0.7}, n), restricted(p, {1, 3}), n) <
+        15.2);
+  const auto cold = softmax(logits, 0.5);
+  CHECK(chi_square(histogram(logits, {.temperature = 0.5, .seed = 25, .top_p = 0.8}, n),
+                   restricted(cold, {1}), n) == 0);
+}
+
+TEST_CASE("min_p keeps what is likely enough beside the likeliest") {
+  const std::vector<double> logits{0, std::log(0.5), std::log(0.2), 0, std::log(0.1)};
+  const int64_t n = 100000;
+  const struct {
+    double min_p;
+    std::vector<size_t> kept;
+  } rows[] = {{0, {0, 1, 2, 3, 4}}, {0.15, {0, 1, 2, 3}}, {0.3, {0, 1, 3}}, {1, {0, 3}}};
+  for (const auto& row : rows) {
+    INFO("min_p " << row.min_p);
+    const auto counts = histogram(logits, {.seed = 26, .min_p = row.min_p}, n);
+    CHECK(chi_square(counts, restricted(softmax(logits, 1), row.kept), n) < 23.5);
+  }
+  // The temperature comes first: at 2, 0.1 is as likely as 0.32 beside the likeliest.
+  const auto counts = histogram(logits, {.temperature = 2, .seed = 27, .min_p = 0.3}, n);
+  CHECK(chi_square(counts, softmax(logits, 2), n) < 23.5);
+}
+
+TEST_CASE("the penalty divides positive and multiplies negative logits of seen tokens") {
+  const std::vector<double> logits{1.0, -1.0, 2.0, 0.5, -0.5, -kInf};
+  const int64_t n = 100000, n_vocab = 6;
+  const Tensor row = Tensor::from(logits, {1, n_vocab});
+  const Tensor rows = row.strided_view({n, n_vocab}, {0, 1});
+  const std::vector<double> after{0.5, -2.0, 2.0, 0.5, -1.0, -kInf};
+  const std::vector<uint8_t> was_seen{1, 1, 0, 0, 1, 1};
+  std::vector<uint8_t> all;
+  for (int64_t i = 0; i < n; ++i) all.insert(all.end(), was_seen.begin(), was_seen.end());
+  const Tensor seen = Tensor::from(all, {n, n_vocab});
+  const auto tokens = ops::sample(rows, {.seed = 28, .repetition_penalty = 2}, 3, {}, nullptr, seen)
+                          .to_vector<int64_t>();
+  std::vector<int64_t> counts(6, 0);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    ++counts[static_cast<size_t>(tokens[i])];
+    all[i * 6 + static_cast<size_t>(tokens[i])] = 1;
+  }
+  CHECK(chi_square(counts, softmax(after, 1), n) < 23.5);
+  // What was chosen was seen; nothing else changes.
+  CHECK(seen.to_vector<uint8_t>() == all);
+}
+
+TEST_CASE("min_p 1 leaves the likeliest, after any penalty") {
+  Generator generator{29, 0};
+  const Tensor logits = random_tensor({200, 300}, DType::f32, generator, -5, 1);
+  const auto chosen = [&](const ops::SamplingOptions& options) {
+    return ops::sample(logits, options, 0, {}, nullptr, Tensor::full({200, 300}, 1, DType::u8))
+        .to_vector<int64_t>();
+  };
+  for (const double penalty : {0.7, 1.1, 3.3}) {
+    const auto best = chosen({.temperature = 0, .repetition_penalty = penalty});
+    CHECK(chosen({.temperature = 0.3, .min_p = 1, .repetition_penalty = penalty}) == best);
+    CHECK(chosen({.top_p = 0, .min_p = 1, .repetition_penalty = penalty}) == best);
+    CHECK(chosen({.top_k = 5, .min_p = 1, .repetition_penalty = penalty}) == best);
+  }
+}
+
+TEST_CASE("greedy: the penalty acts, and the same token does not come for ever") {
+  const Tensor logits = Tensor::from(std::vector<float>{1.0f, 0.9f, 0.8f, -3.0f}, {1, 4});
+  const Tensor seen = Tensor::zeros({1, 4}, DType::u8);
+  std::vector<int64_t> chosen;
+  for (int i = 0; i < 4; ++i)
+    chosen.push_back(
+        ops::sample(logits, {.temperature = 0, .repetition_penalty = 2}, i, {}, nullptr, seen)
+            .to_vector<int64_t>()[0]);
+  CHECK(chosen == std::vector<int64_t>{0, 1, 2, 0});
+  CHECK(seen.to_vector<uint8_t>() == std::vector<uint8_t>{1, 1, 1, 0});
+  // Without a penalty they are noted alone.
+  const Tensor noted = Tensor::zeros({1, 4}, DType::u8);
+  for (int i = 0; i < 2; ++i)
+    CHECK(ops::sample(logits, {.temperature = 0}, i, {}, nullptr, noted).to_vector<int64_t>()[0] ==
+          0);
+  CHECK(noted.to_vector<uint8_t>() == std::vector<uint8_t>{1, 0, 0, 0});
+}
+
+TEST_CASE("rows with seen tokens, top_p and min_p know nothing of each other, nor of threads") {
+  const int before = omp_get_max_threads();
+  Generator generator{22, 0};
+  const Tensor logits = random_tensor({20, 3000}, DType::f32, generator);
+  const Tensor streams = Tensor::from(std::vector<int64_t>(20, 0), {20});
+  const ops::SamplingOptions options{
+      .seed = 3, .top_p = 0.9, .min_p = 0.01, .repetition_penalty = 1.5};
+  std::vector<uint8_t> bytes(20 * 3000, 0);
+  for (size_t i = 0; i < bytes.size(); i += 7) bytes[i] = 1;
+  const auto sample = [&](const Tensor& x, const Tensor& names, const std::vector<uint8_t>& seen) {
+    return ops::sample(x, options, 5, names, nullptr, Tensor::from(seen, x.shape()))
+        .to_vector<int64_t>();
+  };
+  std::vector<std::vector<int64_t>> choices;
+  for (const int threads : {1, 2, 3}) {
+    omp_set_num_threads(threads);
+    choices.push_back(sample(logits, streams, bytes));
+  }
+  omp_set_num_threads(before);
+  CHECK(choices[0] == choices[1]);
+  CHECK(choices[0] == choices[2]);
+  for (int64_t b = 0; b < 20; ++b) {
+    const std::vector<uint8_t> own(bytes.begin() + 3000 * b, bytes.begin() + 3000 * (b + 1));
+    CHECK(sample(logits.strided_view({1, 3000}, {3000, 1}, 3000 * b),
+                 streams.strided_view({1}, {1}, b), own)[0] == choices[0][static_cast<size_t>(b)]);
+  }
 }
 
 TEST_CASE("top_k 1 is greedy") {
@@ -162,17 +313,45 @@ TEST_CASE("bad options are refused") {
   CHECK_THROWS_AS(ops::sample(logits, {.temperature = NAN}, 0), ConfigError);
   CHECK_THROWS_AS(ops::sample(logits, {.top_k = -1}, 0), ConfigError);
   CHECK_THROWS_AS(ops::sample(logits, {.n_valid = 4}, 0), ConfigError);
+  for (const double share : {-0.1, 1.1, double{NAN}}) {
+    CHECK_THROWS_AS(ops::sample(logits, {.top_p = share}, 0), ConfigError);
+    CHECK_THROWS_AS(ops::sample(logits, {.min_p = share}, 0), ConfigError);
+  }
+  for (const double penalty : {0.0, -1.0, kInf, double{NAN}})
+    CHECK_THROWS_AS(ops::sample(logits, {.repetition_penalty = penalty}, 0), ConfigError);
+  for (const Tensor& seen : {Tensor::zeros({2, 3}), Tensor::zeros({2, 4}, DType::u8),
+                             Tensor::zeros({3, 2}, DType::u8).strided_view({2, 3}, {1, 2})})
+    CHECK_THROWS_AS(ops::sample(logits, {}, 0, {}, nullptr, seen), ShapeError);
   CHECK_THROWS_AS(ops::sample(logits, {}, -1), ConfigError);
   CHECK_THROWS_AS(ops::sample(Tensor::zeros({3}), {}, 0), ShapeError);
   CHECK_THROWS_AS(ops::sample(Tensor::zeros({2, 0}), {}, 0), ShapeError);
   CHECK_THROWS_AS(ops::sample(logits, {}, 0, Tensor::zeros({3}, DType::i64)), ShapeError);
   float x[3] = {};
   int64_t token = -1;
-  xlstm_sampling_args args{XLSTM_F32, 1, 3, 0, x, 3, 1.0, 2, 0, 0, nullptr, nullptr, &token};
-  CHECK(xlstm_sampling_cpu(&args, {}) == XLSTM_WORKSPACE_TOO_SMALL);
-  args.n_valid = 4;
-  CHECK(xlstm_sampling_cpu(&args, {}) == XLSTM_BAD_SIZE);
+  uint8_t seen[6] = {};
+  xlstm_sampling_args good{};
+  good.rows = 1, good.n_vocab = good.logits_stride_row = 3, good.logits = x;
+  good.temperature = 1, good.top_k = 2, good.top_p = 1, good.repetition_penalty = 1;
+  good.seen = seen, good.seen_stride_row = 3, good.tokens = &token;
+  const auto status = [&](auto change) {
+    xlstm_sampling_args args = good;
+    change(args);
+    const bool is_right = xlstm_sampling_check(&args) == XLSTM_OK;
+    CHECK((xlstm_sampling_workspace_cpu(&args) > 0) == is_right);
+    return xlstm_sampling_cpu(&args, {});
+  };
+  CHECK(status([](auto&) {}) == XLSTM_WORKSPACE_TOO_SMALL);
+  CHECK(status([](auto& g) { g.n_valid = 4; }) == XLSTM_BAD_SIZE);
+  for (const double share : {-1e-9, 1.0000001, double{NAN}}) {
+    CHECK(status([&](auto& g) { g.top_p = share; }) == XLSTM_BAD_VALUE);
+    CHECK(status([&](auto& g) { g.min_p = share; }) == XLSTM_BAD_VALUE);
+  }
+  for (const double penalty : {0.0, -1.0, kInf, double{NAN}})
+    CHECK(status([&](auto& g) { g.repetition_penalty = penalty; }) == XLSTM_BAD_VALUE);
+  // Rows of `seen` are written, so they must not overlap.
+  CHECK(status([](auto& g) { g.rows = 2, g.seen_stride_row = 2; }) == XLSTM_BAD_STRIDE);
   CHECK(token == -1);
+  CHECK(std::count(std::begin(seen), std::end(seen), 0) == 6);
 }
 
 TEST_CASE("what stands at position_base is added to the position when the call runs") {

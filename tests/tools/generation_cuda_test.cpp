@@ -126,6 +126,60 @@ TEST_CASE("rows that end at different times leave the others as they would be wi
   CHECK(writer.write(prompts, options, true) == want);
 }
 
+TEST_CASE("a recorded step draws with every option as steps one by one, and notes what was seen") {
+  if (!has_cuda_device()) return;
+  Writer writer("32-true");
+  GenerationOptions options{.max_new_tokens = 400,
+                            .temperature = 1.5,
+                            .top_k = 200,
+                            .top_p = 0.95,
+                            .min_p = 0.001,
+                            .repetition_penalty = 1.3,
+                            .seed = 4,
+                            .stop = {"the", "qu"}};
+  options.n_samples = 6;
+  const auto write = [&](bool graph) {
+    options.cuda_graph = graph;
+    GenerationStream stream(*writer.model, writer.trainer.tokenizer(), {"Once upon", "The"},
+                            options);
+    return finish(stream, 12);
+  };
+  const Written want = write(false);
+  CHECK(write(true) == want);
+  // Greedy with a strong penalty: no token comes twice while others are left.
+  options = {.max_new_tokens = 40,
+             .temperature = 0,
+             .repetition_penalty = 1000,
+             .stop_at_end_of_text = false};
+  const Written greedy = writer.write({"Once"}, options, true);
+  CHECK(greedy == writer.write({"Once"}, options, false));
+  CHECK(std::set<int32_t>(greedy.tokens[0].begin(), greedy.tokens[0].end()).size() > 20);
+}
+
+TEST_CASE("on a GPU a stream goes on exactly where another one ended") {
+  if (!has_cuda_device()) return;
+  for (const char* precision : {"32-true", "bf16-true"}) {
+    Writer writer(precision);
+    GenerationOptions options{.max_new_tokens = 20,
+                              .temperature = 0.9,
+                              .repetition_penalty = 1.2,
+                              .seed = 5,
+                              .stop_at_end_of_text = false};
+    const Written whole = writer.write({"Once upon a time"}, options, true);
+    options.max_new_tokens = 8;
+    GenerationStream first(*writer.model, writer.trainer.tokenizer(), {"Once upon a time"},
+                           options);
+    while (!first.done()) first.next();
+    const TextState state = first.finish();
+    options.max_new_tokens = 12;
+    GenerationStream second(*writer.model, writer.trainer.tokenizer(), {""}, options, state);
+    while (!second.done()) second.next();
+    TokenIds both = first.tokens(0);
+    both.insert(both.end(), second.tokens(0).begin(), second.tokens(0).end());
+    CHECK(both == whole.tokens[0]);
+  }
+}
+
 TEST_CASE("weights rounded in place write what weights with rounded copies write") {
   if (!has_cuda_device()) return;
   for (const char* precision : {"bf16-mixed", "bf16-true", "16-mixed"})

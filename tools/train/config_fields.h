@@ -145,7 +145,11 @@ void for_each_field(C& c, F&& f) {
   f("max_new_tokens", c.options.max_new_tokens);
   f("temperature", c.options.temperature);
   f("top_k", c.options.top_k);
+  f("top_p", c.options.top_p);
+  f("min_p", c.options.min_p);
+  f("repetition_penalty", c.options.repetition_penalty);
   f("seed", c.options.seed);
+  f("stop", c.options.stop);
   f("stop_at_end_of_text", c.options.stop_at_end_of_text);
   f("start_with_end_of_text", c.options.start_with_end_of_text);
 }

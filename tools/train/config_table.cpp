@@ -193,7 +193,21 @@ std::vector<KeyRule> run_rules() {
       {"sample.temperature",
        "Divides the logits before a token is drawn; 0: always the likeliest token.", 0, 1e6},
       {"sample.top_k", "Draw among the likeliest tokens only, so many; 0: among all.", 0, 1e9},
+      {"sample.top_p",
+       "Of these, draw among the fewest likeliest that together have this probability; 1: among "
+       "all.",
+       0, 1},
+      {"sample.min_p",
+       "Of these, draw among the tokens whose probability is at least this part of the "
+       "likeliest's; "
+       "0: among all.",
+       0, 1},
+      {"sample.repetition_penalty",
+       "Divides the positive and multiplies the negative logits of tokens that occur in the prompt "
+       "or the text; 1: none.",
+       0.001, 1000},
       {"sample.seed", "Seed of the draws.", 0, kMany},
+      {"sample.stop", "Strings that end a text; they are left out of it."},
       {"sample.stop_at_end_of_text", "End a text at the tokenizer's end-of-text token."},
       {"sample.start_with_end_of_text",
        "Put the end-of-text token before a prompt, as in the training data."},

@@ -25,11 +25,21 @@ std::vector<int64_t> picked(const std::vector<int64_t>& all, const std::vector<i
   return some;
 }
 
+// Rows are dropped seldom, so bytes, which no op selects, go by the host.
+Tensor picked_rows(const Tensor& bytes, const std::vector<int64_t>& rows) {
+  const auto all = bytes.to(kCpu).to_vector<uint8_t>();
+  const int64_t n = bytes.size(1);
+  std::vector<uint8_t> some;
+  for (const int64_t row : rows)
+    some.insert(some.end(), all.begin() + row * n, all.begin() + (row + 1) * n);
+  return Tensor::from(some, {static_cast<int64_t>(rows.size()), n}).to(bytes.device());
+}
+
 }  // namespace
 
 DecodeStep::DecodeStep(const layers::LanguageModel& model, layers::ModelState state,
                        const Tensor& logits, const std::vector<int64_t>& streams,
-                       const ops::SamplingOptions& sampling, bool use_graph)
+                       const Tensor& seen, const ops::SamplingOptions& sampling, bool use_graph)
     : model_(model),
       sampling_(sampling),
       use_graph_(use_graph && model.device() != kCpu && !cuda::waits_after_each_call()),
@@ -38,6 +48,8 @@ DecodeStep::DecodeStep(const layers::LanguageModel& model, layers::ModelState st
       streams_on_host_(streams) {
   tokens_ = Tensor::zeros({logits.size(0)}, DType::i64, model.device());
   streams_ = on_device(streams);
+  if (seen.defined())
+    seen_ = seen.device() == model.device() ? seen.clone() : seen.to(model.device());
   position_ = Tensor::zeros({1}, DType::i64, model.device());
 }
 
@@ -70,16 +82,26 @@ void DecodeStep::run_step() {
   graph_->launch();
 }
 
-void DecodeStep::step() {
+void DecodeStep::read() {
   layers::ModelOutput out = model_.step(tokens_, state_, {.in_place_state = true});
   overwrite(state_, out.state);
   logits_.copy_from(out.logits);
+}
+
+void DecodeStep::step() {
+  read();
   draw();
 }
 
+layers::ModelOutput DecodeStep::finish() {
+  const autograd::NoGrad no_grad;
+  if (has_chosen_) read();
+  return {logits_, state_};
+}
+
 void DecodeStep::draw() {
-  tokens_.copy_from(
-      ops::sample(logits_, sampling_, 0, streams_, static_cast<const uint64_t*>(position_.raw())));
+  tokens_.copy_from(ops::sample(logits_, sampling_, 0, streams_,
+                                static_cast<const uint64_t*>(position_.raw()), seen_));
 }
 
 void DecodeStep::keep(const std::vector<int64_t>& places) {
@@ -90,6 +112,7 @@ void DecodeStep::keep(const std::vector<int64_t>& places) {
   streams_on_host_ = picked(streams_on_host_, places);
   streams_ = on_device(streams_on_host_);
   tokens_ = on_device(picked(chosen_, places));
+  if (seen_.defined()) seen_ = picked_rows(seen_, places);
   logits_ = Tensor::empty({rows(), logits_.size(1)}, logits_.dtype(), logits_.device());
 }
 

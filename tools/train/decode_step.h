@@ -18,11 +18,12 @@ namespace xlstm::train {
 class DecodeStep {
  public:
   // state and logits [rows, n_vocab]: after the prompts; the state is overwritten. streams: what
-  // names the rows' random numbers (core/ops/sampling.h). use_graph has no effect on the CPU, and
-  // on no token. The model must outlive the step.
+  // names the rows' random numbers (core/ops/sampling.h). seen uint8 [rows, n_vocab]: the tokens
+  // that a repetition penalty acts on, to which the chosen ones are added; undefined: none, ever.
+  // use_graph has no effect on the CPU, and on no token. The model must outlive the step.
   DecodeStep(const layers::LanguageModel& model, layers::ModelState state, const Tensor& logits,
-             const std::vector<int64_t>& streams, const ops::SamplingOptions& sampling,
-             bool use_graph);
+             const std::vector<int64_t>& streams, const Tensor& seen,
+             const ops::SamplingOptions& sampling, bool use_graph);
   ~DecodeStep();
 
   // A token per row, with the random numbers of `position`. The first call draws from the prompts'
@@ -31,6 +32,9 @@ class DecodeStep {
   const std::vector<int64_t>& next(int64_t position);
   // Goes on with the rows at these places of the batch alone.
   void keep(const std::vector<int64_t>& places);
+  // Reads the tokens chosen last without choosing others: the state after them and their logits.
+  // Nothing may be chosen afterwards.
+  layers::ModelOutput finish();
   // The NonFiniteError for a token of -1.
   [[noreturn]] void report_bad_rows() const;
 
@@ -38,6 +42,7 @@ class DecodeStep {
 
  private:
   void draw();
+  void read();
   void step();
   void run_step();
   Tensor on_device(const std::vector<int64_t>& numbers) const;
@@ -50,6 +55,7 @@ class DecodeStep {
   Tensor logits_;    // [rows, n_vocab]
   Tensor tokens_;    // int64 [rows]
   Tensor streams_;   // int64 [rows]
+  Tensor seen_;      // uint8 [rows, n_vocab] or undefined
   Tensor position_;  // int64 [1]
   std::vector<int64_t> chosen_, streams_on_host_;
   std::unique_ptr<cuda::Graph> graph_;

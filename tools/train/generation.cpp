@@ -1,41 +1,38 @@
 #include "tools/train/generation.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "core/ops/embedding.h"
 #include "core/ops/view.h"
 
 namespace xlstm::train {
 namespace {
 
-constexpr int64_t kPrefillTokens = 1024;  // of a prompt at once; longer ones carry the state
-constexpr int64_t kPrefillBatch = 16384;  // of all prompts at once
+constexpr int64_t kPrefillBatch = 16384;  // tokens of all prompts at once
+// Random numbers of a row: its prompt's number in the lower half, its sample's above.
+constexpr int kSampleShift = 32;
 
-using Prompt = std::vector<int32_t>;
-
-struct Prefilled {
-  Tensor logits;  // [prompts, n_vocab]
-  layers::ModelState state;
-};
-
-// Reads prompts of one length side by side.
-Prefilled prefill(const layers::LanguageModel& model, const std::vector<const Prompt*>& prompts) {
-  std::vector<int64_t> ids;
-  for (const Prompt* prompt : prompts) ids.insert(ids.end(), prompt->begin(), prompt->end());
-  const auto n = static_cast<int64_t>(prompts.size());
-  const auto length = static_cast<int64_t>(prompts[0]->size());
-  const Tensor all = Tensor::from(ids, {n, length}).to(model.device());
-  layers::HiddenOutput out;
-  for (int64_t start = 0; start < all.size(1); start += kPrefillTokens) {
-    const int64_t stop = std::min(start + kPrefillTokens, all.size(1));
-    out = model.forward_hidden(ops::slice(all, 1, start, stop), out.state);
-  }
-  const Tensor last = ops::select(out.hidden, 1, out.hidden.size(1) - 1);
-  return {model.logits(ops::contiguous(last)), out.state};
+Tensor on_device(const std::vector<int64_t>& numbers, Device device) {
+  return Tensor::from(numbers, {static_cast<int64_t>(numbers.size())}).to(device);
 }
 
 }  // namespace
+
+const char* name_of(RowEnd end) {
+  switch (end) {
+    case RowEnd::end_of_text:
+      return "end_of_text";
+    case RowEnd::length:
+      return "length";
+    case RowEnd::stop:
+      return "stop";
+    default:
+      return "running";
+  }
+}
 
 void GenerationOptions::validate() const {
   require<ConfigError>(max_new_tokens >= 0, "generate: max_new_tokens must not be negative, got ",
@@ -45,13 +42,33 @@ void GenerationOptions::validate() const {
                        ", expected 0 (greedy) or more");
   require<ConfigError>(top_k >= 0, "generate: top_k must not be negative, got ", top_k,
                        " (0 keeps all tokens)");
+  require<ConfigError>(top_p >= 0 && top_p <= 1, "generate: top_p: got ", top_p,
+                       ", expected 0 to 1 (1 keeps all tokens)");
+  require<ConfigError>(min_p >= 0 && min_p <= 1, "generate: min_p: got ", min_p,
+                       ", expected 0 to 1 (0 keeps all tokens)");
+  require<ConfigError>(repetition_penalty >= 0.001 && repetition_penalty <= 1000,
+                       "generate: repetition_penalty: got ", repetition_penalty,
+                       ", expected 0.001 to 1000 (1: none)");
+  require<ConfigError>(n_samples >= 1 && n_samples <= 1000000, "generate: n_samples: got ",
+                       n_samples, ", expected 1 to 1000000");
+  for (const std::string& string : stop)
+    require<ConfigError>(!string.empty(), "generate: stop: got \"\", expected a text");
+}
+
+TokenIds prompt_tokens(const data::Tokenizer& tokenizer, const std::string& prompt, bool goes_on,
+                       const GenerationOptions& options) {
+  TokenIds ids = tokenizer.encode(prompt);
+  if (goes_on) return ids;
+  if (ids.empty() || (options.start_with_end_of_text && tokenizer.has_end_of_text()))
+    ids.insert(ids.begin(), static_cast<int32_t>(tokenizer.end_of_text()));
+  return ids;
 }
 
 GenerationStream::GenerationStream(const layers::LanguageModel& model,
                                    const data::Tokenizer& tokenizer,
                                    const std::vector<std::string>& prompts,
-                                   const GenerationOptions& options)
-    : model_(model), tokenizer_(tokenizer), options_(options) {
+                                   const GenerationOptions& options, const TextState& start)
+    : model_(model), tokenizer_(tokenizer), options_(options), start_(start) {
   options_.validate();
   require<ConfigError>(!prompts.empty(),
                        "generate: no prompt given, expected at least one (an "
@@ -60,63 +77,106 @@ GenerationStream::GenerationStream(const layers::LanguageModel& model,
                        "generate: the tokenizer has more tokens than the model, got ",
                        tokenizer.n_vocab(), ", expected at most ", model.n_vocab(),
                        " (is it the tokenizer the model was trained with?)");
-  if (options_.max_new_tokens > 0)
-    read_prompts(prompts);
-  else
-    for (size_t i = 0; i < prompts.size(); ++i)
-      rows_.push_back(Row{data::StreamDecoder(tokenizer), {}, RowEnd::length});
+  add_rows(prompts);
+  if (options_.max_new_tokens > 0) read_prompts(static_cast<int64_t>(prompts.size()));
 }
 
-void GenerationStream::read_prompts(const std::vector<std::string>& prompts) {
-  const autograd::NoGrad no_grad;
-  std::vector<Prompt> tokens;
-  std::map<size_t, std::vector<int64_t>> by_length;  // rows
+void GenerationStream::add_rows(const std::vector<std::string>& prompts) {
+  const bool is_empty = options_.max_new_tokens == 0;
   for (const std::string& prompt : prompts) {
-    Prompt ids = tokenizer_.encode(prompt);
-    if (ids.empty() || (options_.start_with_end_of_text && tokenizer_.has_end_of_text()))
-      ids.insert(ids.begin(), static_cast<int32_t>(tokenizer_.end_of_text()));
-    by_length[ids.size()].push_back(static_cast<int64_t>(rows_.size()));
-    tokens.push_back(std::move(ids));
-    rows_.push_back(Row{data::StreamDecoder(tokenizer_), {}, RowEnd::running});
+    const TokenIds ids =
+        is_empty ? TokenIds{} : prompt_tokens(tokenizer_, prompt, !start_.empty(), options_);
+    for (int64_t sample = 0; sample < options_.n_samples; ++sample)
+      rows_.push_back(Row{data::StreamDecoder(tokenizer_),
+                          StopMatcher(options_.stop),
+                          ids,
+                          {},
+                          is_empty ? RowEnd::length : RowEnd::running});
   }
+}
+
+void GenerationStream::read_prompts(int64_t n_prompts) {
+  const autograd::NoGrad no_grad;
+  const int64_t n = options_.n_samples;
+  std::map<size_t, std::vector<int64_t>> by_length;  // first rows of prompts
+  for (int64_t row = 0; row < n_prompts * n; row += n)
+    by_length[rows_[static_cast<size_t>(row)].prompt.size()].push_back(row);
   std::vector<layers::ModelState> states;
   Tensors logits;
+  std::vector<int64_t> read;  // the rows in the order of reading
   for (const auto& [length, rows] : by_length) {
-    const int64_t at_once = std::min(static_cast<int64_t>(length), kPrefillTokens);
+    const int64_t at_once = std::clamp(static_cast<int64_t>(length), int64_t{1}, kReadTokens);
     const auto most = static_cast<size_t>(std::max(kPrefillBatch / at_once, int64_t{1}));
     for (size_t begin = 0; begin < rows.size(); begin += most) {
-      std::vector<const Prompt*> together;
+      std::vector<const TokenIds*> together;
       for (size_t i = begin; i < std::min(begin + most, rows.size()); ++i) {
-        together.push_back(&tokens[static_cast<size_t>(rows[i])]);
-        batch_.push_back(rows[i]);
+        together.push_back(&rows_[static_cast<size_t>(rows[i])].prompt);
+        read.push_back(rows[i]);
       }
-      Prefilled read = prefill(model_, together);
-      states.push_back(std::move(read.state));
-      logits.push_back(read.logits);
+      ReadTexts texts = read_texts(model_, start_, together);
+      states.push_back(std::move(texts.state));
+      logits.push_back(texts.logits);
     }
   }
-  n_running_ = static_cast<int64_t>(rows_.size());
-  step_ = std::make_unique<DecodeStep>(model_, layers::ModelState::concat_rows(states),
-                                       ops::concat(logits, 0), batch_,
-                                       ops::SamplingOptions{.temperature = options_.temperature,
-                                                            .top_k = options_.top_k,
-                                                            .n_valid = tokenizer_.n_vocab(),
-                                                            .seed = options_.seed},
-                                       options_.cuda_graph);
+  std::vector<int64_t> places;  // of the prompt that was read, for each row
+  for (size_t place = 0; place < read.size(); ++place)
+    for (int64_t sample = 0; sample < n; ++sample) {
+      places.push_back(static_cast<int64_t>(place));
+      batch_.push_back(read[place] + sample);
+    }
+  layers::ModelState state = layers::ModelState::concat_rows(states);
+  Tensor all_logits = ops::concat(logits, 0);
+  if (n > 1) {
+    const Tensor forks = on_device(places, model_.device());
+    state = state.select_rows(forks);
+    all_logits = ops::embedding(forks, all_logits);
+  }
+  start_steps(std::move(state), all_logits);
+}
+
+void GenerationStream::start_steps(layers::ModelState state, Tensor logits) {
+  n_running_ = n_rows();
+  std::vector<int64_t> streams;
+  for (const int64_t row : batch_)
+    streams.push_back((options_.first_prompt + row / options_.n_samples) |
+                      (row % options_.n_samples) << kSampleShift);
+  step_ = std::make_unique<DecodeStep>(
+      model_, std::move(state), logits, streams, seen_tokens(),
+      ops::SamplingOptions{.temperature = options_.temperature,
+                           .top_k = options_.top_k,
+                           .n_valid = tokenizer_.n_vocab(),
+                           .seed = options_.seed,
+                           .top_p = options_.top_p,
+                           .min_p = options_.min_p,
+                           .repetition_penalty = options_.repetition_penalty},
+      options_.cuda_graph);
+}
+
+// A row of bytes for each place of the batch, if there is a penalty.
+Tensor GenerationStream::seen_tokens() const {
+  if (options_.repetition_penalty == 1) return {};
+  std::vector<uint8_t> all;
+  for (const int64_t row : batch_) {
+    std::vector<uint8_t> seen = start_.seen;
+    mark_seen(seen, rows_[static_cast<size_t>(row)].prompt, model_.n_vocab());
+    all.insert(all.end(), seen.begin(), seen.end());
+  }
+  return Tensor::from(all, {static_cast<int64_t>(batch_.size()), model_.n_vocab()});
 }
 
 // The text that a new token of a row completes.
 std::string GenerationStream::accept(Row& row, int64_t token) {
-  if (options_.stop_at_end_of_text && tokenizer_.has_end_of_text() &&
-      token == tokenizer_.end_of_text()) {
-    row.end = RowEnd::end_of_text;
-    return row.decoder.flush();
-  }
-  row.tokens.push_back(static_cast<int32_t>(token));
-  std::string text = row.decoder.push(token);
-  if (static_cast<int64_t>(row.tokens.size()) >= options_.max_new_tokens) {
-    row.end = RowEnd::length;
-    text += row.decoder.flush();
+  const bool is_end = options_.stop_at_end_of_text && tokenizer_.has_end_of_text() &&
+                      token == tokenizer_.end_of_text();
+  if (!is_end) row.tokens.push_back(static_cast<int32_t>(token));
+  const bool is_last = is_end || static_cast<int64_t>(row.tokens.size()) >= options_.max_new_tokens;
+  std::string text = is_end ? std::string() : row.stop.push(row.decoder.push(token));
+  if (is_last) text += row.stop.push(row.decoder.flush());
+  if (row.stop.found()) {
+    row.end = RowEnd::stop;
+  } else if (is_last) {
+    row.end = is_end ? RowEnd::end_of_text : RowEnd::length;
+    text += row.stop.flush();
   }
   return text;
 }
@@ -124,7 +184,7 @@ std::string GenerationStream::accept(Row& row, int64_t token) {
 std::map<int64_t, std::string> GenerationStream::next() {
   std::map<int64_t, std::string> texts;
   if (done()) return texts;
-  const std::vector<int64_t>& chosen = step_->next(position_++);
+  const std::vector<int64_t>& chosen = step_->next(start_.n_drawn + position_++);
   for (size_t place = 0; place < batch_.size(); ++place) {
     Row& row = rows_[static_cast<size_t>(batch_[place])];
     if (row.end != RowEnd::running) continue;
@@ -138,7 +198,7 @@ std::map<int64_t, std::string> GenerationStream::next() {
 
 // On a GPU a smaller batch means a new graph, and few rows take as long as twice as many.
 void GenerationStream::drop_ended_rows() {
-  if (done()) return step_.reset();
+  if (done()) return;
   const auto n_places = static_cast<int64_t>(batch_.size());
   if (model_.device() == kCpu ? n_running_ == n_places : 2 * n_running_ > n_places) return;
   std::vector<int64_t> places, rows;
@@ -150,6 +210,25 @@ void GenerationStream::drop_ended_rows() {
   }
   step_->keep(places);
   batch_ = std::move(rows);
+}
+
+TextState GenerationStream::finish() {
+  require<ConfigError>(n_rows() == 1 && step_ != nullptr, "generate: a state to go on from: got ",
+                       n_rows(), " texts of at most ", options_.max_new_tokens,
+                       " tokens, expected one of at least 1");
+  const Row& row = rows_[0];
+  layers::ModelOutput out = step_->finish();
+  n_running_ = 0;
+  step_.reset();
+  TextState after = start_;
+  after.state = std::move(out.state);
+  after.logits = out.logits;
+  mark_seen(after.seen, row.prompt, model_.n_vocab());
+  mark_seen(after.seen, row.tokens, model_.n_vocab());
+  if (row.end == RowEnd::end_of_text) after.seen[static_cast<size_t>(tokenizer_.end_of_text())] = 1;
+  after.n_read += static_cast<int64_t>(row.prompt.size()) + position_;
+  after.n_drawn += position_;
+  return after;
 }
 
 }  // namespace xlstm::train

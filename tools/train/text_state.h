@@ -1,0 +1,44 @@
+// What a model knows after a text, and reading on from there.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "layers/language_model.h"
+
+namespace xlstm::train {
+
+// Has the same size after any text. The empty one stands before the first token.
+struct TextState {
+  layers::ModelState state;   // one row
+  Tensor logits;              // [1, n_vocab], of the next token
+  std::vector<uint8_t> seen;  // [n_vocab], 1 for tokens of the text
+  int64_t n_read = 0;         // tokens of the text
+  int64_t n_drawn = 0;        // random numbers used for it: generation goes on with the next
+
+  bool empty() const { return n_read == 0; }
+};
+
+using TokenIds = std::vector<int32_t>;
+
+// Texts are read in pieces of so many tokens that carry the state.
+inline constexpr int64_t kReadTokens = 1024;
+
+struct ReadTexts {
+  Tensor logits;             // [texts, n_vocab], of the next token
+  Tensor hidden;             // [texts, D], that they were made of
+  layers::ModelState state;  // a row for each text
+};
+
+// Reads texts of one length side by side, each after `before`. hidden is undefined if the texts are
+// empty, which they only may be if `before` is not.
+ReadTexts read_texts(const layers::LanguageModel& model, const TextState& before,
+                     const std::vector<const TokenIds*>& texts);
+
+// The state after one more text.
+TextState read_on(const layers::LanguageModel& model, const TextState& before, const TokenIds& ids);
+
+// Marks the tokens in `seen`, which is made as long as the vocabulary.
+void mark_seen(std::vector<uint8_t>& seen, const TokenIds& ids, int64_t n_vocab);
+
+}  // namespace xlstm::train
