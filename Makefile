@@ -3,13 +3,14 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET ?= cpu
 
-.PHONY: all setup build demo test cuda cuda-all gpu-tests static static-cuda asan tsan fuzz test-oracle-tensorboard check bench install clean help
+.PHONY: all setup build demo test cuda cuda-all gpu-tests test-oracle test-oracle-tensorboard static static-cuda asan tsan fuzz check bench install clean help
 
 all: build
 
 help:
 	@echo "make demo    build, train a small xLSTM on the bundled stories, and let it tell one"
 	@echo "make test    build and run every test"
+	@echo "make test-oracle  compare the tokenizer with the tokenizers wheel, which it needs (PYTHON chooses the python)"
 	@echo "make build   only build (PRESET=cpu|cuda|cuda-all|asan|tsan)"
 	@echo "make cuda    build everything with the CUDA backend, for the GPUs here or else for Hopper; needs no GPU"
 	@echo "make cuda-all   the same for every GPU since compute capability 8.0"
@@ -33,6 +34,9 @@ demo: setup
 
 test: build
 	@ctest --preset $(PRESET) -j 1
+
+test-oracle: setup
+	@bash tests/oracle/run.sh $(JOBS)
 
 cuda cuda-all:
 	@$(MAKE) --no-print-directory build PRESET=$@

@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "core/excerpt.h"
 #include "data/byte_alphabet.h"
-#include "data/content_hash.h"
+#include "data/nfc.h"
 
 namespace xlstm::data {
 namespace {
@@ -18,22 +18,32 @@ bool never_in_utf8(int byte) {
   return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
 }
 
-uint64_t fingerprint_of(const TokenizerDefinition& definition) {
-  ContentHash hash;
-  hash.add(static_cast<int64_t>(definition.vocab.size()));
-  for (const std::string& text : definition.vocab) hash.add(text);
-  hash.add(static_cast<int64_t>(definition.merges.size()));
-  for (const auto& [left, right] : definition.merges) {
-    hash.add(int64_t{left});
-    hash.add(int64_t{right});
+template <class Word>
+uint64_t load(const char* bytes) {
+  Word word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+// The 1 to kCachedBytes bytes and their number, as two words. The loads overlap, so that none is of
+// a length that is only known when it happens.
+std::pair<uint64_t, uint64_t> cache_key(std::string_view bytes) {
+  const size_t n = bytes.size();
+  const char* first = bytes.data();
+  const char* end = first + n;
+  uint64_t low = 0, high = uint64_t{n} << 56;
+  if (n > 8) {
+    low = load<uint64_t>(first);
+    high |= load<uint64_t>(end - 8) >> (8 * (16 - n));
+  } else if (n == 8) {
+    low = load<uint64_t>(first);
+  } else if (n >= 4) {
+    low = load<uint32_t>(first) | load<uint32_t>(end - 4) << (8 * (n - 4));
+  } else {
+    low = load<uint8_t>(first) | load<uint8_t>(first + n / 2) << (8 * (n / 2)) |
+          load<uint8_t>(end - 1) << (8 * (n - 1));
   }
-  for (const AddedToken& token : definition.added) {
-    hash.add(token.content);
-    hash.add(int64_t{token.id});
-    hash.add(int64_t{token.special} * 2 + token.normalized);
-  }
-  hash.add(int64_t{definition.add_prefix_space} * 2 + definition.use_regex);
-  return hash.value();
+  return {low, high};
 }
 
 }  // namespace
@@ -41,11 +51,15 @@ uint64_t fingerprint_of(const TokenizerDefinition& definition) {
 PretokenCache::PretokenCache() : slots_(kSlots) {}
 
 Tokenizer::Tokenizer(TokenizerDefinition definition, const std::string& source)
-    : definition_(std::move(definition)) {
+    : definition_(std::move(definition)), pretokenizer_(definition_.pretokenizer, source) {
   check_vocab(source);
   make_merger(source);
   check_added(source);
-  make_matchers();
+  make_searches();
+  for (const std::vector<int32_t>* ids : {&definition_.frame.before, &definition_.frame.after})
+    for (const int32_t id : *ids)
+      require<FormatError>(id >= 0 && id < n_vocab(), source, ": post_processor adds token ", id,
+                           ", expected 0 to ", n_vocab() - 1);
   fingerprint_ = fingerprint_of(definition_);
 }
 
@@ -59,7 +73,9 @@ void Tokenizer::check_vocab(const std::string& source) {
     const bool is_new = id_of_text_.emplace(vocab[id], static_cast<int32_t>(id)).second;
     require<FormatError>(is_new, source, ": token ", excerpt(vocab[id]), " appears twice");
     // A text outside the byte-level alphabet can only be an added token; it means itself.
-    bytes_.push_back(text_to_bytes(vocab[id]).value_or(vocab[id]));
+    const auto bytes = text_to_bytes(vocab[id]);
+    bytes_.push_back(bytes.value_or(vocab[id]));
+    if (bytes && definition_.ignore_merges) whole_tokens_.emplace(*bytes, static_cast<int32_t>(id));
   }
   special_.assign(bytes_.size(), false);
 }
@@ -116,31 +132,20 @@ void Tokenizer::check_added(const std::string& source) {
   }
 }
 
-void Tokenizer::make_matchers() {
-  const std::vector<AddedToken>& added = definition_.added;
-  for (size_t i = 0; i < added.size(); ++i) {
-    const auto first = static_cast<uint8_t>(added[i].content[0]);
-    for (int allow_special = added[i].special ? 1 : 0; allow_special <= 1; ++allow_special) {
-      Matcher& matcher = matchers_[allow_special][added[i].normalized ? 1 : 0];
-      matcher.empty = false;
-      matcher.by_first[first].push_back(static_cast<int32_t>(i));
+void Tokenizer::make_searches() {
+  std::vector<const AddedToken*> tokens[2];
+  std::vector<std::string> texts[2];
+  std::string storage;
+  for (const bool special : {true, false})
+    for (const AddedToken& token : definition_.added) {
+      if (token.special != special) continue;
+      const bool normalize = token.normalized && definition_.nfc;
+      tokens[token.normalized].push_back(&token);
+      texts[token.normalized].emplace_back(normalize ? to_nfc(token.content, storage)
+                                                     : std::string_view(token.content));
     }
-  }
-  for (auto& levels : matchers_)
-    for (Matcher& matcher : levels)
-      for (std::vector<int32_t>& list : matcher.by_first)
-        std::stable_sort(list.begin(), list.end(), [&added](int32_t a, int32_t b) {
-          return added[static_cast<size_t>(a)].content.size() >
-                 added[static_cast<size_t>(b)].content.size();
-        });
-}
-
-const AddedToken* Tokenizer::match(const Matcher& matcher, std::string_view text, size_t at) const {
-  for (const int32_t index : matcher.by_first[static_cast<uint8_t>(text[at])]) {
-    const AddedToken& token = definition_.added[static_cast<size_t>(index)];
-    if (text.substr(at).starts_with(token.content)) return &token;
-  }
-  return nullptr;
+  raw_search_ = AddedTokenSearch(tokens[0], texts[0]);
+  normalized_search_ = AddedTokenSearch(tokens[1], texts[1]);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool allow_special) const {
@@ -149,7 +154,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool allow_special
     PretokenCache cache;
     encode(text, allow_special, ids, cache);
   } else {
-    encode_pieces(text, 0, allow_special, ids, nullptr);
+    encode_text(text, allow_special, ids, nullptr);
   }
   return ids;
 }
@@ -160,67 +165,56 @@ void Tokenizer::encode(std::string_view text, bool allow_special, std::vector<in
     std::fill(cache.slots_.begin(), cache.slots_.end(), PretokenCache::Slot{});
     cache.owner_ = fingerprint_;
   }
-  encode_pieces(text, 0, allow_special, ids, &cache);
+  encode_text(text, allow_special, ids, &cache);
 }
 
-void Tokenizer::encode_pieces(std::string_view text, int level, bool allow_special,
-                              std::vector<int32_t>& ids, PretokenCache* cache) const {
-  if (level == 2) return encode_plain(text, ids, cache);
-  const Matcher& matcher = matchers_[allow_special ? 1 : 0][level];
-  size_t begin = 0;
-  for (size_t at = 0; !matcher.empty && at < text.size();) {
-    const AddedToken* token = match(matcher, text, at);
-    if (!token) {
-      ++at;
-      continue;
-    }
-    encode_pieces(text.substr(begin, at - begin), level + 1, allow_special, ids, cache);
-    ids.push_back(token->id);
-    at += token->content.size();
-    begin = at;
-  }
-  encode_pieces(text.substr(begin), level + 1, allow_special, ids, cache);
+void Tokenizer::encode_text(std::string_view text, bool allow_special, std::vector<int32_t>& ids,
+                            PretokenCache* cache) const {
+  const auto on_token = [&ids](int32_t id) { ids.push_back(id); };
+  const auto on_piece = [&](std::string_view piece) { encode_plain(piece, ids, cache); };
+  const auto on_raw_piece = [&](std::string_view piece) {
+    std::string storage;
+    if (definition_.nfc) piece = to_nfc(piece, storage);
+    normalized_search_.split(piece, allow_special, on_piece, on_token);
+  };
+  raw_search_.split(text, allow_special, on_raw_piece, on_token);
 }
 
 void Tokenizer::encode_plain(std::string_view piece, std::vector<int32_t>& ids,
                              PretokenCache* cache) const {
-  if (piece.empty()) return;
+  pretokenizer_.cut(piece,
+                    [&](std::string_view pretoken) { encode_pretoken(pretoken, ids, cache); });
+}
+
+void Tokenizer::append_tokens(std::string_view pretoken, std::vector<int32_t>& ids) const {
   if (!unknown_bytes_.empty()) {
-    const size_t at = piece.find_first_of(unknown_bytes_);
-    require<FormatError>(at == piece.npos,
+    const size_t at = pretoken.find_first_of(unknown_bytes_);
+    require<FormatError>(at == pretoken.npos,
                          "tokenizer: the text is not UTF-8, and this vocabulary "
                          "has no token for byte ",
-                         at == piece.npos ? 0 : piece[at] & 0xFF);
+                         at == pretoken.npos ? 0 : pretoken[at] & 0xFF);
   }
-  std::string prefixed;
-  if (definition_.add_prefix_space && piece[0] != ' ') {
-    prefixed = " " + std::string(piece);
-    piece = prefixed;
+  if (definition_.ignore_merges) {
+    const auto found = whole_tokens_.find(std::string(pretoken));
+    if (found != whole_tokens_.end()) return ids.push_back(found->second);
   }
-  if (!definition_.use_regex) return merger_.append(piece, ids);
-  for (size_t begin = 0; begin < piece.size();) {
-    const size_t end = pretokenizer_.end_of(piece, begin);
-    encode_pretoken(piece.substr(begin, end - begin), ids, cache);
-    begin = end;
-  }
+  merger_.append(pretoken, ids);
 }
 
 inline void Tokenizer::encode_pretoken(std::string_view pretoken, std::vector<int32_t>& ids,
                                        PretokenCache* cache) const {
-  if (!cache || pretoken.size() > kCachedBytes) return merger_.append(pretoken, ids);
-  uint64_t key[2] = {0, 0};
-  std::memcpy(key, pretoken.data(), pretoken.size());
-  key[1] |= uint64_t{pretoken.size()} << 56;
-  const uint64_t hash = (key[0] ^ key[1] * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
+  if (!cache || pretoken.size() > kCachedBytes) return append_tokens(pretoken, ids);
+  const auto [low, high] = cache_key(pretoken);
+  const uint64_t hash = (low ^ high * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
   PretokenCache::Slot& slot = cache->slots_[hash >> 50];
   static_assert(PretokenCache::kSlots == size_t{1} << (64 - 50));
-  if (slot.low != key[0] || slot.high != key[1]) {
+  if (slot.low != low || slot.high != high) {
     const size_t before = ids.size();
-    merger_.append(pretoken, ids);
+    append_tokens(pretoken, ids);
     const size_t n = ids.size() - before;
     if (n > PretokenCache::kMaxIds) return;
-    slot.low = key[0];
-    slot.high = key[1];
+    slot.low = low;
+    slot.high = high;
     slot.n_ids = static_cast<int32_t>(n);
     std::copy_n(ids.end() - static_cast<int64_t>(n), n, slot.ids);
     return;
@@ -230,6 +224,13 @@ inline void Tokenizer::encode_pretoken(std::string_view pretoken, std::vector<in
   } else {
     ids.insert(ids.end(), slot.ids, slot.ids + slot.n_ids);
   }
+}
+
+std::vector<int32_t> Tokenizer::framed(std::span<const int32_t> ids) const {
+  std::vector<int32_t> all = definition_.frame.before;
+  all.insert(all.end(), ids.begin(), ids.end());
+  all.insert(all.end(), definition_.frame.after.begin(), definition_.frame.after.end());
+  return all;
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {

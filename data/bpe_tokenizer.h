@@ -1,7 +1,9 @@
 // Byte-level BPE as in GPT-2, equal to Hugging Face `tokenizers` in its ids (docs/tokenizer.md).
 //
-// Any bytes can be encoded and decode(encode(bytes)) == bytes. (Only vocabularies without tokens
-// for the 13 bytes that never occur in UTF-8 refuse text with such bytes, by a FormatError.) A
+// Any bytes can be encoded and, where the tokenizer does not normalize, put no space in front and
+// has no added tokens that take white space, decode(encode(bytes)) == bytes. (Only vocabularies
+// without tokens for the 13 bytes that never occur in UTF-8 refuse text with such bytes, by a
+// FormatError, as they do text on which a pattern of the user's own takes too long.) A
 // Tokenizer does not change after it is made, so all its functions may be called from several
 // threads.
 #pragma once
@@ -11,34 +13,16 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "core/file_system.h"
 #include "data/bpe_merger.h"
-#include "data/pretokenizer.h"
+#include "data/tokenizer_definition.h"
 
 namespace xlstm::data {
 
 // The token that stands between documents.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
-
-// A token that is searched in the raw text before anything else.
-struct AddedToken {
-  std::string content;
-  int32_t id = 0;
-  bool special = true;      // control token: only recognised when the caller allows it
-  bool normalized = false;  // searched after all those that are not
-};
-
-// What tokenizer.json says, checked by Tokenizer's constructor.
-struct TokenizerDefinition {
-  std::vector<std::string> vocab;                   // token texts by id, in the byte-level alphabet
-  std::vector<std::pair<int32_t, int32_t>> merges;  // pairs of ids, the lowest rank first
-  std::vector<AddedToken> added;  // with ids of the vocabulary (same text) or following on it
-  bool add_prefix_space = false;  // put a space before a piece that does not begin with one
-  bool use_regex = true;          // cut by the GPT-2 pattern; else a piece is one pretoken
-};
 
 // The ids of pretokens met before: one per thread, kept as long as the texts are of one kind.
 class PretokenCache {
@@ -75,11 +59,16 @@ class Tokenizer {
   void save(const std::string& path, FileSystem& files = real_file_system()) const;
 
   // The tokens of a text. Added tokens are found first, leftmost and longest; the special ones only
-  // if `allow_special`, which must be off for text that strangers wrote.
+  // if `allow_special`, which must be off for text that strangers wrote. No tokens are put around
+  // the text: `framed` does that.
   std::vector<int32_t> encode(std::string_view text, bool allow_special = false) const;
   // The same, appended to `ids`; many short texts go faster with one cache for all of them.
   void encode(std::string_view text, bool allow_special, std::vector<int32_t>& ids,
               PretokenCache& cache) const;
+
+  // The tokens with those around them that the post-processor wants for one text, often a token for
+  // its beginning.
+  std::vector<int32_t> framed(std::span<const int32_t> ids) const;
 
   // The bytes of tokens, exactly; not always UTF-8. ConfigError for an id outside the vocabulary.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
@@ -98,19 +87,14 @@ class Tokenizer {
   const TokenizerDefinition& definition() const { return definition_; }
 
  private:
-  // Added tokens by their first byte, the longest first.
-  struct Matcher {
-    std::vector<int32_t> by_first[256];  // indices into definition_.added
-    bool empty = true;
-  };
   void check_vocab(const std::string& source);
   void make_merger(const std::string& source);
   void check_added(const std::string& source);
-  void make_matchers();
-  const AddedToken* match(const Matcher& matcher, std::string_view text, size_t at) const;
-  void encode_pieces(std::string_view text, int level, bool allow_special,
-                     std::vector<int32_t>& ids, PretokenCache* cache) const;
+  void make_searches();
+  void encode_text(std::string_view text, bool allow_special, std::vector<int32_t>& ids,
+                   PretokenCache* cache) const;
   void encode_plain(std::string_view piece, std::vector<int32_t>& ids, PretokenCache* cache) const;
+  void append_tokens(std::string_view pretoken, std::vector<int32_t>& ids) const;
   void encode_pretoken(std::string_view pretoken, std::vector<int32_t>& ids,
                        PretokenCache* cache) const;
 
@@ -121,7 +105,8 @@ class Tokenizer {
   std::string unknown_bytes_;  // bytes without a token; only such as never occur in UTF-8
   BpeMerger merger_;
   Pretokenizer pretokenizer_;
-  Matcher matchers_[2][2];  // [allow_special][level]: not normalized, then normalized
+  AddedTokenSearch raw_search_, normalized_search_;
+  std::unordered_map<std::string, int32_t> whole_tokens_;  // by bytes; for ignore_merges alone
   int32_t end_of_text_ = -1;
   uint64_t fingerprint_ = 0;
 };

@@ -165,7 +165,7 @@ BpeTrainer::BpeTrainer(BpeTrainerConfig config) : config_(std::move(config)) {
 void BpeTrainer::add_text(std::string_view text) {
   std::string key;
   for (size_t begin = 0; begin < text.size();) {
-    const size_t end = pretokenizer_.end_of(text, begin);
+    const size_t end = scanner_.end_of(text, begin);
     key.assign(text, begin, end - begin);
     ++counts_[key];
     begin = end;
@@ -175,7 +175,7 @@ void BpeTrainer::add_text(std::string_view text) {
 Tokenizer BpeTrainer::train() const {
   TokenizerDefinition definition;
   for (const std::string& text : config_.special_tokens) {
-    definition.added.push_back({text, static_cast<int32_t>(definition.vocab.size()), true, false});
+    definition.added.push_back({text, static_cast<int32_t>(definition.vocab.size())});
     definition.vocab.push_back(text);
   }
   std::vector<int> bytes(256);

@@ -33,7 +33,7 @@ class BpeTrainer {
 
  private:
   BpeTrainerConfig config_;
-  Pretokenizer pretokenizer_;
+  PatternScanner scanner_{BuiltinPattern::gpt2};
   std::unordered_map<std::string, int64_t> counts_;
 };
 

@@ -1,69 +1,88 @@
 #include "data/pretokenizer.h"
 
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/json.h"
+#include "data/regex_translation.h"
 #include "data/utf8.h"
 
 namespace xlstm::data {
-namespace {
 
-// The length of 's, 't, 're, 've, 'm, 'll or 'd at `begin`, where an apostrophe stands; or 0.
-size_t contraction(std::string_view text, size_t begin) {
-  if (begin + 1 >= text.size()) return 0;
-  const char a = text[begin + 1];
-  if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
-  if (begin + 2 >= text.size()) return 0;
-  const char b = text[begin + 2];
-  if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l')) return 3;
-  return 0;
+Pretokenizer::Pretokenizer(const PretokenizerDefinition& definition, const std::string& source)
+    : add_prefix_space_(definition.add_prefix_space), use_regex_(definition.use_regex) {
+  using Kind = CutStep::Kind;
+  const std::string where = source + ": pre_tokenizer";
+  for (const CutStep& step : definition.steps) {
+    if (step.kind == Kind::digits || step.kind == Kind::digit_runs) {
+      steps_.emplace_back(Digits{step.kind == Kind::digits});
+      continue;
+    }
+    if (step.kind == Kind::regex) {
+      if (const auto builtin = builtin_pattern(step.pattern)) {
+        steps_.emplace_back(PatternScanner(*builtin));
+        continue;
+      }
+    }
+    const bool is_literal = step.kind == Kind::literal;
+    require<FormatError>(!is_literal || !step.pattern.empty(), where,
+                         ": got an empty String to split at, expected some text");
+    steps_.emplace_back(Search{Pcre2Pattern(
+        is_literal ? step.pattern : to_pcre2(step.pattern, where), is_literal, where)});
+    wants_utf8_ = true;
+  }
 }
 
-}  // namespace
-
-inline CodeClass Pretokenizer::class_at(std::string_view text, size_t at, size_t& bytes) const {
-  const uint8_t lead = static_cast<uint8_t>(text[at]);
-  bytes = 1;
-  if (lead < 0x80) return classes_[lead];
-  const Utf8Step step = utf8_step(text.substr(at, 4));
-  if (step.status != Utf8Status::valid) return CodeClass::other;
-  bytes = static_cast<size_t>(step.bytes);
-  return classes_[step.code];
+bool Pretokenizer::cuts_before_spaces() const {
+  const auto is = [](const Step& step, auto kind) {
+    return std::holds_alternative<decltype(kind)>(step);
+  };
+  const bool any = use_regex_ || std::any_of(steps_.begin(), steps_.end(), [&](const Step& step) {
+                     return is(step, PatternScanner(BuiltinPattern::gpt2));
+                   });
+  return any && !add_prefix_space_ && !wants_utf8_;
 }
 
-inline size_t Pretokenizer::end_of_run(std::string_view text, size_t begin,
-                                       CodeClass wanted) const {
-  size_t at = begin, bytes = 0;
-  while (at < text.size() && class_at(text, at, bytes) == wanted) at += bytes;
+// The end of the match at `begin`, or the beginning of the next one. An empty match cuts too, but
+// not at `begin`, where the piece before ended: from there the search goes on a character further.
+size_t Pretokenizer::Search::end_of(std::string_view text, size_t begin) const {
+  size_t from = begin;
+  auto match = pattern.find(text, from);
+  if (match && match->begin == begin && match->end == begin) {
+    from += static_cast<size_t>(utf8_step(text.substr(begin)).bytes);
+    match = pattern.find(text, from);
+  }
+  if (!match) return text.size();
+  return match->begin > begin ? match->begin : match->end;
+}
+
+size_t Pretokenizer::Digits::end_of(std::string_view text, size_t begin) const {
+  size_t at = begin;
+  bool is_run_of_digits = false;
+  while (at < text.size()) {
+    const Utf8Step step = utf8_step(text.substr(at, 4));
+    const bool is_digit = step.status == Utf8Status::valid && is_numeric(step.code);
+    if (at == begin) is_run_of_digits = is_digit;
+    if (is_digit != is_run_of_digits) break;
+    at += static_cast<size_t>(step.bytes);
+    if (is_digit && is_each_alone) break;
+  }
   return at;
 }
 
-// \s+(?!\S)|\s+ : a run of white space that text follows leaves its last character to that text,
-// unless it is the only one.
-size_t Pretokenizer::end_of_space(std::string_view text, size_t begin) const {
-  size_t at = begin, last = begin, bytes = 0;
-  while (at < text.size() && class_at(text, at, bytes) == CodeClass::space) {
-    last = at;
-    at += bytes;
-  }
-  return at == text.size() || last == begin ? at : last;
+bool Pretokenizer::is_utf8_text(std::string_view text) {
+  return is_utf8(text);
 }
 
-size_t Pretokenizer::end_of(std::string_view text, size_t begin) const {
-  const char first = text[begin];
-  if (first == '\'') {
-    const size_t length = contraction(text, begin);
-    if (length > 0) return begin + length;
-  }
-  size_t bytes = 0;
-  CodeClass kind = class_at(text, begin, bytes);
+Pretokenizer::Span Pretokenizer::span_at(std::string_view text, size_t begin) {
+  const auto is_valid_at = [text](size_t at) {
+    return utf8_step(text.substr(at, 4)).status == Utf8Status::valid;
+  };
+  const bool is_valid = is_valid_at(begin);
   size_t at = begin;
-  if (first == ' ' && begin + 1 < text.size()) {
-    const CodeClass next = class_at(text, begin + 1, bytes);
-    if (next != CodeClass::space) {
-      kind = next;
-      at = begin + 1;
-    }
-  }
-  if (kind == CodeClass::space) return end_of_space(text, begin);
-  return end_of_run(text, at + bytes, kind);
+  while (at < text.size() && is_valid_at(at) == is_valid)
+    at += static_cast<size_t>(utf8_step(text.substr(at, 4)).bytes);
+  return {at, is_valid};
 }
 
 }  // namespace xlstm::data

@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "core/error.h"
+#include "core/excerpt.h"
 #include "data/text_corpus.h"
 #include "data/token_file.h"
 
@@ -27,16 +28,31 @@ std::vector<Group> make_groups(const std::vector<DocumentPart>& parts) {
   return groups;
 }
 
+// Documents come in parts, cut before a space (DocumentPart). A tokenizer that may look across such
+// a place would give other ids.
+void require_parts_change_nothing(const TokenizerDefinition& definition, const std::string& path) {
+  require<ConfigError>(
+      Pretokenizer(definition.pretokenizer, path).cuts_before_spaces(), path,
+      ": cannot be tokenized in parts with this tokenizer, expected a pre_tokenizer with the "
+      "pattern of GPT-2, Llama 3 or Qwen, no other pattern, and add_prefix_space false");
+  for (const AddedToken& token : definition.added) {
+    bool spans = false;
+    for (size_t i = 1; i < token.content.size(); ++i)
+      spans = spans || (token.content[i] == ' ' && token.content[i - 1] != ' ');
+    require<ConfigError>(
+        token.special || !(spans || token.rstrip), path,
+        ": cannot be tokenized in parts with this tokenizer, got added token ",
+        excerpt(token.content),
+        ", expected none but special ones with rstrip or a space after a character");
+  }
+}
+
 }  // namespace
 
 void tokenize_text(const std::string& text_path, const Tokenizer& tokenizer, const TokenSink& sink,
                    const FileSystem& files) {
   const int32_t end_of_text = static_cast<int32_t>(tokenizer.end_of_text());
-  // A document in parts would get a space at each of them; so would a whole-text merge be cut.
-  require<ConfigError>(
-      !tokenizer.definition().add_prefix_space && tokenizer.definition().use_regex, text_path,
-      ": cannot be tokenized in parts with this tokenizer, expected add_prefix_space false and "
-      "use_regex true in its pre_tokenizer");
+  require_parts_change_nothing(tokenizer.definition(), text_path);
   std::vector<PretokenCache> caches(static_cast<size_t>(omp_get_max_threads()));
   DocumentReader reader(text_path, int64_t{8} << 20, files);
   std::vector<DocumentPart> parts;

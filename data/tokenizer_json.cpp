@@ -5,6 +5,7 @@
 #include "core/excerpt.h"
 #include "core/json.h"
 #include "data/bpe_tokenizer.h"
+#include "data/tokenizer_steps_json.h"
 
 namespace xlstm::data {
 namespace {
@@ -79,18 +80,6 @@ std::vector<std::pair<int32_t, int32_t>> read_merges(const JsonField& field, con
   return merges;
 }
 
-[[noreturn]] void refuse(const JsonField& field) {
-  field.fail("got " + describe(field.json()) + ", which is not implemented");
-}
-
-bool bool_or(const JsonField& object, std::string_view key, bool absent) {
-  return object.has(key) ? object.at(key).as_bool() : absent;
-}
-
-void want_null(const JsonField& root, std::string_view key) {
-  if (root.has(key) && !root.at(key).is_null()) refuse(root.at(key));
-}
-
 void want_false(const JsonField& object, std::string_view key) {
   if (bool_or(object, key, false)) refuse(object.at(key));
 }
@@ -101,19 +90,16 @@ void want_no_text(const JsonField& object, std::string_view key) {
   if (!object.at(key).as_string().empty()) refuse(object.at(key));
 }
 
-void want_byte_level(const JsonField& step) {
-  if (!step.json().is_object() || step.at("type").as_string() != "ByteLevel") refuse(step);
-  step.only_keys({"type", "add_prefix_space", "trim_offsets", "use_regex"});
-}
-
 AddedToken read_added_token(const JsonField& field) {
   field.only_keys({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
-  for (const char* key : {"single_word", "lstrip", "rstrip"}) want_false(field, key);
   AddedToken token;
   token.id = static_cast<int32_t>(field.at("id").as_int(0, INT32_MAX / 2));
   token.content = field.at("content").as_string();
   token.special = bool_or(field, "special", false);
   token.normalized = bool_or(field, "normalized", !token.special);
+  token.single_word = bool_or(field, "single_word", false);
+  token.lstrip = bool_or(field, "lstrip", false);
+  token.rstrip = bool_or(field, "rstrip", false);
   return token;
 }
 
@@ -127,7 +113,7 @@ void read_model(const JsonField& model, const std::string& source,
   want_no_text(model, "continuing_subword_prefix");
   want_no_text(model, "end_of_word_suffix");
   want_false(model, "byte_fallback");
-  want_false(model, "ignore_merges");
+  definition.ignore_merges = bool_or(model, "ignore_merges", false);
   // unk_token and fuse_unk cannot matter: every byte must have a token.
   definition.vocab = read_vocab(model.at("vocab"));
   definition.merges = read_merges(model.at("merges"), ids_of(definition.vocab), source);
@@ -137,18 +123,11 @@ Json to_json_value(const AddedToken& token) {
   Json object = Json::object();
   object.set("id", int64_t{token.id});
   object.set("content", token.content);
-  for (const char* key : {"single_word", "lstrip", "rstrip"}) object.set(key, false);
+  object.set("single_word", token.single_word);
+  object.set("lstrip", token.lstrip);
+  object.set("rstrip", token.rstrip);
   object.set("normalized", token.normalized);
   object.set("special", token.special);
-  return object;
-}
-
-Json byte_level(bool add_prefix_space, bool use_regex) {
-  Json object = Json::object();
-  object.set("type", "ByteLevel");
-  object.set("add_prefix_space", add_prefix_space);
-  object.set("trim_offsets", true);
-  object.set("use_regex", use_regex);
   return object;
 }
 
@@ -158,7 +137,8 @@ Json model_json(const TokenizerDefinition& definition) {
   for (const char* key :
        {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"})
     model.set(key, nullptr);
-  for (const char* key : {"fuse_unk", "byte_fallback", "ignore_merges"}) model.set(key, false);
+  for (const char* key : {"fuse_unk", "byte_fallback"}) model.set(key, false);
+  model.set("ignore_merges", definition.ignore_merges);
   Json::Object vocab;
   for (const std::string& text : definition.vocab)
     vocab.emplace_back(text, static_cast<int64_t>(vocab.size()));
@@ -181,16 +161,8 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& source)
   if (root.has("version") && root.at("version").as_string() != "1.0") refuse(root.at("version"));
   want_null(root, "truncation");
   want_null(root, "padding");
-  want_null(root, "normalizer");
   TokenizerDefinition definition;
-  const JsonField cut = root.at("pre_tokenizer");
-  want_byte_level(cut);
-  definition.add_prefix_space = bool_or(cut, "add_prefix_space", true);
-  definition.use_regex = bool_or(cut, "use_regex", true);
-  // This step only moves offsets, which we do not report.
-  if (root.has("post_processor") && !root.at("post_processor").is_null())
-    want_byte_level(root.at("post_processor"));
-  want_byte_level(root.at("decoder"));
+  read_steps(root, definition);
   read_model(root.at("model"), source, definition);
   if (root.has("added_tokens") && !root.at("added_tokens").is_null())
     for (const JsonField& token : root.at("added_tokens").as_array())
@@ -214,7 +186,7 @@ Tokenizer Tokenizer::from_vocab_and_merges(std::string_view vocab_json, std::str
         merge_of_line(ids, line, source + ": merges, line " + std::to_string(number)));
   }
   if (const auto found = ids.find(kEndOfText); found != ids.end())
-    definition.added.push_back({std::string(kEndOfText), found->second, true, false});
+    definition.added.push_back({std::string(kEndOfText), found->second});
   return Tokenizer(std::move(definition), source);
 }
 
@@ -236,10 +208,10 @@ std::string Tokenizer::to_json() const {
   Json added = Json::array();
   for (const AddedToken& token : definition_.added) added.push_back(to_json_value(token));
   root.set("added_tokens", std::move(added));
-  root.set("normalizer", nullptr);
-  root.set("pre_tokenizer", byte_level(definition_.add_prefix_space, definition_.use_regex));
-  root.set("post_processor", nullptr);
-  root.set("decoder", byte_level(true, true));
+  root.set("normalizer", normalizer_json(definition_));
+  root.set("pre_tokenizer", pre_tokenizer_json(definition_.pretokenizer));
+  root.set("post_processor", post_processor_json(definition_));
+  root.set("decoder", decoder_json());
   root.set("model", model_json(definition_));
   return to_text(root, 2) + "\n";
 }

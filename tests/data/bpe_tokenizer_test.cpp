@@ -78,6 +78,73 @@ TEST_CASE("ids equal those of Hugging Face tokenizers") {
   }
 }
 
+// Normalizers, patterns, digits, flags of added tokens, ignore_merges.
+TEST_CASE("ids equal those of Hugging Face tokenizers with every step around the model") {
+  const Json all = parse_json(golden("bpe_variants.json"), "bpe_variants.json");
+  for (const Json& variant : all.find("variants")->as_array()) {
+    Json json = golden_tokenizer();
+    for (const char* key : {"normalizer", "pre_tokenizer", "added_tokens"})
+      set(json, {key}, *variant.find(key));
+    set(json, {"model", "ignore_merges"}, *variant.find("ignore_merges"));
+    const Tokenizer tokenizer = load(json);
+    const Tokenizer again = Tokenizer::from_json(tokenizer.to_json(), "again");
+    CHECK(again.fingerprint() == tokenizer.fingerprint());
+    const Json::Array& texts = variant.find("texts")->as_array();
+    PretokenCache cache;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      INFO(variant.find("name")->as_string() << ": " << describe(texts[i]));
+      const std::string& text = texts[i].as_string();
+      std::vector<int32_t> cached;
+      again.encode(text, true, cached, cache);
+      CHECK(cached == ids_of(variant.find("special")->as_array()[i]));
+      CHECK(tokenizer.encode(text) == ids_of(variant.find("plain")->as_array()[i]));
+    }
+  }
+}
+
+TEST_CASE("a tokenizer with a pattern of its own still gives any bytes back") {
+  Json json = golden_tokenizer();
+  set(json, {"pre_tokenizer"},
+      parse_json(R"json({"type": "Sequence", "pretokenizers": [
+    {"type": "Split", "pattern": {"Regex": "\\p{Lu}?\\p{Ll}+|\\s+(?!\\S)"}, "behavior": "Isolated"},
+    {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})json",
+                 "cut"));
+  const Tokenizer tokenizer = load(json);
+  std::mt19937 random(6);
+  for (int i = 0; i < 1000; ++i) {
+    std::string bytes(random() % 60, '\0');
+    for (char& c : bytes) c = static_cast<char>(random() % (i % 2 ? 256 : 128));
+    REQUIRE(tokenizer.decode(tokenizer.encode(bytes)) == bytes);
+  }
+}
+
+TEST_CASE("tokens around a text come from the template, on request") {
+  Json json = golden_tokenizer();
+  const Json post = parse_json(R"({"type": "Sequence", "processors": [
+    {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true},
+    {"type": "TemplateProcessing",
+     "single": [{"SpecialToken": {"id": "<b>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}],
+     "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+     "special_tokens": {"<b>": {"id": "<b>", "ids": [5, 6], "tokens": ["x", "y"]},
+       "<|endoftext|>": {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}}}]})",
+                               "post");
+  set(json, {"post_processor"}, post);
+  const Tokenizer tokenizer = load(json);
+  const std::vector<int32_t> ids = tokenizer.encode("a");
+  REQUIRE(ids.size() == 1);
+  CHECK(tokenizer.framed(ids) == std::vector<int32_t>{5, 6, ids[0], 0});
+  CHECK(load(golden_tokenizer()).framed(ids) == ids);
+  CHECK(*parse_json(tokenizer.to_json(), "again").find("post_processor") == post);
+  json.find("post_processor")
+      ->find("processors")
+      ->as_array()[1]
+      .find("special_tokens")
+      ->find("<b>")
+      ->set("ids", Json::Array{420});
+  CHECK_THROWS_WITH(load(json), contains("post_processor adds token 420"));
+}
+
 TEST_CASE("any bytes come back exactly") {
   const Tokenizer tokenizer = load(golden_tokenizer());
   std::mt19937 random(5);
@@ -115,7 +182,8 @@ TEST_CASE("of several added tokens the longest at the leftmost place wins") {
   TokenizerDefinition definition = load(golden_tokenizer()).definition();
   auto add = [&definition, next = static_cast<int32_t>(definition.vocab.size())](
                  const char* text, bool special, bool normalized) mutable {
-    definition.added.push_back({text, next++, special, normalized});
+    definition.added.push_back(
+        {.content = text, .id = next++, .special = special, .normalized = normalized});
   };
   add("<x>", true, false);
   add("<x>y", true, false);
@@ -164,13 +232,19 @@ TEST_CASE("merges as strings, and vocab.json with merges.txt, mean the same") {
 }
 
 TEST_CASE("fields that change ids and are not implemented are refused by name") {
-  const Json nfc = Json(Json::Object{{"type", "NFC"}});
-  CHECK_THAT(error_of({"normalizer"}, nfc), contains("t.json: normalizer"));
-  CHECK_THAT(error_of({"truncation"}, nfc), contains("truncation"));
-  CHECK_THAT(error_of({"padding"}, nfc), contains("padding"));
-  CHECK_THAT(error_of({"pre_tokenizer"}, nfc), contains("pre_tokenizer"));
+  const auto step = [](const char* text) { return parse_json(text, "step"); };
+  const Json nfkc = step(R"({"type": "NFKC"})");
+  CHECK_THAT(error_of({"normalizer"}, nfkc), contains("t.json: normalizer"));
+  CHECK_THAT(
+      error_of(
+          {"normalizer"},
+          step(R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]})")),
+      contains("t.json: normalizer.normalizers[1]"));
+  CHECK_THAT(error_of({"truncation"}, nfkc), contains("truncation"));
+  CHECK_THAT(error_of({"padding"}, nfkc), contains("padding"));
+  CHECK_THAT(error_of({"pre_tokenizer"}, nfkc), contains("pre_tokenizer"));
   CHECK_THAT(error_of({"pre_tokenizer"}, nullptr), contains("pre_tokenizer"));
-  CHECK_THAT(error_of({"post_processor"}, nfc), contains("post_processor"));
+  CHECK_THAT(error_of({"post_processor"}, nfkc), contains("post_processor"));
   CHECK_THAT(error_of({"decoder"}, nullptr), contains("decoder"));
   CHECK_THAT(error_of({"version"}, "2.0"), contains("version"));
   CHECK_THAT(error_of({"new_field"}, 1), contains("new_field"));
@@ -179,11 +253,33 @@ TEST_CASE("fields that change ids and are not implemented are refused by name") 
   CHECK_THAT(error_of({"model", "continuing_subword_prefix"}, "##"), contains("continuing"));
   CHECK_THAT(error_of({"model", "end_of_word_suffix"}, "</w>"), contains("end_of_word_suffix"));
   CHECK_THAT(error_of({"model", "byte_fallback"}, true), contains("model.byte_fallback"));
-  CHECK_THAT(error_of({"model", "ignore_merges"}, true), contains("model.ignore_merges"));
-  for (const char* key : {"single_word", "lstrip", "rstrip"})
-    CHECK_THAT(
-        error_after([key](Json& json) { json.find("added_tokens")->as_array()[0].set(key, true); }),
-        contains(key));
+}
+
+// The error of a pre_tokenizer that is a Sequence of `steps`.
+std::string cut_error(const std::string& steps) {
+  return error_of(
+      {"pre_tokenizer"},
+      parse_json("{\"type\": \"Sequence\", \"pretokenizers\": [" + steps + "]}", "cut"));
+}
+
+TEST_CASE("steps of a pre_tokenizer that are not implemented are refused by name") {
+  const std::string last = R"({"type": "ByteLevel"})", digits = R"({"type": "Digits"})";
+  const auto split = [&last](const std::string& rest) {
+    return R"({"type": "Split", )" + rest + "}, " + last;
+  };
+  CHECK_THAT(cut_error(digits + ", " + last), contains("no error"));
+  CHECK_THAT(cut_error(digits), contains("expected ByteLevel as the last step"));
+  CHECK_THAT(cut_error(last + ", " + digits), contains("pretokenizers[1]"));
+  CHECK_THAT(cut_error(R"({"type": "Metaspace"}, )" + last), contains("Metaspace"));
+  CHECK_THAT(cut_error(split(R"("pattern": {"Regex": "a"}, "behavior": "Removed")")),
+             contains("behavior: got string \"Removed\""));
+  CHECK_THAT(
+      cut_error(split(R"("pattern": {"Regex": "a"}, "behavior": "Isolated", "invert": true)")),
+      contains("invert"));
+  CHECK_THAT(cut_error(split(R"("pattern": {"String": ""}, "behavior": "Isolated")")),
+             contains("empty String"));
+  CHECK_THAT(cut_error(split(R"("pattern": {"Regex": "a\\b"}, "behavior": "Isolated")")),
+             contains("t.json: pre_tokenizer: pattern"));
 }
 
 TEST_CASE("a damaged or hostile tokenizer.json is a FormatError") {

@@ -113,7 +113,7 @@ TEST_CASE("missing and empty corpora are reported") {
   CHECK_THROWS_AS(tokens_of(dir.file("empty.txt", ""), tokenizer), FormatError);
   CHECK_THROWS_AS(tokens_of(dir.path() + "/absent.txt", tokenizer), FileError);
   TokenizerDefinition definition = tokenizer.definition();
-  definition.add_prefix_space = true;
+  definition.pretokenizer.add_prefix_space = true;
   CHECK_THROWS_AS(tokens_of(corpus.train_path, Tokenizer(definition)), ConfigError);
 }
 
