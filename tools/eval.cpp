@@ -134,7 +134,7 @@ void add_eval(CLI::App& app, Action& action) {
       "eval", "perplexity of a trained model on a text, or its answers to questions with choices");
   command->allow_extras();
   command->add_option("--ckpt_path", arguments->ckpt_path,
-                      "a checkpoint folder, a run folder, a .safetensors file, or last");
+                      "a checkpoint folder, a run folder, a .safetensors file, last or best");
   command->add_option("--config,-c", arguments->configs,
                       "YAML or JSON; not needed for our own checkpoints");
   command->add_option("--tokenizer", arguments->tokenizer,

@@ -66,7 +66,7 @@ void add_fit(CLI::App& app, Action& action) {
       "All keys with their defaults: --print_config; what they mean: docs/configuration.md");
   command->add_option("--config,-c", arguments->configs, "YAML or JSON; several: the later wins");
   command->add_option("--ckpt_path", arguments->ckpt_path,
-                      "continue from this checkpoint: a folder, or last");
+                      "continue from this checkpoint: a folder, last or best");
   command->add_flag("--print_config", arguments->print_config,
                     "print the effective config and exit");
   command->add_flag("--check", arguments->check, "check the config and exit");

@@ -216,7 +216,7 @@ void add_generate(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("generate", "let a trained model write");
   command->allow_extras();
   command->add_option("--ckpt_path", arguments->ckpt_path,
-                      "a checkpoint folder, a run folder, a .safetensors file, or last");
+                      "a checkpoint folder, a run folder, a .safetensors file, last or best");
   command->add_option("--config,-c", arguments->configs,
                       "YAML or JSON; not needed for our own checkpoints");
   command->add_option("--tokenizer", arguments->tokenizer,

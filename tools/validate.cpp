@@ -57,7 +57,7 @@ void add_validate(CLI::App& app, Action& action) {
                       "YAML or JSON; not needed for our own checkpoints");
   command
       ->add_option("--ckpt_path", arguments->ckpt_path,
-                   "a checkpoint folder, a run folder, a .safetensors file, or last")
+                   "a checkpoint folder, a run folder, a .safetensors file, last or best")
       ->default_str("last");
   command->add_option("--tokens", arguments->tokens,
                       "run on the tensor `tokens` int64 [B, T+1] of this .safetensors file");

@@ -2,6 +2,7 @@
 
 #include "core/ops/op_rows.h"
 #include "core/ops/slstm_decode.h"
+#include "core/ops/slstm_scale.h"
 
 namespace xlstm {
 namespace {
@@ -90,18 +91,8 @@ std::vector<LargeSample> path_samples() {
   return out;
 }
 
-// c and n mean something only together with m: brings them to the scale of the other m.
 Tensors comparable(const Tensors& outputs, const Tensors& unperturbed) {
-  Tensors out = outputs;
-  const std::vector<double> m = outputs[5].to_vector<double>(),
-                            to = unperturbed[5].to_vector<double>();
-  for (const size_t which : {size_t{3}, size_t{4}}) {
-    std::vector<double> values = outputs[which].to_vector<double>();
-    for (size_t i = 0; i < values.size(); ++i) values[i] *= std::exp(m[i] - to[i]);
-    out[which] = Tensor::from(values, outputs[which].shape());
-  }
-  out[5] = unperturbed[5];
-  return out;
+  return with_slstm_scale_of(outputs, unperturbed, 3);
 }
 
 double flops(const OpSample& sample) {

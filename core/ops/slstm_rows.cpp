@@ -2,6 +2,7 @@
 
 #include "core/ops/op_rows.h"
 #include "core/ops/slstm.h"
+#include "core/ops/slstm_scale.h"
 #include "kernels/slstm/slstm.h"
 
 namespace xlstm {
@@ -126,18 +127,8 @@ std::vector<LargeSample> large_samples() {
   return out;
 }
 
-// c and n mean something only together with m: brings them to the scale of the other m.
 Tensors comparable(const Tensors& outputs, const Tensors& unperturbed) {
-  Tensors out = outputs;
-  const std::vector<double> m = outputs[4].to_vector<double>(),
-                            to = unperturbed[4].to_vector<double>();
-  for (const size_t which : {size_t{2}, size_t{3}}) {
-    std::vector<double> values = outputs[which].to_vector<double>();
-    for (size_t i = 0; i < values.size(); ++i) values[i] *= std::exp(m[i] - to[i]);
-    out[which] = Tensor::from(values, outputs[which].shape());
-  }
-  out[4] = unperturbed[4];
-  return out;
+  return with_slstm_scale_of(outputs, unperturbed, 2);
 }
 
 double flops(const OpSample& sample) {
