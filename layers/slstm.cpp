@@ -81,6 +81,13 @@ Tensor SlstmLayer::gates(const Tensor& convolved, const Tensor& x) const {
   return ops::reshape(all, {x.size(0), x.size(1), 4, H_, D_});
 }
 
+ops::SlstmOptions SlstmLayer::options(const ForwardContext& context) const {
+  return {.recurrent_clip = config_.gradient_recurrent_clipval.value_or(0),
+          .recurrent_cut = config_.gradient_recurrent_cut,
+          .forward_clip = config_.forward_clipval.value_or(0),
+          .recompute_steps = context.slstm_recompute_steps};
+}
+
 Outcome<SlstmLayerState> SlstmLayer::forward(const Tensor& x, const SlstmLayerState& state,
                                              const Tensor& reset,
                                              const ForwardContext& context) const {
@@ -91,11 +98,8 @@ Outcome<SlstmLayerState> SlstmLayer::forward(const Tensor& x, const SlstmLayerSt
     convolved = result.y;
     next.conv = result.state;
   }
-  const ops::SlstmOptions options{.recurrent_clip = config_.gradient_recurrent_clipval.value_or(0),
-                                  .recurrent_cut = config_.gradient_recurrent_cut,
-                                  .forward_clip = config_.forward_clipval.value_or(0),
-                                  .recompute_steps = context.slstm_recompute_steps};
-  const auto cell = ops::slstm(gates(convolved, x), recurrent_, bias_, state.cell, reset, options);
+  const auto cell =
+      ops::slstm(gates(convolved, x), recurrent_, bias_, state.cell, reset, options(context));
   next.cell = cell.final_state;
   const Tensor h = dropout(ops::reshape(cell.h, x.shape()), dropout_, context);
   return {group_norm_->forward(h), next};
@@ -111,12 +115,8 @@ Outcome<SlstmLayerState> SlstmLayer::step(const Tensor& x, const SlstmLayerState
                                  .bias = bias_};
   if (conv1d_) weights.conv = conv1d_->weight(), weights.conv_bias = conv1d_->bias();
   const Tensor inputs = state.conv.defined() ? ops::cast(state.conv, x.dtype()) : state.conv;
-  const ops::SlstmOptions options{.recurrent_clip = config_.gradient_recurrent_clipval.value_or(0),
-                                  .recurrent_cut = config_.gradient_recurrent_cut,
-                                  .forward_clip = config_.forward_clipval.value_or(0),
-                                  .recompute_steps = context.slstm_recompute_steps};
   const auto cell =
-      ops::slstm_decode(x, weights, inputs, state.cell, options, context.in_place_state);
+      ops::slstm_decode(x, weights, inputs, state.cell, options(context), context.in_place_state);
   return {group_norm_->forward(dropout(cell.h, dropout_, context)), {cell.conv, cell.final_state}};
 }
 

@@ -49,6 +49,7 @@ class SlstmLayer : public Module {
  private:
   // The cell's pre-activations [B, T, 4, H, D / H].
   Tensor gates(const Tensor& convolved, const Tensor& x) const;
+  ops::SlstmOptions options(const ForwardContext& context) const;
 
   SlstmConfig config_;
   double dropout_;

@@ -6,18 +6,16 @@
 
 #include "core/error.h"
 #include "core/json.h"
-#include "tools/commands.h"
+#include "tools/model_arguments.h"
 #include "tools/train/prompt_source.h"
-#include "tools/train/saved_model.h"
 #include "tools/train/task_eval.h"
 #include "tools/train/text_eval.h"
 
 namespace xlstm::cli {
 namespace {
 
-struct Arguments {
-  std::vector<std::string> configs;
-  std::string ckpt_path = "last", tokenizer, text, tasks, jsonl_out;
+struct Arguments : ModelArguments {
+  std::string text, tasks, jsonl_out;
   std::optional<std::string> delimiter;
   std::optional<int64_t> context, stride;
   bool carry_state = false, allow_special = false;
@@ -115,10 +113,7 @@ int run(const Arguments& arguments, const CLI::App& command) {
   std::vector<train::TaskItem> items;
   if (!arguments.tasks.empty())
     items = train::parse_tasks(train::read_whole(arguments.tasks, std::cin), arguments.tasks);
-  const train::SavedModel saved =
-      train::load_saved_model({.ckpt_path = arguments.ckpt_path,
-                               .configs = arguments.configs,
-                               .overrides = parse_overrides(command.remaining())});
+  const train::SavedModel saved = load_model(arguments, command);
   const data::Tokenizer tokenizer = train::load_tokenizer_of(saved, arguments.tokenizer);
   const Json result = arguments.tasks.empty() ? score_text(arguments, saved, tokenizer)
                                               : score_tasks(arguments, items, saved, tokenizer);
@@ -133,12 +128,7 @@ void add_eval(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "eval", "perplexity of a trained model on a text, or its answers to questions with choices");
   command->allow_extras();
-  command->add_option("--ckpt_path", arguments->ckpt_path,
-                      "a checkpoint folder, a run folder, a .safetensors file, last or best");
-  command->add_option("--config,-c", arguments->configs,
-                      "YAML or JSON; not needed for our own checkpoints");
-  command->add_option("--tokenizer", arguments->tokenizer,
-                      "folder or tokenizer.json; default: the checkpoint's");
+  add_model_options(*command, *arguments);
   command->add_option("--text", arguments->text, "the text to score; -: standard input");
   command->add_option("--context", arguments->context,
                       "tokens read at once; default: data.max_length of the training");

@@ -8,19 +8,18 @@
 
 #include "core/error.h"
 #include "core/json.h"
-#include "tools/commands.h"
+#include "tools/model_arguments.h"
 #include "tools/train/conversation.h"
 #include "tools/train/generation.h"
 #include "tools/train/prompt_source.h"
-#include "tools/train/saved_model.h"
 #include "tools/train/state_file.h"
 
 namespace xlstm::cli {
 namespace {
 
-struct Arguments {
-  std::vector<std::string> configs, prompts, stop;
-  std::string ckpt_path = "last", tokenizer, prompt_file, prompts_file, save_state, load_state;
+struct Arguments : ModelArguments {
+  std::vector<std::string> prompts, stop;
+  std::string prompt_file, prompts_file, save_state, load_state;
   std::optional<int64_t> max_new_tokens, top_k, seed;
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   int64_t n_samples = 1, batch_size = 64;
@@ -180,10 +179,7 @@ int converse(const train::SavedModel& saved, const data::Tokenizer& tokenizer,
 
 int run(const Arguments& arguments, const CLI::App& command) {
   check_arguments(arguments);
-  const train::SavedModel saved =
-      train::load_saved_model({.ckpt_path = arguments.ckpt_path,
-                               .configs = arguments.configs,
-                               .overrides = parse_overrides(command.remaining())});
+  const train::SavedModel saved = load_model(arguments, command);
   const data::Tokenizer tokenizer = train::load_tokenizer_of(saved, arguments.tokenizer);
   const train::GenerationOptions options = options_of(arguments, saved.config);
   train::TextState start;
@@ -215,12 +211,7 @@ void add_generate(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("generate", "let a trained model write");
   command->allow_extras();
-  command->add_option("--ckpt_path", arguments->ckpt_path,
-                      "a checkpoint folder, a run folder, a .safetensors file, last or best");
-  command->add_option("--config,-c", arguments->configs,
-                      "YAML or JSON; not needed for our own checkpoints");
-  command->add_option("--tokenizer", arguments->tokenizer,
-                      "folder or tokenizer.json; default: the checkpoint's");
+  add_model_options(*command, *arguments);
   command
       ->add_option("--prompt,-p", arguments->prompts, "the beginning; several give several texts")
       ->allow_extra_args(false);

@@ -6,6 +6,7 @@
 #include "core/cuda/runtime.h"
 #include "core/op_info.h"
 #include "core/ops/kernel_call.h"
+#include "core/ops/matrix_product.h"
 #include "core/ops/view.h"
 #include "core/variant_log.h"
 #include "kernels/headwise_linear/headwise_linear.h"
@@ -55,11 +56,6 @@ cuda::Product library_product(const Sizes& s, const Tensor& x) {
   p.dtype = p.y_dtype = x.dtype();
   p.batch = s.H;
   return p;
-}
-
-Tensor in_type(const Tensor& x, DType dtype) {
-  const autograd::NoGrad no_grad;
-  return cast(x, dtype);
 }
 
 void library_forward(const Sizes& s, const Tensor& rows, const Tensor& weight, const Tensor& y) {

@@ -140,12 +140,12 @@ Tensor transposed(const Tensor& x) {
   return x.strided_view(shape, strides);
 }
 
-namespace {
-
 Tensor in_type(const Tensor& x, DType dtype) {
   const autograd::NoGrad no_grad;
   return cast(x, dtype);
 }
+
+namespace {
 
 // y = a b + beta y, or a b with a bias [N] added to each row: on CUDA by the product itself, while
 // BLAS adds to what is there.

@@ -6,9 +6,9 @@ Prints the median milliseconds of the forward, and of forward and backward, of e
 for the width of the heads' values, in heads of 128.
 """
 
-import statistics
 import sys
 
+import peer_timing
 import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -24,35 +24,8 @@ SHAPES = [
 ]
 
 
-def median_ms(call, repeats=10):
-    for _ in range(3):
-        call()
-    times = []
-    for _ in range(repeats):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end))
-    return statistics.median(times)
-
-
 def report(name, shape, forward, inputs):
-    try:
-        out = forward()
-        grad = torch.randn_like(out)
-
-        def both():
-            for x in inputs:
-                x.grad = None
-            forward().backward(grad)
-
-        with torch.no_grad():
-            ms = median_ms(forward)
-        print(f"{name:24s} {str(shape):30s} {ms:9.3f} {median_ms(both):9.3f}", flush=True)
-    except Exception as error:  # a peer that does not run here is a finding, not a failure
-        print(f"{name:24s} {str(shape):30s} fails: {type(error).__name__}: {str(error).splitlines()[0][:80]}", flush=True)
+    peer_timing.report(name, shape, forward, inputs, lambda ms: f"{ms:9.3f}")
 
 
 def mlstm(shape):

@@ -6,9 +6,9 @@ pre-activations of its input ready made; cuDNN also makes them, and its heads ar
 where there is one. `--fused` adds FlashRNN's fused CUDA kernels, which it compiles for every shape first.
 """
 
-import statistics
 import sys
 
+import peer_timing
 import torch
 
 STEPS = 1024
@@ -24,35 +24,8 @@ SHAPES = [  # heads, units of a head, batch
 ]
 
 
-def median_us(call, repeats=7):
-    for _ in range(2):
-        call()
-    times = []
-    for _ in range(repeats):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end))
-    return statistics.median(times) * 1000 / STEPS
-
-
 def report(name, shape, forward, inputs):
-    try:
-        out = forward()
-        grad = torch.randn_like(out)
-
-        def both():
-            for x in inputs:
-                x.grad = None
-            forward().backward(grad)
-
-        with torch.no_grad():
-            us = median_us(forward)
-        print(f"{name:24s} {str(shape):16s} {us:9.2f} {median_us(both):9.2f}", flush=True)
-    except Exception as error:  # a peer that does not run here is a finding, not a failure
-        print(f"{name:24s} {str(shape):16s} fails: {type(error).__name__}: {str(error).splitlines()[0][:80]}", flush=True)
+    peer_timing.report(name, shape, forward, inputs, lambda ms: f"{ms * 1000 / STEPS:9.2f}", warm_ups=2, repeats=7)
 
 
 def flashrnn_slstm(shape, backend):
@@ -78,7 +51,7 @@ def cudnn_lstm(shape, dtype):
 if __name__ == "__main__":
     torch.manual_seed(0)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
-    print(f"{'kernel':24s} {'heads, units, B':16s} {'fwd us':>9s} {'fwd+bwd':>9s}")
+    print(f"{'kernel':24s} {'heads, units, B':30s} {'fwd us':>9s} {'fwd+bwd':>9s}")
     for shape in SHAPES:
         if "--fused" in sys.argv[1:]:
             flashrnn_slstm(shape, "cuda_fused")

@@ -18,6 +18,7 @@
 namespace xlstm {
 namespace {
 
+using testing::check_refused;
 using testing::Command;
 using testing::CommandResult;
 using testing::run_command;
@@ -74,15 +75,6 @@ const Place& trained() {
   static const CommandResult result = place.run({"fit", "--config", "c.yaml"});
   REQUIRE(result.code == 0);
   return place;
-}
-
-void check_refused(const CommandResult& result, int code, const Arguments& words) {
-  INFO(result.err);
-  CHECK(result.signal == 0);
-  CHECK(result.code == code);
-  CHECK(result.err.starts_with("xlstm: error: "));
-  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-  for (const std::string& word : words) CHECK_THAT(result.err, test::contains(word));
 }
 
 TEST_CASE("what is wrong with arguments, configuration and corpus is said in one line") {

@@ -15,6 +15,7 @@
 namespace xlstm {
 namespace {
 
+using testing::check_refused;
 using testing::CommandResult;
 using Arguments = std::vector<std::string>;
 
@@ -89,15 +90,6 @@ Arguments generate(const Arguments& more) {
   Arguments arguments = {"generate", "-n", "12", "-s", "5"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
-}
-
-void check_refused(const CommandResult& result, int code, const Arguments& words) {
-  INFO(result.err);
-  CHECK(result.signal == 0);
-  CHECK(result.code == code);
-  CHECK(result.err.starts_with("xlstm: error: "));
-  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-  for (const std::string& word : words) CHECK_THAT(result.err, test::contains(word));
 }
 
 // The texts and ends of JSON lines by row.

@@ -6,11 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <vector>
 
 #include "core/file_system.h"
+#include "tests/catch.h"
 #include "tests/core/temporary_dir.h"
 #include "tests/test_data.h"
 
@@ -73,6 +75,17 @@ class Command {
 inline CommandResult run_command(const std::vector<std::string>& arguments, const std::string& dir,
                                  int64_t file_limit = 0) {
   return Command(arguments, dir, file_limit).wait();
+}
+
+// It ended with this code and one line that has all of the words.
+inline void check_refused(const CommandResult& result, int code,
+                          const std::vector<std::string>& words) {
+  INFO(result.err);
+  CHECK(result.signal == 0);
+  CHECK(result.code == code);
+  CHECK(result.err.starts_with("xlstm: error: "));
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  for (const std::string& word : words) CHECK_THAT(result.err, test::contains(word));
 }
 
 }  // namespace xlstm::testing

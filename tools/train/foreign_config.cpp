@@ -17,8 +17,8 @@ class Values {
   Values(Json& root, const std::string& source, Problems& problems)
       : root_(root), source_(source), problems_(problems) {}
 
-  const Json* find(std::string_view path) const {
-    const Json* at = &root_;
+  Json* find(std::string_view path) {
+    Json* at = &root_;
     for (size_t begin = 0; begin <= path.size();) {
       const size_t end = std::min(path.find('.', begin), path.size());
       if (!at->is_object()) return nullptr;
@@ -32,8 +32,7 @@ class Values {
   // Takes the value out; nothing if it is not there.
   std::optional<Json> take(std::string_view path) {
     const size_t dot = path.rfind('.');
-    Json* section =
-        const_cast<Json*>(dot == std::string_view::npos ? &root_ : find(path.substr(0, dot)));
+    Json* section = dot == std::string_view::npos ? &root_ : find(path.substr(0, dot));
     if (section == nullptr || !section->is_object()) return {};
     const std::string_view key = dot == std::string_view::npos ? path : path.substr(dot + 1);
     auto& members = section->as_object();

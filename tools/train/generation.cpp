@@ -58,10 +58,7 @@ void GenerationOptions::validate() const {
 TokenIds prompt_tokens(const data::Tokenizer& tokenizer, const std::string& prompt, bool goes_on,
                        const GenerationOptions& options) {
   TokenIds ids = tokenizer.encode(prompt);
-  if (goes_on) return ids;
-  if (ids.empty() || (options.start_with_end_of_text && tokenizer.has_end_of_text()))
-    ids.insert(ids.begin(), static_cast<int32_t>(tokenizer.end_of_text()));
-  return ids;
+  return goes_on ? ids : beginning(tokenizer, std::move(ids), options.start_with_end_of_text);
 }
 
 GenerationStream::GenerationStream(const layers::LanguageModel& model,

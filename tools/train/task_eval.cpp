@@ -116,8 +116,7 @@ ItemScore score_item(const layers::LanguageModel& model, const data::Tokenizer& 
     context = std::move(pair.context);
     choices.push_back(std::move(pair.choice));
   }
-  if (context.empty() || (options.start_with_end_of_text && tokenizer.has_end_of_text()))
-    context.insert(context.begin(), static_cast<int32_t>(tokenizer.end_of_text()));
+  context = beginning(tokenizer, std::move(context), options.start_with_end_of_text);
   ItemScore score{log_likelihoods(model, context, choices), 0, 0};
   std::vector<double> per_byte;
   for (size_t i = 0; i < choices.size(); ++i)

@@ -9,6 +9,12 @@
 
 namespace xlstm::train {
 
+TokenIds beginning(const data::Tokenizer& tokenizer, TokenIds ids, bool with_end_of_text) {
+  if (ids.empty() || (with_end_of_text && tokenizer.has_end_of_text()))
+    ids.insert(ids.begin(), static_cast<int32_t>(tokenizer.end_of_text()));
+  return ids;
+}
+
 ReadTexts read_texts(const layers::LanguageModel& model, const TextState& before,
                      const std::vector<const TokenIds*>& texts) {
   const autograd::NoGrad no_grad;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "data/bpe_tokenizer.h"
 #include "layers/language_model.h"
 
 namespace xlstm::train {
@@ -20,6 +21,10 @@ struct TextState {
 };
 
 using TokenIds = std::vector<int32_t>;
+
+// The tokens of a text that begins: an end of text stands before them if `with_end_of_text` and the
+// tokenizer has one, and in any case if there are none.
+TokenIds beginning(const data::Tokenizer& tokenizer, TokenIds ids, bool with_end_of_text);
 
 // Texts are read in pieces of so many tokens that carry the state.
 inline constexpr int64_t kReadTokens = 1024;
