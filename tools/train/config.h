@@ -44,8 +44,13 @@ struct TrainerConfig {
   std::vector<std::string> logger = {"tensorboard", "csv"};  // beside metrics.jsonl
   bool activation_checkpointing = false;
   int64_t slstm_recompute_steps = 0;  // 0: nothing in sLSTM cells is recomputed
-  std::string strategy = "auto";      // or ddp: the same on one device
-  int64_t devices = 1;
+  std::string strategy = "auto";      // ddp, or zero1: optim/data_parallel.h
+  int64_t devices = 1;                // of one host; 0: all GPUs there, or one CPU process
+  int64_t num_nodes = 1;
+  int64_t bucket_mb = 64;                  // of gradients that are sent together
+  std::string reduce_dtype = "float32";    // or bfloat16, in which gradients are summed
+  double start_timeout = 300;              // seconds until all ranks have met
+  double collective_timeout = 600;         // seconds that a rank waits for the others in one call
   std::string accelerator = "auto";  // or cpu, gpu, cuda
   bool cuda_graph = true;            // replay the captured training step
   int64_t max_non_finite = 3;        // skipped steps in a row that end the run
