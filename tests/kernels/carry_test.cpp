@@ -12,31 +12,40 @@ namespace {
 
 using Limits = std::numeric_limits<float>;
 
+void check_row(Device device, DType dtype, int64_t columns, float bad, int64_t place) {
+  // The largest number is finite, and stays so in a sum.
+  const float good = dtype == DType::f16 ? 65504.0f : 0x1.fep127f;
+  std::vector<float> values(static_cast<size_t>(4 * columns), good);
+  values[static_cast<size_t>(2 * columns + place)] = bad;
+  const Tensor from = Tensor::empty({4, columns}, dtype, device);
+  Tensor(from).copy_from(Tensor::from(values, {4, columns}).to(device));
+  const Tensor to = Tensor::zeros({4, columns}, dtype, device);
+  const Tensor usable = Tensor::from(std::vector<uint8_t>{1, 0, 1, 1}, {4}).to(device);
+  ops::carry_store(from, to, usable);
+  CHECK(usable.to(kCpu).to_vector<uint8_t>() == std::vector<uint8_t>{1, 0, 0, 1});
+  const std::vector<float> stored = to.to(kCpu).to_vector<float>();
+  for (size_t i = 0; i < values.size(); ++i)
+    REQUIRE((stored[i] == values[i] || (std::isnan(stored[i]) && std::isnan(values[i]))));
+
+  const Tensor fresh = Tensor::from(std::vector<uint8_t>{0, 0, 0, 7}, {4}).to(device);
+  ops::carry_restart(to, fresh, usable, -3);
+  const std::vector<float> begun = to.to(kCpu).to_vector<float>();
+  for (int64_t i = 0; i < 4 * columns; ++i)
+    REQUIRE(begun[static_cast<size_t>(i)] == (i < columns ? good : -3));
+}
+
 TEST_CASE("a row with a number that is not finite is noted, in whatever place it stands") {
   test::for_each_device([](Device device) {
-    for (const int64_t columns : {1, 8, 37, 4096, 5001}) {
-      for (const float bad : {Limits::quiet_NaN(), Limits::infinity(), -Limits::infinity()}) {
-        for (const int64_t place : {int64_t{0}, columns / 2, columns - 1}) {
-          CAPTURE(columns, bad, place);
-          std::vector<float> values(static_cast<size_t>(4 * columns), Limits::max());
-          values[static_cast<size_t>(2 * columns + place)] = bad;
-          const Tensor from = Tensor::from(values, {4, columns}).to(device);
-          const Tensor to = Tensor::zeros({4, columns}, DType::f32, device);
-          const Tensor usable = Tensor::from(std::vector<uint8_t>{1, 0, 1, 1}, {4}).to(device);
-          ops::carry_store(from, to, usable);
-          CHECK(usable.to(kCpu).to_vector<uint8_t>() == std::vector<uint8_t>{1, 0, 0, 1});
-          const std::vector<float> stored = to.to(kCpu).to_vector<float>();
-          for (size_t i = 0; i < values.size(); ++i)
-            REQUIRE((stored[i] == values[i] || (std::isnan(stored[i]) && std::isnan(values[i]))));
-
-          const Tensor fresh = Tensor::from(std::vector<uint8_t>{0, 0, 0, 7}, {4}).to(device);
-          ops::carry_restart(to, fresh, usable, -3);
-          const std::vector<float> begun = to.to(kCpu).to_vector<float>();
-          for (int64_t i = 0; i < 4 * columns; ++i)
-            REQUIRE(begun[static_cast<size_t>(i)] == (i < columns ? Limits::max() : -3));
-        }
-      }
-    }
+    const std::vector<DType> types = device == kCpu
+                                         ? std::vector{DType::f32, DType::f64}
+                                         : std::vector{DType::f32, DType::bf16, DType::f16};
+    for (const DType dtype : types)
+      for (const int64_t columns : {1, 8, 37, 4096, 5001})
+        for (const float bad : {Limits::quiet_NaN(), Limits::infinity(), -Limits::infinity()})
+          for (const int64_t place : {int64_t{0}, columns / 2, columns - 1}) {
+            CAPTURE(name_of(dtype), columns, bad, place);
+            check_row(device, dtype, columns, bad, place);
+          }
   });
 }
 

@@ -83,6 +83,7 @@ struct DataConfig {
   int64_t batch_size = 16;          // sequences per step and accumulation
   int64_t n_stories = 22000;        // of the bundled corpus
   bool document_reset = false;      // the state is zero at the start of every document
+  bool stateful = false;            // a step goes on in text and state where the last one ended
   int64_t prefetch = 2;             // steps whose batches are prepared ahead
   std::string cache_dir;            // token files; empty: <default_root_dir>/cache
 };

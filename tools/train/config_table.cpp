@@ -157,6 +157,10 @@ std::vector<KeyRule> run_rules() {
       {"data.document_reset",
        "Start every document inside a sequence from an empty state, so that it sees nothing of the "
        "one before."},
+      {"data.stateful",
+       "Each sequence of a step goes on where the same one of the step before ended, in the text "
+       "and in the recurrent state, through which no gradient flows back (truncated "
+       "back-propagation through time, `docs/data_format.md`)."},
       {"data.prefetch",
        "Steps whose batches a thread prepares ahead, on a GPU in pinned memory; 0: no thread. The "
        "order of samples does not depend on it.",

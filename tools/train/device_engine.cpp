@@ -4,7 +4,8 @@
 //
 // Everything that changes from step to step lies in one block of device memory, `inputs_`: tokens,
 // document starts, the counter of random numbers, learning rates. What goes from step to step on
-// the device alone (number of updates, loss scale, whether to skip) is optim::DeviceUpdate's.
+// the device alone (number of updates, loss scale, whether to skip) is optim::DeviceUpdate's, and
+// CarriedState's with data.stateful.
 #include <cstring>
 
 #include "core/autograd.h"
@@ -27,12 +28,16 @@ constexpr int64_t kEagerSteps = 2;     // before the graph: they find every bloc
 // The places inside the block of inputs, in bytes.
 struct InputLayout {
   int64_t B, T, n_micro;
-  bool has_reset;
+  bool has_reset, has_fresh;
   int64_t tokens_bytes() const { return B * T * 8; }
   int64_t reset_bytes() const { return has_reset ? (B * T + 255) / 256 * 256 : 0; }
-  int64_t inputs(int64_t micro) const { return micro * (2 * tokens_bytes() + reset_bytes()); }
+  int64_t fresh_bytes() const { return has_fresh ? (B + 255) / 256 * 256 : 0; }
+  int64_t inputs(int64_t micro) const {
+    return micro * (2 * tokens_bytes() + reset_bytes() + fresh_bytes());
+  }
   int64_t targets(int64_t micro) const { return inputs(micro) + tokens_bytes(); }
   int64_t reset(int64_t micro) const { return targets(micro) + tokens_bytes(); }
+  int64_t fresh(int64_t micro) const { return reset(micro) + reset_bytes(); }
   int64_t counter() const { return inputs(n_micro); }
   int64_t rates() const { return counter() + 8; }
   int64_t bytes() const { return rates() + static_cast<int64_t>(sizeof(DeviceUpdate::Rates)); }
@@ -63,7 +68,8 @@ class DeviceEngine : public StepEngine {
       : s_(state),
         device_(state.model->device()),
         layout_{state.config.data.batch_size, state.config.data.max_length,
-                state.config.trainer.accumulate_grad_batches, state.config.data.document_reset},
+                state.config.trainer.accumulate_grad_batches, state.config.data.document_reset,
+                state.config.data.stateful},
         inputs_(Tensor::zeros({layout_.bytes()}, DType::u8, device_)),
         update_(*state.optimizer, {.max_norm = state.config.trainer.gradient_clip_val,
                                    .n_accumulated = layout_.n_micro,
@@ -149,6 +155,8 @@ class DeviceEngine : public StepEngine {
       }
       if (layout_.has_reset)
         std::memcpy(bytes + layout_.reset(micro), batch.reset.raw(), static_cast<size_t>(B * T));
+      if (layout_.has_fresh)
+        std::memcpy(bytes + layout_.fresh(micro), batch.fresh.raw(), static_cast<size_t>(B));
     }
   }
 
@@ -190,10 +198,15 @@ class DeviceEngine : public StepEngine {
     for (int64_t micro = 0; micro < layout_.n_micro; ++micro) {
       const Tensor reset =
           layout_.has_reset ? view_of(inputs_, layout_.reset(micro), shape, DType::u8) : Tensor{};
-      const Tensor loss =
-          loss_of(*s_.model, view_of(inputs_, layout_.inputs(micro), shape, DType::i64),
-                  view_of(inputs_, layout_.targets(micro), shape, DType::i64), reset, context);
+      layers::ModelState before;
+      if (s_.carried)
+        before = s_.carried->begin(micro,
+                                   view_of(inputs_, layout_.fresh(micro), {layout_.B}, DType::u8));
+      const auto [loss, n_tokens, after] = loss_of(
+          *s_.model, view_of(inputs_, layout_.inputs(micro), shape, DType::i64),
+          view_of(inputs_, layout_.targets(micro), shape, DType::i64), reset, context, before);
       autograd::backward(loss, update_.loss_scale());
+      if (s_.carried) s_.carried->keep(micro, after);
       const autograd::NoGrad no_grad;
       loss_sum = micro == 0 ? loss.detach() : ops::add(loss_sum, loss.detach());
     }

@@ -29,8 +29,12 @@ class HostEngine : public StepEngine {
     s_.arena->zero_grad();
     double loss_sum = 0;
     for (int64_t micro = 0; micro < n_micro; ++micro) {
-      const BatchLoss loss = batch_loss(*s_.model, batches[static_cast<size_t>(micro)], context);
+      const Batch& batch = batches[static_cast<size_t>(micro)];
+      const layers::ModelState before =
+          s_.carried ? s_.carried->begin(micro, batch.fresh) : layers::ModelState{};
+      const BatchLoss loss = batch_loss(*s_.model, batch, context, before);
       autograd::backward(loss.loss);
+      if (s_.carried) s_.carried->keep(micro, loss.state);
       loss_sum += loss.loss.item();
       s_.progress.tokens_seen += loss.n_tokens;
     }

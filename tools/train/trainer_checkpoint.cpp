@@ -9,6 +9,8 @@
 namespace xlstm::train {
 namespace {
 
+constexpr const char* kCarriedState = "carried_state.safetensors";
+
 // Keys that may differ when a run is continued: they change neither the model, nor the order of
 // samples, nor the arithmetic of a step but for rounding.
 bool may_change(const std::string& key) {
@@ -52,13 +54,17 @@ bool may_change(const std::string& key) {
   return false;
 }
 
-// "key: now X, checkpoint Y" for every leaf that differs and must not.
-void list_differences(const Json& now, const Json& then, const std::string& key,
-                      std::vector<std::string>& out) {
+// "key: now X, checkpoint Y" for every leaf that differs and must not. A key that is younger than
+// the checkpoint had its default there.
+void list_differences(const Json& now, const Json& then, const Json& defaults,
+                      const std::string& key, std::vector<std::string>& out) {
   if (now.is_object() && then.is_object()) {
+    const Json none;
     for (const auto& [name, value] : now.as_object()) {
+      const Json* fallback = defaults.is_object() ? defaults.find(name) : nullptr;
+      if (fallback == nullptr) fallback = &none;
       const Json* other = then.find(name);
-      list_differences(value, other != nullptr ? *other : Json(),
+      list_differences(value, other != nullptr ? *other : *fallback, *fallback,
                        key.empty() ? name : key + "." + name, out);
     }
     return;
@@ -70,6 +76,14 @@ void list_differences(const Json& now, const Json& then, const std::string& key,
 }  // namespace
 
 namespace {
+
+// The defaults of a configuration with the same architecture.
+Json defaults_beside(const RunConfig& config) {
+  RunConfig defaults;
+  std::visit([&](const auto& model) { defaults.model = std::decay_t<decltype(model)>{}; },
+             config.model);
+  return run_config_to_json(defaults);
+}
 
 NamedTensors on_cpu(const NamedTensors& tensors) {
   NamedTensors out;
@@ -91,6 +105,7 @@ std::string Trainer::save() {
        on_cpu(layers::state_dict(*s.model, layers::preferred_layout(*s.model))),
        {{"format", "pt"}, {"arch", s.model->arch()}}});
   contents.tensor_files.push_back({"optimizer.safetensors", on_cpu(s.optimizer->state()), {}});
+  if (s.carried) contents.tensor_files.push_back({kCarriedState, s.carried->named_tensors(), {}});
   const CheckpointConfig& kept = s.config.checkpoint;
   Json state = to_json(s.progress);
   add_rank(state, kept.monitor, {s.monitored.of(kept.monitor), kept.mode});
@@ -114,7 +129,7 @@ void Trainer::resume(const std::string& ckpt_path) {
   const std::string source = join_path(checkpoint, "config.json");
   std::vector<std::string> differences;
   list_differences(run_config_to_json(s.config), parse_json(file.read_text("config.json"), source),
-                   "", differences);
+                   defaults_beside(s.config), "", differences);
   std::string listed = differences.size() == 1 ? " " + differences.front() : "";
   if (differences.size() > 1)
     for (const std::string& difference : differences) listed += "\n  " + difference;
@@ -128,8 +143,16 @@ void Trainer::resume(const std::string& ckpt_path) {
                        "resume: the training data has changed since the checkpoint was written, "
                        "expected the same text and tokenizer (the order of samples would differ; "
                        "start a new run instead)");
+  NamedTensors states;
+  if (s.carried) {
+    require<FormatError>(file.has(kCarriedState), join_path(checkpoint, kCarriedState),
+                         ": is missing, expected the states that a run with data.stateful carries "
+                         "on");
+    states = file.load_tensors(kCarriedState);
+  }
   layers::load_state(*s.model, file.load_tensors("model.safetensors"));
   s.optimizer->load_state(file.load_tensors("optimizer.safetensors"), then.step - then.n_skipped);
+  if (s.carried) s.carried->load(states, join_path(checkpoint, kCarriedState));
   s.guard.restore(then.n_skipped, then.skipped_in_a_row);
   s.progress = then;
   s.arena->refresh_copies();

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "optim/schedule.h"
 #include "optim/update.h"
+#include "tools/train/carried_state.h"
 #include "tools/train/memory_limit.h"
 #include "tools/train/placement.h"
 #include "tools/train/saved_model.h"
@@ -37,7 +39,8 @@ struct Trainer::State {
   optim::StepGuard guard;
   optim::ScheduleConfig schedule;
   TrainingState progress;
-  Monitored monitored;  // at the step of `progress`
+  std::optional<CarriedState> carried;  // with data.stateful
+  Monitored monitored;                  // at the step of `progress`
   std::string run_folder;
   std::unique_ptr<StepEngine> engine;
 
@@ -68,6 +71,8 @@ struct Trainer::State {
     schedule = make_schedule(config, max_steps());
     progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers
     progress.data_fingerprint = data.fingerprint();
+    if (config.data.stateful)
+      carried.emplace(*model, config.trainer.accumulate_grad_batches, config.data.batch_size);
     engine = placement.device == kCpu ? make_host_engine(*this) : make_device_engine(*this);
   }
 
@@ -117,7 +122,13 @@ struct Trainer::State {
 
   // Begins the next step of the engine.
   void enqueue() {
-    with_memory_advice(config, ModelUse::training, placement.device, [&] { engine->enqueue(); });
+    try {
+      with_memory_advice(config, ModelUse::training, placement.device, [&] { engine->enqueue(); });
+      if (carried) carried->end_step();
+    } catch (...) {
+      if (carried) carried->forget_half_step();
+      throw;
+    }
   }
 
   // Makes the folder of a new run unless there is one already.

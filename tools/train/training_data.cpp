@@ -135,8 +135,7 @@ TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint
       n_accumulated_(n_accumulated),
       tokenizer_(std::move(streams.tokenizer)),
       valid_(data::TokenStream::joined(std::move(streams.valid))),
-      sampler_(std::move(streams.train), config.batch_size * n_accumulated, config.max_length,
-               seed) {
+      sampler_(streams.train, config.batch_size * n_accumulated, config.max_length, seed) {
   // More would repeat sequences within a step; it is a slip, and would fill the memory.
   const std::string per_step =
       n_accumulated == 1 ? "" : detail::concat(" x ", n_accumulated, " accumulated");
@@ -146,6 +145,13 @@ TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint
                        " a step (the sequences of ", config.max_length,
                        " tokens in it; the product",
                        " of data.batch_size and trainer.accumulate_grad_batches counts)");
+  if (!config.stateful) return;
+  const bool is_limited = limits.overfit > 0 || limits.batches >= 0;
+  lanes_.emplace(
+      std::move(streams.train), config.batch_size * n_accumulated, config.max_length, seed,
+      data::LaneLimits{
+          .steps_per_epoch = is_limited ? std::max<int64_t>(1, n_batches() / n_accumulated) : 0,
+          .one_epoch = limits.overfit > 0});
 }
 
 int64_t TrainingData::n_batches() const {
@@ -164,6 +170,10 @@ int64_t TrainingData::first_sequence(int64_t step, int64_t micro) const {
 }
 
 Batch TrainingData::batch(int64_t step, int64_t micro) const {
+  if (lanes_) {
+    data::LaneBatch lanes = lanes_->lanes(step, micro * config_.batch_size, config_.batch_size);
+    return {lanes.batch.tokens, config_.document_reset ? lanes.batch.reset : Tensor{}, lanes.fresh};
+  }
   data::TokenBatch batch = sampler_.sequences(first_sequence(step, micro), config_.batch_size);
   return {batch.tokens, config_.document_reset ? batch.reset : Tensor{}};
 }

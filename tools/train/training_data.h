@@ -7,6 +7,7 @@
 
 #include "data/batch_sampler.h"
 #include "data/bpe_tokenizer.h"
+#include "data/lane_sampler.h"
 #include "tools/train/config.h"
 #include "tools/train/evaluation.h"
 
@@ -38,7 +39,8 @@ class TrainingData {
   // Changes whenever the tokens would.
   uint64_t fingerprint() const { return sampler_.identity().fingerprint; }
 
-  // Part number `micro` (0 .. n_accumulated - 1) of step `step`: a pure function.
+  // Part number `micro` (0 .. n_accumulated - 1) of step `step`: a pure function. With
+  // data.stateful these are lanes micro * batch_size and on of data/lane_sampler.h.
   Batch batch(int64_t step, int64_t micro) const;
   // One pass over the validation tokens in order, of at most `limit` batches (-1: all).
   std::function<std::optional<Batch>()> validation(int64_t limit) const;
@@ -56,6 +58,7 @@ class TrainingData {
   data::Tokenizer tokenizer_;
   data::TokenStream valid_;
   data::BatchSampler sampler_;
+  std::optional<data::LaneSampler> lanes_;  // in its place with data.stateful
 };
 
 }  // namespace xlstm::train
