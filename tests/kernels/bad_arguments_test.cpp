@@ -25,6 +25,7 @@
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
 #include "kernels/norm/norm_gated.h"
+#include "kernels/progress/progress.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
@@ -639,6 +640,14 @@ Entry fill() {
   return e;
 }
 
+Entry progress() {
+  using Args = xlstm_progress_args;
+  const Args a{};
+  Entry e = ENTRY(progress);
+  e.with_arrays({AT(counter), AT(shown)}, {}, {});
+  return e;
+}
+
 std::vector<Entry> all_entries() {
   return {activation_fwd(),
           activation_bwd(),
@@ -674,6 +683,7 @@ std::vector<Entry> all_entries() {
           max_fwd(),
           max_bwd(),
           cumsum_fwd(),
+          progress(),
           sampling(),
           slstm_fwd(),
           slstm_bwd(),
@@ -747,7 +757,7 @@ TEST_CASE("the table has every entry point of the kernels") {
       ++n;
     }
   }
-  CHECK(n == 76);
+  CHECK(n == 78);
 }
 
 TEST_CASE("null pointers are refused") {
