@@ -26,10 +26,10 @@ int64_t n_devices(const train::TrainerConfig& config) {
 void require_fits(const train::TrainerConfig& config, const comm::World& world) {
   const int64_t n = n_devices(config);
   const bool launched = world.launcher != "none";
-  require<ConfigError>(launched || config.num_nodes == 1,
-                       "trainer.num_nodes: got ", config.num_nodes,
-                       ", expected 1 here: processes on several hosts are started by mpirun, srun or "
-                       "torchrun (docs/distributed.md)");
+  require<ConfigError>(
+      launched || config.num_nodes == 1, "trainer.num_nodes: got ", config.num_nodes,
+      ", expected 1 here: processes on several hosts are started by mpirun, srun or "
+      "torchrun (docs/distributed.md)");
   // One device is the default, and a launcher's number of processes says more.
   const bool counted = launched && world.local_size > 0 && config.devices > 1;
   require<ConfigError>(!counted || world.local_size == n, "trainer.devices: got ", n, ", but ",
@@ -41,17 +41,17 @@ void require_fits(const train::TrainerConfig& config, const comm::World& world) 
                        world.launcher, " started ", world.size, " processes, expected ",
                        n * config.num_nodes);
   const int64_t here = world.local_size > 0 && launched ? world.local_size : n;
-  require<ConfigError>(!on_gpu(config) || here <= cuda_device_count() ||
-                           std::getenv("CUDA_VISIBLE_DEVICES") != nullptr && launched &&
-                               cuda_device_count() == 1,
-                       "trainer.devices: got ", here, " processes on this host, expected at most ",
-                       cuda_device_count(),
-                       " (the GPUs here; trainer.accelerator cpu takes processors)");
+  require<ConfigError>(
+      !on_gpu(config) || here <= cuda_device_count() ||
+          (launched && cuda_device_count() == 1 &&  // the one that the launcher shows it
+           std::getenv("CUDA_VISIBLE_DEVICES") != nullptr),
+      "trainer.devices: got ", here, " processes on this host, expected at most ",
+      cuda_device_count(), " (the GPUs here; trainer.accelerator cpu takes processors)");
 }
 
 std::vector<std::string> mpirun_command(const std::vector<std::string>& arguments, int64_t n) {
-  std::vector<std::string> command{"mpirun", "-np", std::to_string(n), "--bind-to", "none",
-                                   "--oversubscribe"};
+  std::vector<std::string> command{"mpirun",    "-np",  std::to_string(n),
+                                   "--bind-to", "none", "--oversubscribe"};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return command;
 }

@@ -121,6 +121,7 @@ void for_each_field(C& c, F&& f) {
   f("batch_size", c.batch_size);
   f("n_stories", c.n_stories);
   f("document_reset", c.document_reset);
+  f("stateful", c.stateful);
   f("prefetch", c.prefetch);
   f("cache_dir", c.cache_dir);
 }

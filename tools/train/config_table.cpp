@@ -104,14 +104,16 @@ std::vector<KeyRule> run_rules() {
       {"trainer.bucket_mb", "MiB of gradients that are summed over the devices in one call.", 1,
        4096},
       {"trainer.reduce_dtype",
-       "Element type in which gradients are sent and summed over the devices; `bfloat16` sends half "
+       "Element type in which gradients are sent and summed over the devices; `bfloat16` sends "
+       "half "
        "as much and rounds.",
        -kNoLimit,
        kNoLimit,
        {"float32", "bfloat16"}},
       {"trainer.start_timeout", "Seconds within which all processes must have met.", 0.1, kMany},
       {"trainer.collective_timeout",
-       "Seconds that a process waits for the others in one call, the work before it included, until "
+       "Seconds that a process waits for the others in one call, the work before it included, "
+       "until "
        "it ends the job (exit code 6); six times as long while one of them saves or tokenises.",
        0.1, kMany},
       {"trainer.accelerator",
@@ -177,6 +179,10 @@ std::vector<KeyRule> run_rules() {
       {"data.document_reset",
        "Start every document inside a sequence from an empty state, so that it sees nothing of the "
        "one before."},
+      {"data.stateful",
+       "Each sequence of a step goes on where the same one of the step before ended, in the text "
+       "and in the recurrent state, through which no gradient flows back (truncated "
+       "back-propagation through time, `docs/data_format.md`)."},
       {"data.prefetch",
        "Steps whose batches a thread prepares ahead, on a GPU in pinned memory; 0: no thread. The "
        "order of samples does not depend on it.",
