@@ -200,12 +200,20 @@ Entry clip() {
   return e;
 }
 
+Entry progress() {
+  using Args = xlstm_progress_args;
+  Args a{};
+  Entry e = ENTRY(progress);
+  e.with_arrays({AT(counter), AT(shown)}, {}, {});
+  return e;
+}
+
 Entry update_control() {
   using Args = xlstm_update_control_args;
   Args a{};
   a.n_sums = 1, a.n_accumulated = 1;
   Entry e = ENTRY(update_control);
-  e.with_arrays({AT(sums), AT(loss), AT(rates), AT(state)}, {}, {});
+  e.with_arrays({AT(sums), AT(loss), AT(rates), AT(state)}, {AT(votes)}, {});
   e.sizes = {AT(n_sums), AT(n_accumulated), AT(growth_interval)};
   e.empties = {{AT(n_sums)}};
   return e;
@@ -637,14 +645,6 @@ Entry fill() {
   Entry e = ENTRY_ON_CUDA(fill);
   e.with_arrays({AT(to)}, {}, {});
   e.sizes = {AT(sizes[0])}, e.counts = {AT(n_dims)}, e.elements = {AT(type)};
-  return e;
-}
-
-Entry progress() {
-  using Args = xlstm_progress_args;
-  const Args a{};
-  Entry e = ENTRY(progress);
-  e.with_arrays({AT(counter), AT(shown)}, {}, {});
   return e;
 }
 
