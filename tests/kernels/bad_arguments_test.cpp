@@ -648,14 +648,6 @@ Entry fill() {
   return e;
 }
 
-Entry progress() {
-  using Args = xlstm_progress_args;
-  const Args a{};
-  Entry e = ENTRY(progress);
-  e.with_arrays({AT(counter), AT(shown)}, {}, {});
-  return e;
-}
-
 std::vector<Entry> all_entries() {
   return {activation_fwd(),
           activation_bwd(),

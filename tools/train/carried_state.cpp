@@ -47,8 +47,7 @@ void CarriedState::keep(int64_t micro, const layers::ModelState& after) {
                       " tensors, expected ", kept.size());
   for (size_t i = 0; i < kept.size(); ++i)
     // Inputs of convolutions may have been read in 16 bits, which float32 holds exactly.
-    if (kept[i].defined())
-      ops::carry_store(ops::cast(next[i].detach(), kept[i].dtype()), kept[i], m.usable);
+    if (kept[i].defined()) ops::carry_store(ops::cast(next[i], kept[i].dtype()), kept[i], m.usable);
 }
 
 void CarriedState::forget_half_step() {
