@@ -86,7 +86,8 @@ void add_inspect(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("inspect", "what is in a checkpoint, weights, token or tokenizer file");
   command->footer(
-      "inspect verify FOLDER compares a checkpoint with its manifest; inspect hang FOLDER reads what "
+      "inspect verify FOLDER compares a checkpoint with its manifest; inspect hang FOLDER reads "
+      "what "
       "the ranks of a job that hung have left.");
   command->add_option("path", *arguments, "a file or folder; or: verify FOLDER, hang FOLDER")
       ->required()
