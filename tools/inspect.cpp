@@ -48,7 +48,11 @@ void print_tokens(const std::string& path) {
   const data::TokenStream tokens = data::TokenStream::open(path);
   const data::TokenFileInfo& info = tokens.info();
   std::cout << "token file: " << info.n_tokens << " tokens of " << info.element_bytes << " bytes, "
-            << info.n_documents << " documents, vocabulary " << info.n_vocab << "\n";
+            << info.n_documents << " documents, vocabulary " << info.n_vocab;
+  if (info.shard.number > 0)
+    std::cout << ", shard " << info.shard.number << (info.shard.total > 0 ? ", the last" : "")
+              << ", begins at token " << info.shard.first_token;
+  std::cout << "\n";
 }
 
 int verify(const std::string& path) {

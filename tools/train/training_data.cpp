@@ -1,5 +1,6 @@
 #include "tools/train/training_data.h"
 
+#include "core/hex.h"
 #include "core/log.h"
 #include "data/bpe_trainer.h"
 #include "data/content_hash.h"
@@ -17,6 +18,7 @@ constexpr int64_t kTokenizerBytes = int64_t{32} << 20;
 struct Corpus {
   data::TextCorpus text;
   data::TokenShards shards;
+  std::string root;
   double weight = 1;
 };
 
@@ -34,10 +36,7 @@ std::vector<Corpus> open_corpora(const DataConfig& config, const std::string& ca
     }
     corpus.shards = data::find_token_shards(source.root, files);
     if (!corpus.shards.any()) corpus.text = data::open_corpus(source.root, files);
-    require<ConfigError>(!corpus.shards.any() || config.tokenizer != "train",
-                         "data.tokenizer: got train, expected the tokenizer that made the token "
-                         "shards in ",
-                         source.root);
+    corpus.root = source.root;
   }
   return corpora;
 }
@@ -65,6 +64,11 @@ data::Tokenizer open_tokenizer(const DataConfig& config, const std::vector<Corpu
                                const std::string& cache_dir, FileSystem& files) {
   if (config.tokenizer != "train")
     return data::Tokenizer::load(find_tokenizer(config.tokenizer, files), files);
+  for (const Corpus& corpus : corpora)
+    require<ConfigError>(!corpus.shards.any(),
+                         "data.tokenizer: got train, expected the tokenizer that made the token "
+                         "shards in ",
+                         corpus.root);
   uint64_t hash = data::hash_file(corpora.front().text.train_path, files);
   if (corpora.size() > 1) {
     data::ContentHash all;
@@ -72,10 +76,8 @@ data::Tokenizer open_tokenizer(const DataConfig& config, const std::vector<Corpu
       all.add(static_cast<int64_t>(data::hash_file(corpus.text.train_path, files)));
     hash = all.value();
   }
-  char name[64];
-  std::snprintf(name, sizeof name, "bpe-%016llx-%lld.json", static_cast<unsigned long long>(hash),
-                static_cast<long long>(config.vocab_size));
-  const std::string path = join_path(cache_dir, name);
+  const std::string path = join_path(
+      cache_dir, "bpe-" + to_hex(hash) + "-" + std::to_string(config.vocab_size) + ".json");
   if (files.exists(path)) {
     try {
       return data::Tokenizer::load(path, files);
@@ -93,33 +95,60 @@ data::TokenStream open_tokens(const std::string& text, const std::vector<std::st
                               const data::Tokenizer& tokenizer, const std::string& cache_dir,
                               FileSystem& files) {
   if (shards.empty()) return data::cached_tokens(text, tokenizer, cache_dir, files);
+  return data::TokenStream::open_shards(shards, tokenizer);
+}
+
+data::TokenStream open_validation(const std::vector<Corpus>& corpora,
+                                  const data::Tokenizer& tokenizer, const std::string& cache_dir,
+                                  FileSystem& files) {
   std::vector<data::TokenStream> parts;
-  for (const std::string& path : shards)
-    parts.push_back(
-        data::TokenStream::open_any(path, tokenizer.n_vocab(), tokenizer.end_of_text()));
+  for (const Corpus& corpus : corpora)
+    parts.push_back(open_tokens(corpus.text.valid_path, corpus.shards.valid_paths, tokenizer,
+                                cache_dir, files));
   return data::TokenStream::joined(std::move(parts));
 }
 
+// One pass over the tokens in order.
+std::function<std::optional<Batch>()> batches_of(const data::TokenStream& tokens,
+                                                 const DataConfig& config, int64_t limit) {
+  const data::SequentialBatches batches(tokens, config.batch_size, config.max_length);
+  const int64_t n = limit < 0 ? batches.n_batches() : std::min(limit, batches.n_batches());
+  const bool with_reset = config.document_reset;
+  return [batches, n, with_reset, next = int64_t{0}]() mutable -> std::optional<Batch> {
+    if (next >= n) return std::nullopt;
+    data::TokenBatch batch = batches.batch(next++);
+    return Batch{batch.tokens, with_reset ? batch.reset : Tensor{}};
+  };
+}
+
 }  // namespace
+
+std::function<std::optional<Batch>()> validation_batches(const DataConfig& config,
+                                                         const data::Tokenizer& tokenizer,
+                                                         int64_t limit,
+                                                         const std::string& cache_dir,
+                                                         FileSystem& files) {
+  return batches_of(
+      open_validation(open_corpora(config, cache_dir, files), tokenizer, cache_dir, files), config,
+      limit);
+}
 
 // What a run's data are made of, before the order of samples.
 struct TrainingData::Streams {
   data::Tokenizer tokenizer;
   std::vector<data::WeightedStream> train;
-  std::vector<data::TokenStream> valid;
+  data::TokenStream valid;
 
   Streams(const DataConfig& config, const std::string& cache_dir, FileSystem& files)
       : Streams(config, open_corpora(config, cache_dir, files), cache_dir, files) {}
   Streams(const DataConfig& config, const std::vector<Corpus>& corpora,
           const std::string& cache_dir, FileSystem& files)
-      : tokenizer(open_tokenizer(config, corpora, cache_dir, files)) {
-    for (const Corpus& corpus : corpora) {
+      : tokenizer(open_tokenizer(config, corpora, cache_dir, files)),
+        valid(open_validation(corpora, tokenizer, cache_dir, files)) {
+    for (const Corpus& corpus : corpora)
       train.push_back({open_tokens(corpus.text.train_path, corpus.shards.train_paths, tokenizer,
                                    cache_dir, files),
                        corpus.weight});
-      valid.push_back(open_tokens(corpus.text.valid_path, corpus.shards.valid_paths, tokenizer,
-                                  cache_dir, files));
-    }
   }
 };
 
@@ -134,7 +163,7 @@ TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint
       limits_(limits),
       n_accumulated_(n_accumulated),
       tokenizer_(std::move(streams.tokenizer)),
-      valid_(data::TokenStream::joined(std::move(streams.valid))),
+      valid_(std::move(streams.valid)),
       sampler_(std::move(streams.train), config.batch_size * n_accumulated, config.max_length,
                seed) {
   // More would repeat sequences within a step; it is a slip, and would fill the memory.
@@ -169,14 +198,7 @@ Batch TrainingData::batch(int64_t step, int64_t micro) const {
 }
 
 std::function<std::optional<Batch>()> TrainingData::validation(int64_t limit) const {
-  const data::SequentialBatches batches(valid_, config_.batch_size, config_.max_length);
-  const int64_t n = limit < 0 ? batches.n_batches() : std::min(limit, batches.n_batches());
-  const bool with_reset = config_.document_reset;
-  return [batches, n, with_reset, next = int64_t{0}]() mutable -> std::optional<Batch> {
-    if (next >= n) return std::nullopt;
-    data::TokenBatch batch = batches.batch(next++);
-    return Batch{batch.tokens, with_reset ? batch.reset : Tensor{}};
-  };
+  return batches_of(valid_, config_, limit);
 }
 
 }  // namespace xlstm::train

@@ -58,4 +58,12 @@ class TrainingData {
   data::BatchSampler sampler_;
 };
 
+// The validation batches of a configuration alone, in the tokens of `tokenizer` and not of the one
+// that the configuration names. Errors as above.
+std::function<std::optional<Batch>()> validation_batches(const DataConfig& config,
+                                                         const data::Tokenizer& tokenizer,
+                                                         int64_t limit,
+                                                         const std::string& cache_dir,
+                                                         FileSystem& files);
+
 }  // namespace xlstm::train
