@@ -233,8 +233,7 @@ NamedTensors Checkpoint::load_tensors(const std::string& file) const {
   const SafetensorsFile source = SafetensorsFile::open(file_path(file), *files_);
   std::map<std::string, const Json*> expected;
   const JsonField saved = manifest_.at("tensors").at(file);
-  for (const auto& [name, entry] : saved.json().as_object())
-    expected.emplace(name, &entry);
+  for (const auto& [name, entry] : saved.json().as_object()) expected.emplace(name, &entry);
   require<FormatError>(expected.size() == source.tensors().size(), file_path(file), ": got ",
                        source.tensors().size(), " tensors, expected ", expected.size());
   NamedTensors tensors;

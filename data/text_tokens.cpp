@@ -83,7 +83,7 @@ bool TextTokens::read_more() {
   const auto end_of_text = static_cast<int32_t>(tokenizer_.end_of_text());
   groups_.resize(ranges.size());
   std::exception_ptr error;
-#pragma omp parallel for schedule(dynamic) num_threads(static_cast<int>(caches_.size()))
+#pragma omp parallel for schedule(dynamic) num_threads(static_cast <int>(caches_.size()))
   for (size_t g = 0; g < ranges.size(); ++g) {
     try {
       PretokenCache& cache = caches_[static_cast<size_t>(omp_get_thread_num())];

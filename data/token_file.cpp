@@ -104,10 +104,12 @@ TokenStream TokenStream::open_shards(const std::vector<std::string>& paths,
   check_shards(parts);
   for (const TokenStream& part : parts) {
     const uint64_t made_by = part.info_.tokenizer_hash;
-    if (made_by == 0) continue;  // bare tokens, which were read for their hash when they were opened
+    if (made_by == 0)
+      continue;  // bare tokens, which were read for their hash when they were opened
     part.verify();
     if (made_by != tokenizer.fingerprint())
-      log_warning(part.name_, ": was not made with this tokenizer but with one of the same size "
+      log_warning(part.name_,
+                  ": was not made with this tokenizer but with one of the same size "
                   "(if their files differ in more than form, the ids mean other texts)");
   }
   return joined(std::move(parts));
@@ -122,8 +124,8 @@ void TokenStream::check_shards(const std::vector<TokenStream>& parts) {
     const TokenFileInfo& info = part.info_;
     const ShardPlace& shard = info.shard;
     const bool goes_on = before->shard.number > 0;
-    require<FormatError>(!goes_on || shard.number == before->shard.number + 1, part.name_,
-                         ": got ", shard.number == 0 ? "a file that is no shard" : "shard ",
+    require<FormatError>(!goes_on || shard.number == before->shard.number + 1, part.name_, ": got ",
+                         shard.number == 0 ? "a file that is no shard" : "shard ",
                          shard.number == 0 ? "" : std::to_string(shard.number), " after ",
                          name_before, ", expected shard ", before->shard.number + 1,
                          " of that text (is a file missing?)");
@@ -139,9 +141,8 @@ void TokenStream::check_shards(const std::vector<TokenStream>& parts) {
     before = shard.number > 0 && shard.total == 0 ? &info : &none;
     name_before = part.name_;
   }
-  require<FormatError>(before->shard.number == 0, name_before, ": got shard ",
-                       before->shard.number, " as the last one, expected shard ",
-                       before->shard.number + 1,
+  require<FormatError>(before->shard.number == 0, name_before, ": got shard ", before->shard.number,
+                       " as the last one, expected shard ", before->shard.number + 1,
                        " after it (is a file missing, or was xlstm tokenize interrupted?)");
 }
 

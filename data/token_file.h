@@ -108,9 +108,9 @@ struct TokenShardsWritten {
   int64_t n_tokens = 0, n_documents = 0, element_bytes = 0;
 };
 // The same into token files of `shard_tokens` tokens each, the last one of what is left, named
-// `<prefix>_000001.tokens` and so on. Each appears complete or not at all, one after the other; only
-// the last says that it is. The folder is made if it is not there. ConfigError for less than one
-// token, for more than 999999 shards, or if there are files of such names already.
+// `<prefix>_000001.tokens` and so on. Each appears complete or not at all, one after the other;
+// only the last says that it is. The folder is made if it is not there. ConfigError for less than
+// one token, for more than 999999 shards, or if there are files of such names already.
 TokenShardsWritten write_token_shards(const std::string& text_path, const Tokenizer& tokenizer,
                                       const std::string& prefix, int64_t shard_tokens,
                                       FileSystem& files = real_file_system());

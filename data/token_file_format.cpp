@@ -36,7 +36,7 @@ struct Trailer {
   int64_t shard;        // of one text in several files: 1, 2, ...; else 0
   int64_t n_shards;     // in the last of them, else 0
   int64_t first_token;  // tokens in the shards before
-  uint64_t hash;         // of the header and of the bytes before it
+  uint64_t hash;        // of the header and of the bytes before it
 };
 constexpr int64_t kBlock = kTokenFileBlock;
 static_assert(sizeof(Header) == kBlock && sizeof(Trailer) == kBlock);
@@ -124,9 +124,14 @@ TokenFileInfo parse_token_file(std::span<const std::byte> bytes, const std::stri
   require<FormatError>(
       std::memcmp(trailer.magic, kTrailerMagic, 8) == 0 && trailer.hash == hash_of(header, trailer),
       path, ": the end of the file is missing or damaged (was it copied completely?)");
-  const TokenFileInfo info{header.element_bytes, trailer.n_tokens,   trailer.n_documents,
-                           header.n_vocab,       header.end_of_text, header.tokenizer_hash,
-                           header.source_hash,   trailer.data_hash,
+  const TokenFileInfo info{header.element_bytes,
+                           trailer.n_tokens,
+                           trailer.n_documents,
+                           header.n_vocab,
+                           header.end_of_text,
+                           header.tokenizer_hash,
+                           header.source_hash,
+                           trailer.data_hash,
                            {trailer.shard, trailer.n_shards, trailer.first_token}};
   check_token_info(info, path);
   const int64_t room = size - 2 * kBlock;

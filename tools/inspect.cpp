@@ -67,7 +67,10 @@ int show(const std::string& path) {
   const FileSystem& files = real_file_system();
   require<FileError>(files.exists(path), "inspect: no such file or folder, got ", path);
   if (files.is_dir(path)) {
-    if (files.exists(join_path(path, "vocab.json"))) {
+    const bool is_run = files.exists(join_path(path, "manifest.json")) ||
+                        files.exists(join_path(path, "checkpoints"));
+    if (files.exists(join_path(path, "vocab.json")) ||
+        (!is_run && files.exists(join_path(path, "tokenizer.json")))) {
       print_tokenizer(path);
     } else {
       print_checkpoint(train::resolve_checkpoint(path, "", "", files));

@@ -53,9 +53,10 @@ int write_shards(const Arguments& arguments, const data::Tokenizer& tokenizer) {
 int run(const Arguments& arguments) {
   require<ConfigError>(arguments.format == "shard" || arguments.format == "raw",
                        "tokenize: --format must be shard or raw, got ", arguments.format);
-  require<ConfigError>(arguments.format == "shard" || !arguments.shard_tokens,
-                       "tokenize: --shard_tokens: got it with --format raw, expected it with --format "
-                       "shard (bare tokens cannot tell whether one is missing)");
+  require<ConfigError>(
+      arguments.format == "shard" || !arguments.shard_tokens,
+      "tokenize: --shard_tokens: got it with --format raw, expected it with --format "
+      "shard (bare tokens cannot tell whether one is missing)");
   real_file_system().make_dirs(FileSystem::parent_dir(arguments.output));
   const data::Tokenizer tokenizer = data::Tokenizer::load(arguments.tokenizer);
   if (arguments.format == "raw") return write_raw(arguments, tokenizer);
@@ -78,7 +79,9 @@ void add_tokenize(CLI::App& app, Action& action) {
       ->required();
   command->add_option("--input", arguments->input, "text; documents end at <|endoftext|>")
       ->required();
-  command->add_option("--output", arguments->output, "the file to write; with --shard_tokens, how files begin")
+  command
+      ->add_option("--output", arguments->output,
+                   "the file to write; with --shard_tokens, how files begin")
       ->required();
   command
       ->add_option("--format", arguments->format,

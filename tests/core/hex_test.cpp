@@ -15,8 +15,8 @@ TEST_CASE("64-bit numbers become 16 digits and back") {
     CHECK(parse_hex(text) == value);
   }
   CHECK(parse_hex("1F") == 0x1f);  // as older checkpoints have them: without zeros in front
-  for (const char* bad : {"", "g", "0x1", "-1", "+1", " 1", "1 ", "10000000000000000",
-                          "00000000000000001"})
+  for (const char* bad :
+       {"", "g", "0x1", "-1", "+1", " 1", "1 ", "10000000000000000", "00000000000000001"})
     CHECK_FALSE(parse_hex(bad).has_value());
 }
 

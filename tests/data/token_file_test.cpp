@@ -339,8 +339,8 @@ TEST_CASE("a shard that is missing, damaged, out of place or of another text is 
   refused(good, "train_000003", "");
   real_file_system().write_file(good[2], bytes);
   CHECK_NOTHROW(TokenStream::open_shards(good, tokenizer));
-  CHECK_THROWS_WITH(make("train", 7), contains("there are shards already") &&
-                                          contains("expected no train_*.tokens"));
+  CHECK_THROWS_WITH(make("train", 7),
+                    contains("there are shards already") && contains("expected no train_*.tokens"));
   CHECK_THROWS_AS(make("new", 0), ConfigError);
 }
 

@@ -491,8 +491,8 @@ TEST_CASE("tokenize writes one file or several, which train alike") {
   check_refused(tokenize({"--output", "x", "--shard_tokens", "0"}), 2, {"got 0", "at least 1"});
   check_refused(tokenize({"--output", "x", "--shard_tokens", "5", "--format", "raw"}), 2,
                 {"--shard_tokens", "--format raw"});
-  const Arguments fit = {"fit", "--config", "c.yaml", "--data.root", "many", "--data.tokenizer",
-                         checkpoint};
+  const Arguments fit = {"fit",  "--config",         "c.yaml",  "--data.root",
+                         "many", "--data.tokenizer", checkpoint};
   std::string bytes = place.read("many/train_000003.tokens");
   std::string damaged = bytes;
   damaged[700] = static_cast<char>(damaged[700] ^ 1);
