@@ -18,8 +18,8 @@ fi
 pieces=$(((bytes + $(stat -c %s "$dir/piece.txt") - 1) / $(stat -c %s "$dir/piece.txt")))
 for ((i = 0; i < pieces; ++i)); do cat "$dir/piece.txt"; done >"$dir/big.txt"
 cat "$dir/big.txt" >/dev/null # into the page cache: the disk is not what is timed
-/usr/bin/time -o "$dir/time" -f '%e %M' \
+/usr/bin/time -o "$dir/time" -f '%e %U %S %M' \
   "$xlstm" tokenize --tokenizer "$tokenizer" --input "$dir/big.txt" --output "$dir/out/train" --shard_tokens 100000000
-read -r seconds kilobytes <"$dir/time"
-awk -v b="$(stat -c %s "$dir/big.txt")" -v s="$seconds" -v k="$kilobytes" -v c="$(nproc)" 'BEGIN {
-  printf "%.0f MB in %.1f s on %d cores: %.0f MB/s; at most %.0f MB resident\n", b / 1e6, s, c, b / 1e6 / s, k * 1024 / 1e6 }'
+awk -v b="$(stat -c %s "$dir/big.txt")" -v c="$(nproc)" '{
+  printf "%.0f MB, %d threads: %.1f s, %.0f MB/s; %.1f s of processor time, %.0f MB per second of it; at most %.0f MB resident\n",
+    b / 1e6, c, $1, b / 1e6 / $1, $2 + $3, b / 1e6 / ($2 + $3), $4 * 1024 / 1e6 }' "$dir/time"
