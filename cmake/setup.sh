@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ make cmake ninja-build libopenblas-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
-  libxxhash-dev libpcre2-dev catch2)
+  libxxhash-dev libpcre2-dev catch2 libopenmpi-dev openmpi-bin)
 
 missing=()
 if command -v dpkg-query >/dev/null; then

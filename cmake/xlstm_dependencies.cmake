@@ -80,4 +80,22 @@ if(XLSTM_HAVE_CUDA)
   endif()
   find_package(CUDAToolkit REQUIRED)
 endif()
-message(STATUS "xlstm: CUDA backend ${XLSTM_HAVE_CUDA} (${CMAKE_CUDA_ARCHITECTURES}), OpenBLAS ${XLSTM_OPENBLAS_LIBRARY}, -march=${XLSTM_CPU_ARCH}")
+# Processes on several GPUs talk through NCCL, on CPUs through Open MPI. Of both the headers are enough here: the
+# libraries are loaded when they are first needed.
+set(XLSTM_NCCL_INCLUDE_DIR "")
+if(XLSTM_HAVE_CUDA)
+  find_path(XLSTM_NCCL_HEADERS nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(XLSTM_NCCL_HEADERS)
+    set(XLSTM_NCCL_INCLUDE_DIR ${XLSTM_NCCL_HEADERS})
+  endif()
+endif()
+set(XLSTM_MPI_INCLUDE_DIR "")
+find_path(XLSTM_MPI_HEADERS mpi.h PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/lib /usr/local /opt
+          PATH_SUFFIXES openmpi/include include/openmpi include/openmpi-x86_64)
+if(XLSTM_MPI_HEADERS)
+  file(STRINGS ${XLSTM_MPI_HEADERS}/mpi.h open_mpi REGEX "define OPEN_MPI 1")
+  if(open_mpi) # other libraries have other types
+    set(XLSTM_MPI_INCLUDE_DIR ${XLSTM_MPI_HEADERS})
+  endif()
+endif()
+message(STATUS "xlstm: CUDA backend ${XLSTM_HAVE_CUDA} (${CMAKE_CUDA_ARCHITECTURES}), OpenBLAS ${XLSTM_OPENBLAS_LIBRARY}, NCCL ${XLSTM_NCCL_INCLUDE_DIR}, Open MPI ${XLSTM_MPI_INCLUDE_DIR}, -march=${XLSTM_CPU_ARCH}")

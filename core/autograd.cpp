@@ -26,6 +26,32 @@ Edge edge_to(const Tensor& tensor) {
   return edge;
 }
 
+}  // namespace
+
+void Marks::add(std::function<void()> passed) {
+  marks_.push_back({next_sequence.load(), std::move(passed)});
+}
+
+// Takes marks in the order in which a backward pass reaches them.
+class MarkedSweep {
+ public:
+  explicit MarkedSweep(Marks* marks) : marks_(marks) {}
+  // All that was recorded from `sequence` on is done.
+  void done_from(uint64_t sequence) {
+    while (marks_ != nullptr && !marks_->marks_.empty() &&
+           marks_->marks_.back().sequence >= sequence) {
+      const auto passed = std::move(marks_->marks_.back().passed);
+      marks_->marks_.pop_back();
+      passed();
+    }
+  }
+
+ private:
+  Marks* marks_;
+};
+
+namespace {
+
 // Gradients on their way to the nodes, newest node first.
 class Sweep {
  public:
@@ -57,9 +83,11 @@ class Sweep {
     }
   }
 
-  void run() {
+  void run(Marks* marks = nullptr) {
+    MarkedSweep marked(marks);
     while (!waiting_.empty()) {
       auto newest = std::prev(waiting_.end());
+      marked.done_from(newest->first + 1);
       Waiting waiting = std::move(newest->second);
       waiting_.erase(newest);
       Node& node = *waiting.node;
@@ -84,6 +112,7 @@ class Sweep {
                              grads.size(), ", expected ", inputs.size());
       for (size_t i = 0; i < inputs.size(); ++i) add(inputs[i], std::move(grads[i]));
     }
+    marked.done_from(0);
   }
 
  private:
@@ -195,11 +224,9 @@ EnableGrad::~EnableGrad() {
   recording = before_;
 }
 
-void backward(const Tensor& root, const Tensor& root_grad) {
-  backward(Tensors{root}, Tensors{root_grad});
-}
+namespace {
 
-void backward(const Tensors& roots, const Tensors& root_grads) {
+void sweep_from(const Tensors& roots, const Tensors& root_grads, Marks* marks) {
   require<AutogradError>(roots.size() == root_grads.size(), "backward: one gradient per root, got ",
                          root_grads.size(), " for ", roots.size());
   NoGrad no_grad;
@@ -223,7 +250,17 @@ void backward(const Tensors& roots, const Tensors& root_grads) {
                          to_string(grad.device()), ", expected ", to_string(root.device()));
     sweep.add(edge_to(root), grad);
   }
-  sweep.run();
+  sweep.run(marks);
+}
+
+}  // namespace
+
+void backward(const Tensor& root, const Tensor& root_grad, Marks* marks) {
+  sweep_from({root}, {root_grad}, marks);
+}
+
+void backward(const Tensors& roots, const Tensors& root_grads) {
+  sweep_from(roots, root_grads, nullptr);
 }
 
 Tensors checkpoint(const std::function<Tensors(const Tensors&)>& function, const Tensors& inputs,

@@ -112,10 +112,28 @@ class EnableGrad {
   bool before_;
 };
 
+// Points of the tape that backward tells of: it runs from the newest record to the oldest, so when
+// it has passed a point, what was recorded after it is done, and the gradients of leaves that were
+// used after it alone are final.
+class Marks {
+ public:
+  // A point between the records so far and those to come.
+  void add(std::function<void()> passed);
+
+ private:
+  friend class MarkedSweep;
+  struct Mark {
+    uint64_t sequence;  // of the next record
+    std::function<void()> passed;
+  };
+  std::vector<Mark> marks_;
+};
+
 // Adds d(root)/d(leaf) to the `grad` of every leaf that requires one. `root_grad` may be undefined
 // for a root with one element (then 1). The tape is consumed: saved tensors are freed as they are
 // used. Errors: AutogradError if the root needs no gradient or the tape was consumed before.
-void backward(const Tensor& root, const Tensor& root_grad = {});
+// Each of the marks is called once when it was passed, the newest first.
+void backward(const Tensor& root, const Tensor& root_grad = {}, Marks* marks = nullptr);
 void backward(const Tensors& roots, const Tensors& root_grads);
 
 // Activation checkpointing: runs `function` without recording and keeps only its inputs; the

@@ -45,4 +45,8 @@ std::string hash_hex(std::span<const std::byte> bytes) {
   return to_hex(XXH3_128bits(bytes.data(), bytes.size()));
 }
 
+uint64_t hash_number(std::string_view text) {
+  return XXH3_64bits(text.data(), text.size());
+}
+
 }  // namespace xlstm

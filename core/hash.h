@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,5 +30,8 @@ std::string hash_hex(std::span<const std::byte> bytes);
 inline std::string hash_hex(std::string_view text) {
   return hash_hex(std::as_bytes(std::span(text)));
 }
+
+// 64 bits of it, where a number is wanted.
+uint64_t hash_number(std::string_view text);
 
 }  // namespace xlstm

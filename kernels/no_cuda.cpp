@@ -12,6 +12,7 @@
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
 #include "kernels/norm/norm_gated.h"
+#include "kernels/progress/progress.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
@@ -56,6 +57,7 @@ XLSTM_ABSENT(norm_fwd)
 XLSTM_ABSENT(norm_gated_bwd)
 XLSTM_ABSENT(norm_gated_fwd)
 XLSTM_ABSENT(sampling)
+XLSTM_ABSENT(progress)
 XLSTM_ABSENT(sgd)
 XLSTM_ABSENT(slstm_bwd)
 XLSTM_ABSENT(slstm_decode)

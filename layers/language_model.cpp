@@ -25,6 +25,7 @@ HiddenOutput LanguageModel::forward_hidden(const Tensor& tokens, const ModelStat
   out.state.blocks.reserve(blocks_.size());
   for (size_t b = 0; b < blocks_.size(); ++b) {
     const auto scope = MemoryScope::module(blocks_[b]->owner_name());
+    if (context.before_block != nullptr) (*context.before_block)(*blocks_[b]);
     auto result = blocks_[b]->forward(
         x, state.blocks.empty() ? blocks_[b]->start_state() : state.blocks[b], reset, context);
     x = std::move(result.x);

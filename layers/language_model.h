@@ -48,6 +48,8 @@ class LanguageModel : public Module {
   ModelState init_state(int64_t batch) const;
   int64_t n_vocab() const { return embedding_->weight().size(0); }
   int64_t width() const { return embedding_->weight().size(1); }
+  const Embedding& embedding() const { return *embedding_; }
+  const Block& block(int64_t b) const { return *blocks_[static_cast<size_t>(b)]; }
   int64_t n_blocks() const { return static_cast<int64_t>(blocks_.size()); }
   DType dtype() const { return embedding_->weight().dtype(); }
   Device device() const { return embedding_->weight().device(); }

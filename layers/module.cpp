@@ -146,9 +146,12 @@ void Module::zero_grad() {
 
 ParameterArena::ParameterArena(const Module& module, const ArenaOptions& options) {
   NamedTensors parameters = module.named_parameters();
-  if (options.first)
-    std::stable_partition(parameters.begin(), parameters.end(),
-                          [&](const auto& named) { return options.first(named.first); });
+  const auto group_of = [&](const auto& named) {
+    return options.group ? options.group(named.first, named.second) : 0;
+  };
+  std::stable_sort(parameters.begin(), parameters.end(),
+                   [&](const auto& a, const auto& b) { return group_of(a) < group_of(b); });
+  for (const auto& named : parameters) groups_.push_back(group_of(named));
   const DType dtype = parameters.empty() ? DType::f32 : parameters.front().second.dtype();
   const Device device = parameters.empty() ? kCpu : parameters.front().second.device();
   int64_t n = 0;
@@ -161,6 +164,8 @@ ParameterArena::ParameterArena(const Module& module, const ArenaOptions& options
     const int64_t end = checked_add(parameter.numel(), kFlatAlignment - 1, "parameter arena");
     n = checked_add(n, end / kFlatAlignment * kFlatAlignment, "parameter arena");
   }
+  const int64_t multiple = options.multiple_of;
+  n = checked_add(n, multiple - 1, "parameter arena") / multiple * multiple;
   const MemoryScope scope(MemoryCategory::weights);
   weights_ = Tensor::zeros({n}, dtype, device);
   {
@@ -182,6 +187,17 @@ ParameterArena::ParameterArena(const Module& module, const ArenaOptions& options
       entry.parameter.set_low_precision(copies_.strided_view(shape, strides, entry.offset));
   }
   refresh_copies();
+}
+
+int64_t ParameterArena::end_of_group(int group) const {
+  int64_t end = 0;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (groups_[i] > group) break;
+    const int64_t aligned =
+        (entries_[i].numel + kFlatAlignment - 1) / kFlatAlignment * kFlatAlignment;
+    end = entries_[i].offset + aligned;
+  }
+  return end;
 }
 
 void ParameterArena::zero_grad() {

@@ -13,6 +13,8 @@
 
 namespace xlstm::layers {
 
+class Module;
+
 // What a forward pass needs to know beyond its inputs. The default is inference.
 struct ForwardContext {
   bool training = false;                  // dropout acts only if true
@@ -23,6 +25,8 @@ struct ForwardContext {
   // contiguous, and returns them: no second copy of what is largest. Of sLSTM states, c, n and m
   // where the kernel can (ops::slstm_decode). Without gradients.
   bool in_place_state = false;
+  // Called before each block of a model computes; null: nobody is.
+  const std::function<void(const Module& block)>* before_block = nullptr;
 };
 
 // Dropout at probability p if the context is training; else x. ConfigError without a generator.
@@ -94,9 +98,11 @@ class Module {
 };
 
 struct ArenaOptions {
-  // Parameters for which it is true lie first, for example those that decay: an optimizer then
-  // needs few calls. Null: in order of registration.
-  std::function<bool(const std::string& name)> first;
+  // Parameters lie in ascending order of their group, and within one in order of registration: what
+  // an optimizer treats alike belongs together. Null: one group.
+  std::function<int(const std::string& name, const Tensor& parameter)> group;
+  // The number of elements is filled up to a multiple of this.
+  int64_t multiple_of = kFlatAlignment;
   // The type of low-precision copies (Tensor::low_precision) and which parameters have one (null:
   // all). float32: none.
   DType copy_dtype = DType::f32;
@@ -118,6 +124,8 @@ class ParameterArena {
     int64_t numel = 0;
   };
   const std::vector<Entry>& entries() const { return entries_; }
+  // Where the entries of a group end: those of the groups up to `group` lie before it.
+  int64_t end_of_group(int group) const;
   const Tensor& weights() const { return weights_; }      // [n]
   const Tensor& gradients() const { return gradients_; }  // [n]
   const Tensor& copies() const { return copies_; }        // [n]; undefined without copies
@@ -128,6 +136,7 @@ class ParameterArena {
 
  private:
   std::vector<Entry> entries_;
+  std::vector<int> groups_;  // of each entry
   Tensor weights_, gradients_, copies_;
 };
 

@@ -45,33 +45,47 @@ void DeviceUpdateConfig::validate() const {
                        "interval of at least 1");
 }
 
-DeviceUpdate::DeviceUpdate(Optimizer& optimizer, const DeviceUpdateConfig& config)
-    : optimizer_(optimizer), config_(config) {
+DeviceUpdate::DeviceUpdate(Optimizer& optimizer, const DeviceUpdateConfig& config,
+                           DataParallel* parallel)
+    : optimizer_(optimizer), config_(config), parallel_(parallel) {
   config.validate();
   const Device device = device_of(optimizer);
   rates_ = bytes_on<Rates>(device);
   state_ = bytes_on<Outcome>(device);
-  const auto n_sums = static_cast<int64_t>(optimizer.flat_gradients().size());
-  sums_ = Tensor::zeros({n_sums}, DType::f64, device);
+  const auto n_sums = static_cast<int64_t>(own_gradients().size());
+  control_ = Tensor::zeros({n_sums + 2}, DType::f64, device);
   restore(optimizer.step_count(), 0, 0);
 }
 
-void DeviceUpdate::launch(const Tensor& loss) {
+Tensors DeviceUpdate::own_gradients() const {
+  return parallel_ != nullptr ? parallel_->own_gradients() : optimizer_.flat_gradients();
+}
+
+void DeviceUpdate::launch(const Tensor& loss, const Tensor& votes) {
   require<ShapeError>(loss.defined() && loss.numel() == 1 && loss.dtype() == DType::f32 &&
                           loss.device() == state_.device(),
                       "update: the loss must be one float32 number on the device of the "
                       "parameters");
-  const Tensors gradients = optimizer_.flat_gradients();
-  require<ShapeError>(static_cast<int64_t>(gradients.size()) == sums_.numel(),
+  const Tensors gradients = own_gradients();
+  const int64_t n_sums = control_.numel() - 2;
+  require<ShapeError>(static_cast<int64_t>(gradients.size()) == n_sums,
                       "update: the gradients have moved, got ", gradients.size(),
-                      " pieces, expected ", sums_.numel());
+                      " pieces, expected ", n_sums);
+  const auto number = [this](int64_t i) { return control_.strided_view({1}, {1}, i); };
   for (size_t i = 0; i < gradients.size(); ++i)
-    ops::sum_of_squares_into(gradients[i], sums_.strided_view({1}, {1}, static_cast<int64_t>(i)));
+    ops::sum_of_squares_into(gradients[i], number(static_cast<int64_t>(i)));
+  number(n_sums).copy_from(loss.strided_view({1}, {1}));
+  if (votes.defined()) number(n_sums + 1).copy_from(votes.strided_view({1}, {1}));
+  if (parallel_ != nullptr) {
+    parallel_->communicator().all_reduce(control_, "norm and loss");
+    parallel_->communicator().join();
+  }
   const LossScaleConfig& scale = config_.loss_scale;
   xlstm_update_control_args args{};
-  args.sums = sums_.data<double>();
-  args.n_sums = sums_.numel();
-  args.loss = loss.data<float>();
+  args.sums = control_.data<double>();
+  args.n_sums = n_sums;
+  args.loss = args.sums + n_sums;
+  args.votes = args.loss + 1;
   args.n_accumulated = config_.n_accumulated;
   args.max_norm = config_.max_norm;
   args.growth = scale.growth;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/adamw/adamw.h"
+#include "optim/data_parallel.h"
 #include "optim/optimizer.h"
 
 namespace xlstm::optim {
@@ -17,8 +18,8 @@ struct LossScaleConfig {
 };
 
 struct DeviceUpdateConfig {
-  double max_norm = 1;  // of the averaged gradient; 0: no limit
-  int64_t n_accumulated = 1;
+  double max_norm = 1;        // of the averaged gradient; 0: no limit
+  int64_t n_accumulated = 1;  // batches of the update, those of all ranks
   LossScaleConfig loss_scale;
   void validate() const;  // ConfigError
 };
@@ -29,12 +30,15 @@ class DeviceUpdate {
   using Rates = xlstm_update_rates;    // what the host gives before each step
   using Outcome = xlstm_update_state;  // what it may read afterwards
 
-  // The optimizer must outlive this, and its gradients must stay where they are.
-  DeviceUpdate(Optimizer& optimizer, const DeviceUpdateConfig& config);
+  // The optimizer must outlive this, and its gradients must stay where they are. With `parallel`
+  // every rank decides on the sums of all: launch() then follows parallel->finish().
+  DeviceUpdate(Optimizer& optimizer, const DeviceUpdateConfig& config,
+               DataParallel* parallel = nullptr);
 
   // Launches one update; `loss` is the sum over the accumulated batches of their mean losses,
-  // float32 with one element. Reads rates(), changes state().
-  void launch(const Tensor& loss);
+  // float32 with one element. Reads rates(), changes state(). votes: one float64 whose sum over the
+  // ranks the outcome has; undefined: 0.
+  void launch(const Tensor& loss, const Tensor& votes = {});
 
   // A float32 scalar: what the gradient of each batch's loss is multiplied by.
   Tensor loss_scale() const;
@@ -48,9 +52,13 @@ class DeviceUpdate {
   Outcome read() const;  // waits for the device
 
  private:
+  Tensors own_gradients() const;
+
   Optimizer& optimizer_;
   DeviceUpdateConfig config_;
-  Tensor rates_, state_, sums_;
+  DataParallel* parallel_;
+  Tensor rates_, state_;
+  Tensor control_;  // float64: a sum of squares for each piece of gradients, the loss, the votes
 };
 
 }  // namespace xlstm::optim

@@ -27,10 +27,17 @@ std::vector<std::string> sgd_slots(const SgdConfig& config) {
 
 }  // namespace
 
-Optimizer::Optimizer(Parameters parameters, std::vector<std::string> slot_names)
-    : parameters_(std::move(parameters)), slot_names_(std::move(slot_names)) {
+Optimizer::Optimizer(Parameters parameters, std::vector<std::string> slot_names,
+                     std::optional<std::vector<Range>> shard)
+    : parameters_(std::move(parameters)),
+      slot_names_(std::move(slot_names)),
+      shard_(std::move(shard)) {
   check_parameters(parameters_);
-  make_slots();
+  if (shard_) {
+    make_shard_slots();
+  } else {
+    make_slots();
+  }
 }
 
 namespace {
@@ -38,6 +45,10 @@ namespace {
 // The flat view of `n` elements that begins where `first` does.
 Tensor flat_from(const Tensor& first, int64_t n) {
   return first.strided_view({n}, {1});
+}
+
+Tensor part_of(const Tensor& flat, int64_t begin, int64_t n) {
+  return flat.strided_view({n}, {1}, begin);
 }
 
 int64_t place_of(const Tensor& t) {
@@ -82,7 +93,48 @@ void Optimizer::make_slots() {
   }
 }
 
+void Optimizer::make_shard_slots() {
+  const MemoryScope scope(MemoryCategory::optimizer);
+  for (const Parameter& p : parameters_)
+    require<ConfigError>(p.value.impl()->storage == parameters_.front().value.impl()->storage,
+                         "optimizer: a shard is of parameters in one flat memory, got ", p.name,
+                         " elsewhere, expected a parameter arena");
+  int64_t n = 0;
+  for (const Range& part : *shard_) n += part.end - part.begin;
+  if (parameters_.empty()) return;
+  const Tensor& like = parameters_.front().value;
+  for (size_t s = 0; s < slot_names_.size(); ++s)
+    shard_slots_.push_back(Tensor::zeros({n}, like.dtype(), like.device()));
+}
+
 std::vector<Optimizer::Piece> Optimizer::pieces() const {
+  const std::vector<Piece> whole = whole_pieces();
+  if (!shard_) return whole;
+  std::vector<Piece> pieces;
+  int64_t before = 0;  // elements of the shard's parts so far
+  for (const Range& part : *shard_) {
+    for (const Piece& piece : whole) {
+      const int64_t begin = place_of(piece.value), end = begin + piece.value.numel();
+      const int64_t from = std::max(begin, part.begin), to = std::min(end, part.end);
+      if (from >= to) continue;
+      Piece& mine = pieces.emplace_back();
+      const auto cut = [&](const Tensor& t) {
+        return t.defined() ? part_of(flat_from(t, piece.value.numel()), from - begin, to - from)
+                           : t;
+      };
+      mine.value = cut(piece.value);
+      mine.grad = cut(piece.grad);
+      mine.copy = cut(piece.copy);
+      mine.decay = piece.decay;
+      for (const Tensor& slot : shard_slots_)
+        mine.slots.push_back(part_of(slot, before + from - part.begin, to - from));
+    }
+    before += part.end - part.begin;
+  }
+  return pieces;
+}
+
+std::vector<Optimizer::Piece> Optimizer::whole_pieces() const {
   std::vector<Piece> pieces;
   int64_t numel = 0;  // of the last piece, gaps included
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -94,7 +146,7 @@ std::vector<Optimizer::Piece> Optimizer::pieces() const {
       const int64_t start = (numel + kFlatAlignment - 1) / kFlatAlignment * kFlatAlignment;
       bool follows = last.decay == p.decay && lies_behind(last.value, p.value, start) &&
                      lies_behind(last.grad, grad, start) && lies_behind(last.copy, copy, start);
-      for (size_t s = 0; s < slot_names_.size(); ++s)
+      for (size_t s = 0; s < last.slots.size(); ++s)
         follows = follows && lies_behind(last.slots[s], slots_[i][s], start);
       if (follows) {
         numel = start + p.value.numel();
@@ -105,7 +157,7 @@ std::vector<Optimizer::Piece> Optimizer::pieces() const {
         continue;
       }
     }
-    pieces.push_back({p.value, grad, copy, slots_[i], p.decay});
+    pieces.push_back({p.value, grad, copy, shard_ ? Tensors{} : slots_[i], p.decay});
     numel = p.value.numel();
   }
   return pieces;
@@ -131,6 +183,9 @@ void Optimizer::step(double lr, double grad_scale) {
 }
 
 NamedTensors Optimizer::state() const {
+  require<ConfigError>(!shard_ || slot_names_.empty(),
+                       "optimizer: the state of a shard is no whole state, expected "
+                       "DataParallel::gathered_state");
   NamedTensors out;
   for (size_t s = 0; s < slot_names_.size(); ++s)
     for (size_t i = 0; i < parameters_.size(); ++i)
@@ -145,24 +200,47 @@ void Optimizer::load_state(const NamedTensors& state, int64_t step_count) {
   for (const auto& [name, tensor] : state)
     require<FormatError>(given.emplace(name, tensor).second, "optimizer state: ", name,
                          " appears twice");
-  const NamedTensors own = this->state();
-  for (const auto& [name, tensor] : own) {
+  // Where each belongs: the parameter's number, and the slot's.
+  struct Place {
+    size_t parameter, slot;
+  };
+  std::map<std::string, Place> places;
+  for (size_t i = 0; i < slot_names_.size(); ++i)
+    for (size_t p = 0; p < parameters_.size(); ++p)
+      places.emplace(slot_names_[i] + "." + parameters_[p].name, Place{p, i});
+  for (const auto& [name, place] : places) {
     const auto found = given.find(name);
     require<FormatError>(found != given.end() && found->second.defined(), "optimizer state: ", name,
                          " is missing (saved by another optimizer or for another model?)");
-    const Tensor& saved = found->second;
-    require<FormatError>(saved.shape() == tensor.shape() && saved.dtype() == tensor.dtype(),
+    const Tensor &saved = found->second, &like = parameters_[place.parameter].value;
+    require<FormatError>(saved.shape() == like.shape() && saved.dtype() == like.dtype(),
                          "optimizer state: ", name, " differs, got ", to_string(saved.shape()), " ",
-                         name_of(saved.dtype()), ", expected ", to_string(tensor.shape()), " ",
-                         name_of(tensor.dtype()));
+                         name_of(saved.dtype()), ", expected ", to_string(like.shape()), " ",
+                         name_of(like.dtype()));
   }
-  if (given.size() != own.size()) {
-    for (const auto& [name, tensor] : own) given.erase(name);
-    throw_error<FormatError>("optimizer state: unknown tensor ", given.begin()->first,
-                             " (saved by another optimizer or for another model?)");
-  }
-  for (auto [name, tensor] : own) tensor.copy_from(given.at(name));
+  for (const auto& [name, tensor] : given)
+    require<FormatError>(places.count(name) == 1, "optimizer state: unknown tensor ", name,
+                         " (saved by another optimizer or for another model?)");
+  for (const auto& [name, place] : places) load_slot(place.parameter, place.slot, given.at(name));
   step_count_ = step_count;
+}
+
+void Optimizer::load_slot(size_t parameter, size_t slot, const Tensor& saved) {
+  if (!shard_) {
+    slots_[parameter][slot].copy_from(saved);
+    return;
+  }
+  const Tensor& value = parameters_[parameter].value;
+  const Tensor flat = flat_from(saved.is_contiguous() ? saved : saved.clone(), saved.numel());
+  const int64_t begin = place_of(value), end = begin + value.numel();
+  int64_t before = 0;
+  for (const Range& part : *shard_) {
+    const int64_t from = std::max(begin, part.begin), to = std::min(end, part.end);
+    if (from < to)
+      part_of(shard_slots_[slot], before + from - part.begin, to - from)
+          .copy_from(part_of(flat, from - begin, to - from));
+    before += part.end - part.begin;
+  }
 }
 
 void AdamWConfig::validate() const {
@@ -173,8 +251,9 @@ void AdamWConfig::validate() const {
                 "finite and not negative");
 }
 
-AdamW::AdamW(Parameters parameters, const AdamWConfig& config)
-    : Optimizer(std::move(parameters), {"moment1", "moment2"}), config_(config) {
+AdamW::AdamW(Parameters parameters, const AdamWConfig& config,
+             std::optional<std::vector<Range>> shard)
+    : Optimizer(std::move(parameters), {"moment1", "moment2"}, std::move(shard)), config_(config) {
   config_.validate();
 }
 
@@ -199,8 +278,8 @@ void SgdConfig::validate() const {
                        "optimizer: nesterov needs a momentum above 0, got ", momentum);
 }
 
-Sgd::Sgd(Parameters parameters, const SgdConfig& config)
-    : Optimizer(std::move(parameters), sgd_slots(config)), config_(config) {
+Sgd::Sgd(Parameters parameters, const SgdConfig& config, std::optional<std::vector<Range>> shard)
+    : Optimizer(std::move(parameters), sgd_slots(config), std::move(shard)), config_(config) {
   config_.validate();
 }
 

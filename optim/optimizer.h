@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/ops/adamw.h"
 #include "optim/parameter.h"
+#include "optim/shard_layout.h"
 
 namespace xlstm::optim {
 
@@ -36,15 +38,25 @@ class Optimizer {
   int64_t step_count() const { return step_count_; }  // completed steps
   void set_step_count(int64_t n) { step_count_ = n; }
 
+  // With a shard: the names of the slots, and of each the memory, which holds the shard's parts one
+  // behind the other.
+  const std::vector<std::string>& slot_names() const { return slot_names_; }
+  const Tensor& shard_slot(size_t slot) const { return shard_slots_[slot]; }
+
   // Everything a checkpoint must keep beside step_count, as <slot>.<parameter name>, sharing memory
   // with the optimizer: moment1.x and moment2.x for AdamW, velocity.x for SGD with momentum.
+  // ConfigError with a shard, which holds parts alone (DataParallel::gathered_state).
   NamedTensors state() const;
   // Copies a saved state in. FormatError for a missing, unknown or repeated name or a tensor of
-  // another shape or type, and for a negative count; nothing has changed then.
+  // another shape or type, and for a negative count; nothing has changed then. A shard takes its
+  // parts of a whole state.
   void load_state(const NamedTensors& state, int64_t step_count);
 
  protected:
-  Optimizer(Parameters parameters, std::vector<std::string> slot_names);
+  // shard: of flat memory that holds all parameters, the parts that this optimizer updates and has
+  // slots for; none: everything.
+  Optimizer(Parameters parameters, std::vector<std::string> slot_names,
+            std::optional<std::vector<Range>> shard);
 
   // What is updated by one call: a parameter, or several that lie one behind the other.
   struct Piece {
@@ -61,12 +73,17 @@ class Optimizer {
  private:
   virtual void update(const Piece& piece, const Step& step) = 0;
   std::vector<Piece> pieces() const;
+  std::vector<Piece> whole_pieces() const;
   // Places the slots of parameters that share a storage as the parameters lie in it.
   void make_slots();
+  void make_shard_slots();
+  void load_slot(size_t parameter, size_t slot, const Tensor& saved);
 
   Parameters parameters_;
   std::vector<std::string> slot_names_;
-  std::vector<Tensors> slots_;  // [parameter][slot]
+  std::vector<Tensors> slots_;  // [parameter][slot]; empty with a shard
+  std::optional<std::vector<Range>> shard_;
+  Tensors shard_slots_;  // [slot]
   int64_t step_count_ = 0;
 };
 
@@ -79,7 +96,8 @@ struct AdamWConfig {
 // Decoupled weight decay (Loshchilov and Hutter 2019); the equations are in core/ops/adamw.h.
 class AdamW : public Optimizer {
  public:
-  AdamW(Parameters parameters, const AdamWConfig& config);
+  AdamW(Parameters parameters, const AdamWConfig& config,
+        std::optional<std::vector<Range>> shard = std::nullopt);
 
  private:
   void update(const Piece& piece, const Step& step) override;
@@ -95,7 +113,8 @@ struct SgdConfig {
 
 class Sgd : public Optimizer {
  public:
-  Sgd(Parameters parameters, const SgdConfig& config);
+  Sgd(Parameters parameters, const SgdConfig& config,
+      std::optional<std::vector<Range>> shard = std::nullopt);
 
  private:
   void update(const Piece& piece, const Step& step) override;

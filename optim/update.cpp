@@ -20,7 +20,9 @@ UpdateResult update(Optimizer& optimizer, StepGuard& guard, double loss, double 
   config.validate();
   const double n = static_cast<double>(config.n_accumulated);
   UpdateResult result;
-  result.gradient_norm = gradient_norm(optimizer.parameters()) / n;
+  const double norm =
+      config.norm_of_sum ? *config.norm_of_sum : gradient_norm(optimizer.parameters());
+  result.gradient_norm = norm / n;
   if (!guard.allows(loss, result.gradient_norm, optimizer.parameters())) return result;
   if (config.max_value > 0) clip_gradient_values(optimizer.parameters(), config.max_value * n);
   result.grad_scale = clip_scale(result.gradient_norm, config.max_norm) / n;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "optim/optimizer.h"
 #include "optim/step_guard.h"
@@ -12,7 +13,9 @@ struct UpdateConfig {
   double max_norm = 1;        // of the averaged gradient; 0: no limit
   double max_value = 0;       // of each element of the averaged gradient; 0: no limit
   int64_t n_accumulated = 1;  // batches whose gradients were added up; they are averaged
-  void validate() const;      // ConfigError; only one of the two limits can be set
+  // The norm of that sum, where other ranks hold parts of it (DataParallel::total); none: computed.
+  std::optional<double> norm_of_sum = std::nullopt;
+  void validate() const;  // ConfigError; only one of the two limits can be set
 };
 
 struct UpdateResult {

@@ -104,6 +104,7 @@ typedef struct xlstm_update_state {
   float loss;           /* the mean over the batches of the update */
   float lr, grad_scale;
   int32_t skip;
+  double votes; /* what came in votes, for the host */
 } xlstm_update_state;
 
 /* Decides on one update from the squares of the gradients and the loss: with n batches added up,
@@ -117,7 +118,8 @@ typedef struct xlstm_update_state {
 typedef struct xlstm_update_control_args {
   const double* sums; /* [n_sums] sums of squares */
   int64_t n_sums;
-  const float* loss; /* one element: the sum over the batches of their mean losses, unscaled */
+  const double* loss;  /* one element: the sum over the batches of their mean losses, unscaled */
+  const double* votes; /* one element, passed on to the state; may be null */
   int64_t n_accumulated;
   double max_norm;
   double growth, backoff, min_scale, max_scale;

@@ -81,6 +81,6 @@ xlstm_status xlstm_update_control_check(const xlstm_update_control_args* a) {
                          a->max_scale >= a->min_scale;
   if (a->growth_interval > 0 && !scales_ok) return XLSTM_BAD_VALUE;
   const bool bad_pointer =
-      misaligned(a->sums) || misaligned(a->loss) || misaligned(a->rates) || misaligned(a->state);
+      misaligned(a->sums) || misaligned(a->loss) || misaligned(a->votes) || misaligned(a->rates) || misaligned(a->state);
   return bad_pointer ? XLSTM_MISALIGNED : XLSTM_OK;
 }

@@ -23,7 +23,8 @@ XLSTM_BOTH inline void decide_update(const xlstm_update_control_args& a) {
   double sum = 0;
   for (int64_t i = 0; i < a.n_sums; ++i) sum += a.sums[i];
   s.gradient_norm = sqrt(sum) / (n * scale);
-  s.loss = static_cast<float>(static_cast<double>(*a.loss) / n);
+  s.loss = static_cast<float>(*a.loss / n);
+  s.votes = a.votes != nullptr ? *a.votes : 0;
   s.skip = is_finite(s.gradient_norm) && is_finite(static_cast<double>(s.loss)) ? 0 : 1;
   const double limit =
       a.max_norm == 0 || s.gradient_norm <= a.max_norm ? 1.0 : a.max_norm / s.gradient_norm;

@@ -137,5 +137,48 @@ TEST_CASE("checkpointing gives the same gradients and rewinds the generator") {
   CHECK(b == moved);
 }
 
+TEST_CASE("a mark is passed when everything after it is done, checkpoints included") {
+  for (const bool checkpointed : {false, true}) {
+    CAPTURE(checkpointed);
+    // y_k = w_k y_{k-1}^2; every weight is used in its own stage alone, the first also at the end.
+    std::vector<Tensor> weights;
+    for (int k = 0; k < 4; ++k) weights.push_back(leaf(1.0 + 0.1 * k));
+    autograd::Marks marks;
+    std::vector<int> order;
+    std::vector<double> seen;
+    Tensor y = leaf(0.9);
+    for (size_t k = 0; k < weights.size(); ++k) {
+      marks.add([&, k] {
+        order.push_back(static_cast<int>(k));
+        const Tensor grad = weights[k].grad();
+        seen.push_back(grad.defined() ? grad.item() : 0);
+      });
+      const auto stage = [w = weights[k]](const Tensors& in) {
+        return Tensors{ops::mul(square_times(in[0], 1), w)};
+      };
+      y = checkpointed ? autograd::checkpoint(stage, {y})[0] : stage({y})[0];
+    }
+    autograd::backward(ops::mul(y, weights[0]), {}, &marks);
+    CHECK(order == std::vector<int>{3, 2, 1, 0});
+    for (size_t i = 0; i < 4; ++i) {
+      const double final = weights[3 - i].grad().item();
+      CHECK(seen[i] == final);
+      CHECK(final != 0);
+    }
+  }
+}
+
+TEST_CASE("marks of what has no gradient are passed as well, once") {
+  autograd::Marks marks;
+  int n = 0;
+  marks.add([&] { ++n; });
+  const Tensor y = square_times(leaf(2), 1);
+  marks.add([&] { ++n; });
+  autograd::backward(y, {}, &marks);
+  CHECK(n == 2);
+  autograd::backward(square_times(leaf(2), 1), {}, &marks);
+  CHECK(n == 2);
+}
+
 }  // namespace
 }  // namespace xlstm

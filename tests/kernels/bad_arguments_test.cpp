@@ -24,6 +24,7 @@
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
 #include "kernels/norm/norm_gated.h"
+#include "kernels/progress/progress.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
@@ -198,12 +199,20 @@ Entry clip() {
   return e;
 }
 
+Entry progress() {
+  using Args = xlstm_progress_args;
+  Args a{};
+  Entry e = ENTRY(progress);
+  e.with_arrays({AT(counter), AT(shown)}, {}, {});
+  return e;
+}
+
 Entry update_control() {
   using Args = xlstm_update_control_args;
   Args a{};
   a.n_sums = 1, a.n_accumulated = 1;
   Entry e = ENTRY(update_control);
-  e.with_arrays({AT(sums), AT(loss), AT(rates), AT(state)}, {}, {});
+  e.with_arrays({AT(sums), AT(loss), AT(rates), AT(state)}, {AT(votes)}, {});
   e.sizes = {AT(n_sums), AT(n_accumulated), AT(growth_interval)};
   e.empties = {{AT(n_sums)}};
   return e;
@@ -646,6 +655,7 @@ std::vector<Entry> all_entries() {
           max_fwd(),
           max_bwd(),
           cumsum_fwd(),
+          progress(),
           sampling(),
           slstm_fwd(),
           slstm_bwd(),
@@ -719,7 +729,7 @@ TEST_CASE("the table has every entry point of the kernels") {
       ++n;
     }
   }
-  CHECK(n == 72);
+  CHECK(n == 74);
 }
 
 TEST_CASE("null pointers are refused") {

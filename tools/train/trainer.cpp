@@ -13,9 +13,30 @@ const SteadyClock kSteadyClock;
 
 }  // namespace
 
+namespace {
+
 bool decays_embedding(const RunConfig& config) {
   const auto* paper = std::get_if<layers::XlstmModelConfig>(&config.model);
   return paper != nullptr && paper->weight_decay_on_embedding;
+}
+
+}  // namespace
+
+std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
+                                                   const layers::LanguageModel& model,
+                                                   const Placement& placement, int n_ranks) {
+  const auto is_copied = [placement](const std::string&, const Tensor& parameter) {
+    return has_copy(placement, parameter);
+  };
+  const auto group = [is_copied, decay_embedding = decays_embedding(config)](
+                         const std::string& name, const Tensor& parameter) {
+    return (is_copied(name, parameter) ? 0 : 2) + (optim::decays(name, decay_embedding) ? 0 : 1);
+  };
+  return std::make_unique<layers::ParameterArena>(
+      model, layers::ArenaOptions{.group = group,
+                                  .multiple_of = n_ranks * kFlatAlignment,
+                                  .copy_dtype = placement.compute,
+                                  .copied = is_copied});
 }
 
 // In the order of the arena, so that neighbours are updated together.

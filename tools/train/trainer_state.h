@@ -20,7 +20,11 @@ namespace xlstm::train {
 // Fills what the caller left open.
 TrainerServices with_defaults(TrainerServices services);
 void use_threads(int64_t n_threads);  // 0: all processors
-bool decays_embedding(const RunConfig& config);
+// All parameters, those that an optimizer treats alike together: with a low-precision copy first,
+// and of these the decaying ones first. Filled up for equal parts on n_ranks.
+std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
+                                                   const layers::LanguageModel& model,
+                                                   const Placement& placement, int n_ranks = 1);
 std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
                                                  const layers::ParameterArena& arena);
 optim::ScheduleConfig make_schedule(const RunConfig& config, int64_t max_steps);
@@ -55,15 +59,7 @@ struct Trainer::State {
     const uint64_t seed = static_cast<uint64_t>(config.seed_everything);
     model = layers::make_language_model(config.model, seed, placement.parameters);
     place(*model, placement);
-    const bool decay_embedding = decays_embedding(config);
-    arena = std::make_unique<layers::ParameterArena>(
-        *model,
-        layers::ArenaOptions{
-            .first = [decay_embedding](
-                         const std::string& name) { return optim::decays(name, decay_embedding); },
-            .copy_dtype = placement.compute,
-            .copied = [this](const std::string&,
-                             const Tensor& parameter) { return has_copy(placement, parameter); }});
+    arena = make_arena(config, *model, placement);
     optimizer = make_optimizer(config, *arena);
     schedule = make_schedule(config, max_steps());
     progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers

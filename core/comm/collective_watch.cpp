@@ -1,0 +1,174 @@
+#include "core/comm/collective_watch.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "core/file_system.h"
+#include "core/json.h"
+
+namespace xlstm::comm {
+namespace {
+
+constexpr size_t kKept = 256;
+constexpr int kPeerLost = 6;  // the exit code of CommError
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
+
+}  // namespace
+
+CollectiveWatch::CollectiveWatch(const World& world, const WatchLimits& limits)
+    : world_(world), limits_(limits) {}
+
+CollectiveWatch::~CollectiveWatch() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void CollectiveWatch::set_folder(const std::string& folder) {
+  const std::lock_guard lock(mutex_);
+  folder_ = folder;
+}
+
+void CollectiveWatch::set_probe(std::function<std::string()> probe) {
+  const std::lock_guard lock(mutex_);
+  probe_ = std::move(probe);
+}
+
+void CollectiveWatch::add(const CollectiveCall& call) {
+  entries_.push_back({++n_started_, call, step_, now()});
+  if (entries_.size() > kKept) entries_.pop_front();
+}
+
+void CollectiveWatch::starts(const CollectiveCall& call) {
+  const std::lock_guard lock(mutex_);
+  if (recording_) {
+    recorded_.push_back(call);
+  } else {
+    add(call);
+  }
+}
+
+void CollectiveWatch::begin_recording() {
+  const std::lock_guard lock(mutex_);
+  recording_ = true;
+  recorded_.clear();
+}
+
+std::vector<CollectiveCall> CollectiveWatch::end_recording() {
+  const std::lock_guard lock(mutex_);
+  recording_ = false;
+  return std::move(recorded_);
+}
+
+void CollectiveWatch::replays(const std::vector<CollectiveCall>& calls) {
+  const std::lock_guard lock(mutex_);
+  for (const CollectiveCall& call : calls) add(call);
+}
+
+void CollectiveWatch::run() {
+  if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+}
+
+// Time counts from the last call that ended, or from the first that is waited for.
+void CollectiveWatch::work() {
+  uint64_t ended = 0;
+  double since = now();
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    changed_.wait_for(lock, std::chrono::milliseconds(50));
+    const uint64_t ended_now = counters_.load()->ended.load();
+    const bool waits = ended_now < n_started_;
+    if (ended_now != ended || !waits || n_pauses_ > 0) {
+      ended = ended_now;
+      since = now();
+    }
+    const auto probe = probe_;
+    lock.unlock();
+    if (const std::string trouble = probe ? probe() : ""; !trouble.empty()) give_up(trouble);
+    if (now() - since > limits_.call) {
+      char text[64];
+      std::snprintf(text, sizeof text, "waited %.0f s", limits_.call);
+      give_up(text);
+    }
+    lock.lock();
+  }
+}
+
+std::string CollectiveWatch::record() const {
+  const std::lock_guard lock(mutex_);
+  const Counters& counters = *counters_.load();
+  const uint64_t begun = counters.begun, ended = counters.ended;
+  Json json = Json::object();
+  json.set("rank", world_.rank);
+  json.set("size", world_.size);
+  json.set("host", host_name());
+  json.set("process", static_cast<int64_t>(getpid()));
+  json.set("step", step_.load());
+  json.set("started", static_cast<int64_t>(n_started_));
+  json.set("begun", static_cast<int64_t>(begun));
+  json.set("ended", static_cast<int64_t>(ended));
+  json.set("limit_s", limits_.call);
+  Json calls = Json::array();
+  for (const Entry& entry : entries_) {
+    Json row = Json::object();
+    row.set("sequence", static_cast<int64_t>(entry.sequence));
+    row.set("name", entry.call.name);
+    row.set("kind", entry.call.kind);
+    row.set("bytes", entry.call.bytes);
+    row.set("dtype", name_of(entry.call.dtype));
+    row.set("step", entry.step);
+    row.set("age_s", now() - entry.at);
+    row.set("state", entry.sequence <= ended   ? "ended"
+                     : entry.sequence <= begun ? "begun"
+                                               : "waits");
+    calls.push_back(std::move(row));
+  }
+  json.set("calls", std::move(calls));
+  return to_text(json, 2);
+}
+
+void CollectiveWatch::give_up(const std::string& why) const {
+  std::string folder, waiting_for = "no call";
+  int64_t step = step_;
+  {
+    const std::lock_guard lock(mutex_);
+    folder = folder_;
+    const uint64_t ended = counters_.load()->ended;
+    for (const Entry& entry : entries_) {
+      if (entry.sequence != ended + 1) continue;
+      waiting_for = entry.call.kind + " \"" + entry.call.name + "\" (number " +
+                    std::to_string(entry.sequence) + ", step " + std::to_string(entry.step) + ", " +
+                    std::to_string(entry.call.bytes) + " bytes)";
+      step = entry.step;
+    }
+  }
+  const std::string path = join_path(folder, "hang-rank" + std::to_string(world_.rank) + ".json");
+  std::string where = "record in " + path + "; xlstm inspect hang " + folder;
+  try {
+    real_file_system().write_file(path, record());
+  } catch (const std::exception& error) {
+    where = std::string("no record: ") + error.what();
+  }
+  std::fprintf(
+      stderr,
+      "xlstm: error: rank %d of %d at step %lld: %s in %s; another rank is lost or stuck (%s)\n",
+      world_.rank, world_.size, static_cast<long long>(step), why.c_str(), waiting_for.c_str(),
+      where.c_str());
+  std::fflush(stderr);
+  _exit(kPeerLost);
+}
+
+}  // namespace xlstm::comm

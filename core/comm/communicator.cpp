@@ -1,0 +1,91 @@
+#include "core/comm/communicator.h"
+
+#include "core/error.h"
+
+namespace xlstm::comm {
+namespace {
+
+class Single : public Communicator {
+ public:
+  explicit Single(Device device) : Communicator(World{}, device, {}) {}
+
+ private:
+  void run(Call, const Tensor&, const char*) override {}
+};
+
+bool is_sent(DType dtype) {
+  return is_floating(dtype) || dtype == DType::i64;
+}
+
+}  // namespace
+
+void Communicator::start(Call call, const Tensor& x, const char* name) {
+  require<ShapeError>(x.defined() && x.is_contiguous() && is_sent(x.dtype()), name,
+                      ": a collective call takes a contiguous tensor of floating or int64 numbers");
+  require<DeviceError>(x.device() == device_, name, ": tensor of a collective call, got one on ",
+                       to_string(x.device()), ", expected ", to_string(device_));
+  const bool in_parts = call == Call::reduce_scatter || call == Call::all_gather;
+  require<ShapeError>(!in_parts || x.numel() % size() == 0, name,
+                      ": elements of a tensor in equal parts, got ", x.numel(),
+                      ", expected a multiple of ", size(), " ranks");
+  if (x.numel() == 0) return;
+  run(call, x, name);
+  Tensor written = x;
+  if (call != Call::all_gather || size() > 1) written.bump_version();
+}
+
+void Communicator::all_reduce(const Tensor& x, const char* name) {
+  start(Call::all_reduce, x, name);
+}
+void Communicator::reduce_scatter(const Tensor& x, const char* name) {
+  start(Call::reduce_scatter, x, name);
+}
+void Communicator::all_gather(const Tensor& x, const char* name) {
+  start(Call::all_gather, x, name);
+}
+void Communicator::broadcast(const Tensor& x, const char* name) {
+  start(Call::broadcast, x, name);
+}
+
+std::unique_ptr<Communicator> make_single_communicator(Device device) {
+  return std::make_unique<Single>(device);
+}
+
+std::unique_ptr<Communicator> make_communicator(const World& world, Device device,
+                                                const WatchLimits& limits) {
+  if (world.size == 1) return make_single_communicator(device);
+  return device == kCpu ? make_mpi_communicator(world, limits)
+                        : make_nccl_communicator(world, device, limits);
+}
+
+std::vector<double> gather(Communicator& communicator, double value, const char* name) {
+  const int64_t n = communicator.size();
+  Tensor all = Tensor::zeros({n}, DType::f64, kCpu);
+  all.data<double>()[communicator.rank()] = value;
+  all = all.to(communicator.device());
+  communicator.all_gather(all, name);
+  communicator.join();
+  all = all.to(kCpu);
+  return {all.data<double>(), all.data<double>() + n};
+}
+
+void barrier(Communicator& communicator, const char* name) {
+  static_cast<void>(gather(communicator, 0, name));
+}
+
+void require_same(Communicator& communicator, uint64_t value, const std::string& what) {
+  // In two halves, each exact in a double.
+  std::vector<double> parts[2];
+  for (int half = 0; half < 2; ++half)
+    parts[half] = gather(communicator, static_cast<double>((value >> (32 * half)) & 0xffffffffu),
+                         "comparison of ranks");
+  std::string others;
+  for (size_t r = 1; r < parts[0].size(); ++r)
+    if (parts[0][r] != parts[0][0] || parts[1][r] != parts[1][0])
+      others += (others.empty() ? "" : ", ") + std::to_string(r);
+  require<CommError>(others.empty(), "ranks: ", what, " differs from rank 0's on rank ", others,
+                     ", expected the same on all (start every rank with the same program, "
+                     "arguments and files)");
+}
+
+}  // namespace xlstm::comm

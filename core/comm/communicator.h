@@ -1,0 +1,89 @@
+// Sums and copies across the processes of a job. Every rank makes the same calls in the same order
+// with the same sizes. CUDA tensors go through NCCL, CPU tensors through MPI; a world of one needs
+// neither.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/comm/collective_watch.h"
+#include "core/comm/world.h"
+#include "core/tensor.h"
+
+namespace xlstm::comm {
+
+// On a CUDA device a call only starts: it follows the work that the device was given before, runs
+// beside what comes after, and its result may be used by work that is given after join(). So calls
+// can stand inside the recording of a CUDA graph. On the CPU a call is done when it returns.
+//
+// Sums are taken in an order that depends on the number of ranks alone: every run with as many
+// ranks has the same bits, and all ranks have the same. Tensors are contiguous, of float32,
+// float64, bfloat16, float16 or int64, and on device(); else ShapeError or DeviceError. CommError
+// if another rank is lost or makes another call; a rank that waits too long ends its process
+// (collective_watch.h).
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  const World& world() const { return world_; }
+  int rank() const { return world_.rank; }
+  int size() const { return world_.size; }
+  Device device() const { return device_; }
+
+  // x becomes the sum of all ranks' x.
+  void all_reduce(const Tensor& x, const char* name);
+  // x has size() equal parts. Part rank() becomes the sum of all ranks' part rank(); the others are
+  // left in any state.
+  void reduce_scatter(const Tensor& x, const char* name);
+  // x has size() equal parts. Part r becomes what rank r has there.
+  void all_gather(const Tensor& x, const char* name);
+  // x becomes what it is on rank 0.
+  void broadcast(const Tensor& x, const char* name);
+
+  // Work given to the device from here on sees the results.
+  virtual void join() {}
+  // The end of a job that went well: every rank calls it, last of all. Without it, a process that
+  // ends leaves the others to find out.
+  virtual void close() {}
+
+  CollectiveWatch& watch() { return watch_; }
+
+ protected:
+  Communicator(const World& world, Device device, const WatchLimits& limits)
+      : world_(world), device_(device), watch_(world, limits) {}
+  enum class Call : int32_t { all_reduce, reduce_scatter, all_gather, broadcast };
+  // Checked, and of at least one element.
+  virtual void run(Call call, const Tensor& x, const char* name) = 0;
+
+ private:
+  void start(Call call, const Tensor& x, const char* name);
+  World world_;
+  Device device_;
+  CollectiveWatch watch_;
+};
+
+// A world of one: every call leaves x as it is.
+std::unique_ptr<Communicator> make_single_communicator(Device device);
+// CommError in a build without NCCL (no_nccl.cpp) or MPI (no_mpi.cpp), if the library is not there,
+// or if the other ranks do not come within limits.start seconds.
+std::unique_ptr<Communicator> make_nccl_communicator(const World& world, Device device,
+                                                     const WatchLimits& limits);
+std::unique_ptr<Communicator> make_mpi_communicator(const World& world, const WatchLimits& limits);
+bool has_nccl();  // compiled in, and the library can be loaded
+bool has_mpi();
+
+// The one for this world and device.
+std::unique_ptr<Communicator> make_communicator(const World& world, Device device,
+                                                const WatchLimits& limits = {});
+
+// Small things of the host. Each waits.
+std::vector<double> gather(Communicator& communicator, double value, const char* name);
+void barrier(Communicator& communicator, const char* name);
+// CommError that names the ranks whose value is not rank 0's. what: "the configuration".
+void require_same(Communicator& communicator, uint64_t value, const std::string& what);
+
+}  // namespace xlstm::comm

@@ -1,0 +1,245 @@
+// CPU tensors through Open MPI, which is loaded when it is first needed. MPI only moves bytes; sums
+// are taken here, in the order of ranks, so that they depend neither on MPI's choice of algorithm
+// nor on timing.
+//
+// Each call begins by comparing its number, name and size over all ranks: a rank that makes another
+// call is named at once, instead of a wrong sum or a wait without end.
+#include <dlfcn.h>
+// The interface for C alone.
+#define OMPI_SKIP_MPICXX 1
+#include <mpi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/comm/communicator.h"
+#include "core/error.h"
+#include "core/hash.h"
+
+namespace xlstm::comm {
+namespace {
+
+constexpr int64_t kPiece = 1 << 20;  // elements of a part that travel at a time
+
+// What is used of the library. Its constants are addresses of its objects.
+struct Api {
+  decltype(&MPI_Initialized) initialized = nullptr;
+  decltype(&MPI_Finalized) finalized = nullptr;
+  decltype(&MPI_Init_thread) init = nullptr;
+  decltype(&MPI_Finalize) finalize = nullptr;
+  decltype(&MPI_Comm_rank) rank = nullptr;
+  decltype(&MPI_Comm_size) size = nullptr;
+  decltype(&MPI_Comm_set_errhandler) set_errhandler = nullptr;
+  decltype(&MPI_Error_string) error_string = nullptr;
+  decltype(&MPI_Bcast) broadcast = nullptr;
+  decltype(&MPI_Alltoall) all_to_all = nullptr;
+  decltype(&MPI_Allgather) all_gather = nullptr;
+  MPI_Comm world = nullptr;
+  MPI_Datatype byte = nullptr;
+  MPI_Errhandler errors_return = nullptr;
+  std::string missing;  // why it cannot be used; empty: it can
+};
+
+Api load() {
+  Api api;
+  const char* asked = std::getenv("XLSTM_MPI_LIBRARY");
+  void* library = nullptr;
+  // Its plugins look for its symbols: global.
+  if (asked != nullptr && *asked != '\0') {
+    library = dlopen(asked, RTLD_NOW | RTLD_GLOBAL);
+  } else {
+    for (const char* name : {"libmpi.so.40", "libmpi.so"})
+      if (library == nullptr) library = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
+  }
+  if (library == nullptr) {
+    api.missing = dlerror();
+    return api;
+  }
+  const auto find = [&](auto& place, const char* name) {
+    place = reinterpret_cast<std::remove_reference_t<decltype(place)>>(dlsym(library, name));
+    if (place == nullptr) api.missing = std::string("no ") + name;
+  };
+  find(api.initialized, "MPI_Initialized");
+  find(api.finalized, "MPI_Finalized");
+  find(api.init, "MPI_Init_thread");
+  find(api.finalize, "MPI_Finalize");
+  find(api.rank, "MPI_Comm_rank");
+  find(api.size, "MPI_Comm_size");
+  find(api.set_errhandler, "MPI_Comm_set_errhandler");
+  find(api.error_string, "MPI_Error_string");
+  find(api.broadcast, "MPI_Bcast");
+  find(api.all_to_all, "MPI_Alltoall");
+  find(api.all_gather, "MPI_Allgather");
+  find(api.world, "ompi_mpi_comm_world");
+  find(api.byte, "ompi_mpi_byte");
+  find(api.errors_return, "ompi_mpi_errors_return");
+  return api;
+}
+
+const Api& api() {
+  static const Api loaded = load();
+  return loaded;
+}
+
+void check(int status, const char* what) {
+  if (status == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  api().error_string(status, text, &length);
+  throw_error<CommError>("mpi: ", what, " failed, got ", text);
+}
+
+template <class T>
+void add_rows(const T* rows, int64_t n_rows, int64_t n, T* sum) {
+#pragma omp parallel for schedule(static) if (n > 65536)
+  for (int64_t i = 0; i < n; ++i) {
+    T total = rows[i];
+    for (int64_t r = 1; r < n_rows; ++r) total += rows[r * n + i];
+    sum[i] = total;
+  }
+}
+
+class Mpi : public Communicator {
+ public:
+  Mpi(const World& world, const WatchLimits& limits) : Communicator(world, kCpu, limits) {
+    require<CommError>(api().missing.empty(), "mpi: the library cannot be loaded, got ",
+                       api().missing,
+                       ", expected Open MPI's libmpi.so.40 in the library path (or its path in "
+                       "XLSTM_MPI_LIBRARY)");
+    int there = 0, given = 0;
+    api().initialized(&there);
+    if (there == 0) check(api().init(nullptr, nullptr, MPI_THREAD_FUNNELED, &given), "start");
+    api().set_errhandler(api().world, api().errors_return);
+    int rank = 0, size = 1;
+    api().rank(api().world, &rank);
+    api().size(api().world, &size);
+    require<CommError>(rank == world.rank && size == world.size, "mpi: got rank ", rank, " of ",
+                       size, ", expected rank ", world.rank, " of ", world.size, " as ",
+                       world.launcher, " says (start processes on CPUs with mpirun)");
+    watch().run();
+  }
+
+  void close() override {
+    int done = 0;
+    api().finalized(&done);
+    if (done == 0) api().finalize();
+  }
+
+ private:
+  void run(Call call, const Tensor& x, const char* name) override {
+    static const char* const kKinds[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast"};
+    const int64_t bytes = x.numel() * size_of(x.dtype());
+    const char* kind = kKinds[static_cast<int>(call)];
+    watch().starts({name, kind, bytes, x.dtype()});
+    ++watch().counters().begun;
+    compare(name, kind, bytes);
+    switch (x.dtype()) {
+      case DType::f32:
+        run_typed<float>(call, x);
+        break;
+      case DType::f64:
+        run_typed<double>(call, x);
+        break;
+      case DType::i64:
+        run_typed<int64_t>(call, x);
+        break;
+      default:
+        throw_error<ShapeError>(name, ": element type of a sum on the CPU, got ",
+                                name_of(x.dtype()), ", expected float32, float64 or int64");
+    }
+    ++watch().counters().ended;
+  }
+
+  void compare(const char* name, const char* kind, int64_t bytes) {
+    struct Header {
+      uint64_t number, call, bytes;
+      bool operator==(const Header&) const = default;
+    };
+    const std::string text = std::string(kind) + " " + name;
+    const Header mine{++n_calls_, hash_number(text), static_cast<uint64_t>(bytes)};
+    std::vector<Header> all(static_cast<size_t>(size()));
+    check(api().all_gather(&mine, sizeof mine, api().byte, all.data(), sizeof mine, api().byte,
+                           api().world),
+          name);
+    for (size_t r = 0; r < all.size(); ++r)
+      require<CommError>(all[r] == mine, "ranks: rank ", r, " makes another call than rank ",
+                         rank(), ", got one of ", all[r].bytes, " bytes, expected ", text, " of ",
+                         bytes, " bytes (call number ", n_calls_, ")");
+  }
+
+  template <class T>
+  void run_typed(Call call, const Tensor& x) {
+    T* data = static_cast<T*>(x.raw());
+    const int64_t n = x.numel();
+    if (call == Call::broadcast) return broadcast_bytes(data, n * int64_t{sizeof(T)});
+    if (call == Call::all_gather) return gather_parts(data, n / size());
+    if (call == Call::reduce_scatter) return scatter_sums(data, n / size());
+    // In equal parts, the last one filled up.
+    const int64_t part = (n + size() - 1) / size();
+    std::vector<T> padded(static_cast<size_t>(part * size()));
+    std::memcpy(padded.data(), data, static_cast<size_t>(n) * sizeof(T));
+    scatter_sums(padded.data(), part);
+    gather_parts(padded.data(), part);
+    std::memcpy(data, padded.data(), static_cast<size_t>(n) * sizeof(T));
+  }
+
+  void broadcast_bytes(void* data, int64_t bytes) {
+    constexpr int64_t kMost = 1 << 30;
+    for (int64_t at = 0; at < bytes; at += kMost)
+      check(api().broadcast(static_cast<char*>(data) + at,
+                            static_cast<int>(std::min(kMost, bytes - at)), api().byte, 0,
+                            api().world),
+            "broadcast");
+  }
+
+  // Rows of a matrix [size(), part], `n` elements of each from `at`, side by side.
+  template <class T>
+  void scatter_sums(T* data, int64_t part) {
+    const auto W = static_cast<int64_t>(size());
+    std::vector<T> out, in;
+    for (int64_t at = 0; at < part; at += kPiece) {
+      const int64_t n = std::min(kPiece, part - at);
+      out.resize(static_cast<size_t>(n * W));
+      in.resize(static_cast<size_t>(n * W));
+      for (int64_t r = 0; r < W; ++r)
+        std::memcpy(out.data() + r * n, data + r * part + at, static_cast<size_t>(n) * sizeof(T));
+      const int bytes = static_cast<int>(n * int64_t{sizeof(T)});
+      check(api().all_to_all(out.data(), bytes, api().byte, in.data(), bytes, api().byte,
+                             api().world),
+            "reduce_scatter");
+      add_rows(in.data(), W, n, data + rank() * part + at);
+    }
+  }
+
+  template <class T>
+  void gather_parts(T* data, int64_t part) {
+    const auto W = static_cast<int64_t>(size());
+    std::vector<T> in;
+    for (int64_t at = 0; at < part; at += kPiece) {
+      const int64_t n = std::min(kPiece, part - at);
+      in.resize(static_cast<size_t>(n * W));
+      const int bytes = static_cast<int>(n * int64_t{sizeof(T)});
+      check(api().all_gather(data + rank() * part + at, bytes, api().byte, in.data(), bytes,
+                             api().byte, api().world),
+            "all_gather");
+      for (int64_t r = 0; r < W; ++r)
+        if (r != rank())
+          std::memcpy(data + r * part + at, in.data() + r * n, static_cast<size_t>(n) * sizeof(T));
+    }
+  }
+
+  uint64_t n_calls_ = 0;
+};
+
+}  // namespace
+
+bool has_mpi() {
+  return api().missing.empty();
+}
+
+std::unique_ptr<Communicator> make_mpi_communicator(const World& world, const WatchLimits& limits) {
+  return std::make_unique<Mpi>(world, limits);
+}
+
+}  // namespace xlstm::comm

@@ -1,0 +1,83 @@
+// Data parallelism: ranks compute gradients of different sequences and update the same weights.
+//
+// Gradients lie in flat memory and are summed bucket by bucket, each as soon as the backward pass
+// is through with it, beside the rest of that pass. A sum is a reduce-scatter, which leaves each
+// rank with its part of every bucket. Then
+//   ddp    an all-gather completes the gradients, and every rank updates all weights;
+//   zero1  every rank updates its parts of the weights, keeping moments for these alone, and an
+//          all-gather completes the weights (Rajbhandari and others 2020, the first stage).
+// Both have the same bits.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/comm/communicator.h"
+#include "optim/optimizer.h"
+#include "optim/shard_layout.h"
+
+namespace xlstm::optim {
+
+// What a parameter arena holds, seen flat.
+struct FlatParameters {
+  Tensor weights, gradients;  // [n]
+  Tensor copies;              // [n] in a narrower type, or undefined
+  int64_t n_copied = 0;       // the first so many have a copy
+  int64_t n_early = 0;        // the first so many become final from the last to the first
+};
+
+struct DataParallelConfig {
+  bool shards_optimizer = false;    // zero1
+  int64_t bucket_bytes = 64 << 20;  // of gradients
+  DType reduce_dtype = DType::f32;  // bfloat16 halves what is sent, and rounds sums
+};
+
+class DataParallel {
+ public:
+  // All must outlive this. ConfigError if n is no multiple of the ranks times kFlatAlignment.
+  DataParallel(comm::Communicator& communicator, const FlatParameters& parameters,
+               const DataParallelConfig& config);
+
+  comm::Communicator& communicator() const { return communicator_; }
+  const ShardLayout& layout() const { return layout_; }
+  bool shards_optimizer() const { return config_.shards_optimizer; }
+  std::vector<Range> own_parts() const { return layout_.parts(communicator_.rank()); }
+
+  // In the last backward pass of a step: the early gradients from `element` on are final.
+  void passed(int64_t element);
+  // After it: all gradients are. Work that follows sees this rank's parts summed; with ddp
+  // everything is.
+  void finish();
+  // This rank's parts of the summed gradients.
+  Tensors own_gradients() const;
+  // For updates on the host, after finish(): the norm of the summed gradients, and the sums over
+  // the ranks of two more numbers. Waits.
+  struct Total {
+    double gradient_norm = 0, loss = 0, votes = 0;
+  };
+  Total total(double loss, double votes);
+
+  // After an update with zero1: all ranks' parts of what the model reads, which are the copies
+  // where there are any. With ddp nothing is to do.
+  void gather_weights();
+  // The same of the weights in full precision, before they are saved.
+  void gather_full_weights();
+  // What Optimizer::state has, on the CPU, whole: on rank 0; elsewhere empty. All ranks call it.
+  NamedTensors gathered_state(const Optimizer& optimizer);
+
+ private:
+  Tensor view(const Tensor& flat, const Range& range) const;
+  void send(size_t bucket);
+
+  comm::Communicator& communicator_;
+  FlatParameters parameters_;
+  DataParallelConfig config_;
+  ShardLayout layout_;
+  Tensor narrow_;  // [n], where gradients are sent in another type
+  std::vector<std::string> names_;
+  size_t n_early_buckets_ = 0;
+  size_t next_ = 0;  // early buckets before it are not sent yet
+};
+
+}  // namespace xlstm::optim

@@ -1,0 +1,215 @@
+// Collective calls over processes on this machine's CPUs, and what happens when a rank fails.
+#include <cmath>
+#include <csignal>
+#include <thread>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "tests/core/temporary_dir.h"
+#include "tests/ranks.h"
+
+using namespace xlstm;
+using namespace xlstm::comm;
+using xlstm::test::run_ranks;
+
+namespace {
+
+std::unique_ptr<Communicator> communicator(double limit = 60) {
+  return make_communicator(world_from_environment(), kCpu, {.start = limit, .call = limit});
+}
+
+float value_of(int rank, int64_t i) {
+  return std::sin(static_cast<float>(i) * 0.37f + static_cast<float>(rank)) * 3;
+}
+
+template <class T>
+Tensor tensor_of(int rank, int64_t n, DType dtype) {
+  Tensor x = Tensor::empty({n}, dtype);
+  for (int64_t i = 0; i < n; ++i) x.data<T>()[i] = static_cast<T>(value_of(rank, i) * 100);
+  return x;
+}
+
+// The sum in the order of ranks.
+template <class T>
+T sum_at(int size, int64_t i) {
+  T sum = static_cast<T>(value_of(0, i) * 100);
+  for (int r = 1; r < size; ++r) sum += static_cast<T>(value_of(r, i) * 100);
+  return sum;
+}
+
+template <class T>
+void check_calls(Communicator& c, DType dtype, int64_t part) {
+  const int64_t n = part * c.size();
+  const auto [rank, size] = std::pair(c.rank(), c.size());
+  // n + 1 elements: no multiple of the ranks.
+  Tensor all = tensor_of<T>(rank, n + 1, dtype);
+  c.all_reduce(all, "all");
+  for (int64_t i = 0; i <= n; ++i) REQUIRE(all.data<T>()[i] == sum_at<T>(size, i));
+
+  Tensor scattered = tensor_of<T>(rank, n, dtype);
+  c.reduce_scatter(scattered, "parts");
+  for (int64_t i = rank * part; i < (rank + 1) * part; ++i)
+    REQUIRE(scattered.data<T>()[i] == sum_at<T>(size, i));
+  c.all_gather(scattered, "parts");
+  for (int64_t i = 0; i < n; ++i) REQUIRE(scattered.data<T>()[i] == sum_at<T>(size, i));
+
+  Tensor sent = tensor_of<T>(rank, n, dtype);
+  c.broadcast(sent, "first");
+  for (int64_t i = 0; i < n; ++i)
+    REQUIRE(sent.data<T>()[i] == static_cast<T>(value_of(0, i) * 100));
+}
+
+}  // namespace
+
+TEST_CASE("ranks: sums, parts and copies", "[.ranks][.calls]") {
+  const auto c = communicator();
+  REQUIRE(c->size() > 1);
+  for (int64_t part : {1, 7, 1000, (1 << 20) + 3}) {
+    check_calls<float>(*c, DType::f32, part);
+    if (part > 1000) continue;
+    check_calls<double>(*c, DType::f64, part);
+    check_calls<int64_t>(*c, DType::i64, part);
+  }
+  c->all_reduce(Tensor::empty({0}), "nothing");
+  CHECK(gather(*c, c->rank() * 2.5, "values").back() == (c->size() - 1) * 2.5);
+  barrier(*c, "end");
+  require_same(*c, 0xfedcba9876543210u, "a number");
+  c->close();
+}
+
+TEST_CASE("ranks: one differs", "[.ranks][.differs]") {
+  const auto c = communicator();
+  CHECK_THROWS_WITH(require_same(*c, c->rank() == 1 ? 7 : 8, "the configuration"),
+                    Catch::Contains("the configuration differs from rank 0's on rank 1"));
+  c->close();
+}
+
+TEST_CASE("ranks: another size", "[.ranks][.size]") {
+  const auto c = communicator();
+  const Tensor x = Tensor::zeros({c->rank() == 1 ? 10 : 12});
+  CHECK_THROWS_WITH(c->all_reduce(x, "gradients"), Catch::Contains("makes another call"));
+  c->close();
+}
+
+TEST_CASE("ranks: one leaves out a call", "[.ranks][.skips]") {
+  const auto c = communicator();
+  const Tensor x = Tensor::zeros({12});
+  if (c->rank() != 1)
+    CHECK_THROWS_WITH(c->all_reduce(x, "gradients"), Catch::Contains("another call"));
+  if (c->rank() == 1)
+    CHECK_THROWS_WITH(c->broadcast(x, "weights"), Catch::Contains("another call"));
+  c->close();
+}
+
+TEST_CASE("ranks: one is stopped", "[.ranks][.stopped]") {
+  const auto c = communicator(2);
+  c->watch().set_folder(std::getenv("XLSTM_TEST_RECORDS"));
+  c->watch().set_step(41);
+  const Tensor x = Tensor::zeros({12});
+  c->all_reduce(x, "gradients");
+  c->watch().set_step(42);
+  if (c->rank() == 1) std::raise(SIGSTOP);
+  c->all_reduce(x, "gradients");
+  c->close();
+}
+
+TEST_CASE("ranks: one is slow, but not lost", "[.ranks][.slow]") {
+  const auto c = communicator(4);
+  const Tensor x = Tensor::zeros({12});
+  for (int i = 0; i < 3; ++i) {
+    if (c->rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    c->all_reduce(x, "gradients");
+  }
+  // Longer than the limit, and said so.
+  {
+    const CollectiveWatch::Pause pause(c->watch());
+    if (c->rank() == 1) std::this_thread::sleep_for(std::chrono::seconds(6));
+    barrier(*c, "tokens");
+  }
+  c->close();
+}
+
+TEST_CASE("ranks: one dies", "[.ranks][.dies]") {
+  const auto c = communicator(2);
+  const Tensor x = Tensor::zeros({12});
+  c->all_reduce(x, "gradients");
+  if (c->rank() == 1) std::raise(SIGKILL);
+  c->all_reduce(x, "gradients");
+  c->close();
+}
+
+TEST_CASE("a world of one leaves everything as it is") {
+  const auto c = make_communicator(World{}, kCpu);
+  const Tensor x = tensor_of<float>(0, 5, DType::f32);
+  c->all_reduce(x, "x");
+  c->reduce_scatter(x, "x");
+  c->all_gather(x, "x");
+  c->broadcast(x, "x");
+  for (int64_t i = 0; i < 5; ++i) CHECK(x.data<float>()[i] == value_of(0, i) * 100);
+  CHECK(gather(*c, 3, "x") == std::vector<double>{3});
+  c->close();
+}
+
+TEST_CASE("tensors that cannot be sent are refused before anything is sent") {
+  const auto c = make_communicator(World{}, kCpu);
+  CHECK_THROWS_AS(c->all_reduce(Tensor{}, "x"), ShapeError);
+  CHECK_THROWS_AS(c->all_reduce(Tensor::zeros({3}, DType::u8), "x"), ShapeError);
+  const Tensor apart = Tensor::zeros({3, 4}).strided_view({3}, {4});
+  CHECK_THROWS_AS(c->all_reduce(apart, "x"), ShapeError);
+}
+
+TEST_CASE("collective calls on 2, 3 and 4 processes") {
+  if (!xlstm::test::has_mpirun()) return;
+  for (int n : {2, 3, 4}) {
+    const auto outcome = run_ranks(n, "[.calls]");
+    INFO(outcome.output);
+    CHECK(outcome.code == 0);
+  }
+}
+
+TEST_CASE("ranks that differ find out, and say who") {
+  if (!xlstm::test::has_mpirun()) return;
+  for (const char* name : {"[.differs]", "[.size]", "[.skips]"}) {
+    const auto outcome = run_ranks(3, name);
+    INFO(name << ": " << outcome.output);
+    CHECK(outcome.code == 0);
+  }
+}
+
+TEST_CASE("a stopped rank ends the job, with a record of what it was waited for") {
+  if (!xlstm::test::has_mpirun()) return;
+  const TemporaryDir dir;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto outcome = run_ranks(3, "[.stopped]", "XLSTM_TEST_RECORDS='" + dir.path() + "'");
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  INFO(outcome.output);
+  CHECK(outcome.code == 6);
+  CHECK(took.count() < 2 + 5 + 3);  // limit, what is promised, start and compilation of nothing
+  CHECK_THAT(
+      outcome.output,
+      Catch::Contains("waited 2 s in all_reduce \"gradients\" (number 2, step 42, 48 bytes)"));
+  const std::string record = real_file_system().read_file(join_path(dir.path(), "hang-rank0.json"));
+  CHECK_THAT(record, Catch::Contains("\"state\": \"begun\""));
+  CHECK_FALSE(real_file_system().exists(join_path(dir.path(), "hang-rank1.json")));
+}
+
+TEST_CASE("a slow rank does not end the job") {
+  if (!xlstm::test::has_mpirun()) return;
+  const auto outcome = run_ranks(2, "[.slow]");
+  INFO(outcome.output);
+  CHECK(outcome.code == 0);
+}
+
+TEST_CASE("a dead rank ends the job") {
+  if (!xlstm::test::has_mpirun()) return;
+  const auto outcome = run_ranks(3, "[.dies]");
+  INFO(outcome.output);
+  CHECK(outcome.code != 0);
+}
+
+TEST_CASE("without the library the error says where it was looked for") {
+  if (!xlstm::test::has_mpirun()) return;
+  const auto outcome = run_ranks(2, "[.calls]", "XLSTM_MPI_LIBRARY=/no/libmpi.so");
+  CHECK(outcome.code != 0);
+  CHECK_THAT(outcome.output, Catch::Contains("XLSTM_MPI_LIBRARY"));
+}

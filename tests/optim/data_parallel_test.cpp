@@ -1,0 +1,232 @@
+// Sums of gradients over ranks, and an optimizer in parts.
+#include "optim/data_parallel.h"
+
+#include <cmath>
+
+#include "core/comm/world.h"
+#include "core/random.h"
+#include "optim/update.h"
+#include "tests/ranks.h"
+
+namespace xlstm::optim {
+namespace {
+
+using comm::Communicator;
+
+constexpr int64_t kElements = 36 * kFlatAlignment;  // for 1, 2, 3 and 4 ranks
+constexpr int64_t kEarly = 17 * kFlatAlignment;
+
+double gradient_at(int rank, int64_t step, int64_t i) {
+  return std::sin(0.1 * static_cast<double>(i) + rank + 2.0 * static_cast<double>(step));
+}
+
+// Parameters of odd sizes in flat memory, as an arena lays them.
+struct Course {
+  FlatParameters flat;
+  Parameters parameters;
+  Course() {
+    flat.weights = Tensor::zeros({kElements});
+    flat.gradients = Tensor::zeros({kElements});
+    flat.n_early = kEarly;
+    int64_t at = 0;
+    for (const int64_t n : {100, 64, 31, 33, 200, 1, 250}) {
+      Tensor value = flat.weights.strided_view({n}, {1}, at);
+      for (int64_t i = 0; i < n; ++i)
+        value.data<float>()[i] = static_cast<float>(std::cos(static_cast<double>(at + i)));
+      value.set_requires_grad(true);
+      value.set_grad(flat.gradients.strided_view({n}, {1}, at));
+      parameters.push_back({"p" + std::to_string(at) + ".weight", value, at < kEarly});
+      at += (n + kFlatAlignment - 1) / kFlatAlignment * kFlatAlignment;
+    }
+    REQUIRE(at <= kElements);
+  }
+  // The gradients that one rank computes; gaps stay zero.
+  void compute(int rank, int64_t step) {
+    flat.gradients.fill(0);
+    for (const Parameter& p : parameters) {
+      Tensor grad = p.value.grad();
+      for (int64_t i = 0; i < grad.numel(); ++i)
+        grad.data<float>()[i] =
+            static_cast<float>(gradient_at(rank, step, p.value.impl()->offset + i));
+    }
+  }
+};
+
+std::unique_ptr<Communicator> communicator() {
+  return comm::make_communicator(comm::world_from_environment(), kCpu);
+}
+
+// Weights and whole optimizer state after some steps of data parallelism.
+struct Ending {
+  std::vector<float> weights, state;
+  std::vector<double> norms;
+};
+
+Ending train(Communicator& c, bool zero1, bool adamw, int64_t bucket_bytes) {
+  Course course;
+  DataParallel parallel(c, course.flat, {.shards_optimizer = zero1, .bucket_bytes = bucket_bytes});
+  const auto shard = zero1 ? std::optional(parallel.own_parts()) : std::nullopt;
+  std::unique_ptr<Optimizer> optimizer;
+  if (adamw) optimizer = std::make_unique<AdamW>(course.parameters, AdamWConfig{}, shard);
+  if (!adamw)
+    optimizer = std::make_unique<Sgd>(course.parameters, SgdConfig{.momentum = 0.9}, shard);
+  StepGuard guard;
+  Ending ending;
+  for (int64_t step = 0; step < 4; ++step) {
+    course.compute(c.rank(), step);
+    for (const int64_t element : {500, 300, 290, 100}) parallel.passed(element);
+    parallel.finish();
+    const auto total = parallel.total(1.0 + c.rank(), c.rank() == 0 ? 5 : 0);
+    REQUIRE(total.loss == c.size() * (c.size() + 1) / 2.0);
+    REQUIRE(total.votes == 5);
+    const UpdateResult result =
+        update(*optimizer, guard, total.loss, 0.01,
+               {.max_norm = 1, .n_accumulated = c.size(), .norm_of_sum = total.gradient_norm});
+    parallel.gather_weights();
+    ending.norms.push_back(result.gradient_norm);
+  }
+  ending.weights = course.flat.weights.to_vector<float>();
+  for (const auto& [name, tensor] : parallel.gathered_state(*optimizer)) {
+    const auto values = tensor.to_vector<float>();
+    ending.state.insert(ending.state.end(), values.begin(), values.end());
+  }
+  return ending;
+}
+
+// The same with all gradients computed by one process, added up in the order of ranks.
+Ending train_alone(int n_ranks, bool adamw) {
+  Course course, other;
+  std::unique_ptr<Optimizer> optimizer;
+  if (adamw) optimizer = std::make_unique<AdamW>(course.parameters, AdamWConfig{});
+  if (!adamw) optimizer = std::make_unique<Sgd>(course.parameters, SgdConfig{.momentum = 0.9});
+  StepGuard guard;
+  Ending ending;
+  for (int64_t step = 0; step < 4; ++step) {
+    course.compute(0, step);
+    for (int rank = 1; rank < n_ranks; ++rank) {
+      other.compute(rank, step);
+      for (int64_t i = 0; i < kElements; ++i)
+        course.flat.gradients.data<float>()[i] += other.flat.gradients.data<float>()[i];
+    }
+    ending.norms.push_back(
+        update(*optimizer, guard, 1, 0.01, {.max_norm = 1, .n_accumulated = n_ranks})
+            .gradient_norm);
+  }
+  ending.weights = course.flat.weights.to_vector<float>();
+  for (const auto& [name, tensor] : optimizer->state()) {
+    const auto values = tensor.to_vector<float>();
+    ending.state.insert(ending.state.end(), values.begin(), values.end());
+  }
+  return ending;
+}
+
+void check_strategies(Communicator& c) {
+  for (const bool adamw : {true, false}) {
+    for (const int64_t bucket_bytes : {1 << 20, 1024, 1}) {
+      CAPTURE(c.size(), adamw, bucket_bytes);
+      const Ending ddp = train(c, false, adamw, bucket_bytes);
+      const Ending zero1 = train(c, true, adamw, bucket_bytes);
+      const Ending alone = train_alone(c.size(), adamw);
+      CHECK(ddp.weights == zero1.weights);
+      CHECK(ddp.norms == zero1.norms);
+      CHECK(ddp.state == zero1.state);
+      for (size_t i = 0; i < alone.norms.size(); ++i)
+        CHECK(ddp.norms[i] == Approx(alone.norms[i]).epsilon(1e-12));
+      REQUIRE(ddp.weights.size() == alone.weights.size());
+      for (size_t i = 0; i < alone.weights.size(); ++i)
+        REQUIRE(std::abs(ddp.weights[i] - alone.weights[i]) <= 1e-6f);
+      if (c.rank() != 0) CHECK(ddp.state.empty());
+      if (c.rank() != 0) continue;
+      REQUIRE(zero1.state.size() == alone.state.size());
+      for (size_t i = 0; i < alone.state.size(); ++i)
+        REQUIRE(std::abs(zero1.state[i] - alone.state[i]) <= 1e-6f);
+    }
+  }
+}
+
+TEST_CASE("ranks: both strategies are one optimizer", "[.ranks][.strategies]") {
+  const auto c = communicator();
+  REQUIRE(c->size() > 1);
+  check_strategies(*c);
+  c->close();
+}
+
+TEST_CASE("ranks: NaN anywhere stops everyone", "[.ranks][.nan]") {
+  const auto c = communicator();
+  Course course;
+  for (const bool zero1 : {false, true}) {
+    for (int bad = 0; bad < c->size(); ++bad) {
+      for (const int64_t place : {int64_t{0}, int64_t{300}, kElements - 1}) {
+        DataParallel parallel(*c, course.flat, {.shards_optimizer = zero1, .bucket_bytes = 1024});
+        course.compute(c->rank(), 0);
+        if (c->rank() == bad) course.flat.gradients.data<float>()[place] = NAN;
+        parallel.finish();
+        CHECK(std::isnan(parallel.total(1, 0).gradient_norm));
+        course.compute(c->rank(), 0);
+        parallel.finish();
+        CHECK(std::isnan(parallel.total(c->rank() == bad ? NAN : 1, 0).loss));
+      }
+    }
+  }
+  c->close();
+}
+
+TEST_CASE("one rank, either strategy: as without") {
+  const auto c = comm::make_single_communicator(kCpu);
+  check_strategies(*c);
+}
+
+TEST_CASE("a shard takes its part of a whole state") {
+  const auto c = comm::make_single_communicator(kCpu);
+  Course course;
+  const ShardLayout layout = make_shard_layout(kElements, kEarly, 3, 200);
+  AdamW whole(course.parameters, {});
+  course.compute(0, 0);
+  whole.step(0.1);
+  const std::vector<float> before = course.flat.weights.to_vector<float>();
+  course.compute(0, 1);
+  whole.step(0.1);
+  const std::vector<float> want = course.flat.weights.to_vector<float>();
+  // The same second step by three shards, one after the other, from the state after the first.
+  Course again;
+  AdamW first(again.parameters, {});
+  again.compute(0, 0);
+  first.step(0.1);
+  CHECK(again.flat.weights.to_vector<float>() == before);
+  NamedTensors saved;
+  for (const auto& [name, tensor] : first.state()) saved.emplace_back(name, tensor.clone());
+  again.compute(0, 1);
+  for (int rank = 0; rank < 3; ++rank) {
+    AdamW shard(again.parameters, {}, layout.parts(rank));
+    shard.load_state(saved, 1);
+    CHECK_THROWS_AS(shard.state(), ConfigError);
+    shard.step(0.1);
+  }
+  CHECK(again.flat.weights.to_vector<float>() == want);
+}
+
+TEST_CASE("a shard is of flat memory") {
+  Parameters parameters;
+  for (const char* name : {"a.weight", "b.weight"})
+    parameters.push_back({name, Tensor::zeros({8}).set_requires_grad(true), true});
+  CHECK_THROWS_AS(AdamW(parameters, {}, std::vector<Range>{{0, 32}}), ConfigError);
+}
+
+TEST_CASE("strategies on 2, 3 and 4 processes") {
+  if (!test::has_mpirun()) return;
+  for (const int n : {2, 3, 4}) {
+    const auto outcome = test::run_ranks(n, "[.strategies]");
+    INFO(outcome.output);
+    CHECK(outcome.code == 0);
+  }
+}
+
+TEST_CASE("NaN on one of 3 processes") {
+  if (!test::has_mpirun()) return;
+  const auto outcome = test::run_ranks(3, "[.nan]");
+  INFO(outcome.output);
+  CHECK(outcome.code == 0);
+}
+
+}  // namespace
+}  // namespace xlstm::optim
