@@ -98,6 +98,17 @@ data::TokenStream open_tokens(const std::string& text, const std::vector<std::st
   return data::TokenStream::open_shards(shards, tokenizer);
 }
 
+std::vector<data::WeightedStream> open_training(const std::vector<Corpus>& corpora,
+                                                const data::Tokenizer& tokenizer,
+                                                const std::string& cache_dir, FileSystem& files) {
+  std::vector<data::WeightedStream> streams;
+  for (const Corpus& corpus : corpora)
+    streams.push_back({open_tokens(corpus.text.train_path, corpus.shards.train_paths, tokenizer,
+                                   cache_dir, files),
+                       corpus.weight});
+  return streams;
+}
+
 data::TokenStream open_validation(const std::vector<Corpus>& corpora,
                                   const data::Tokenizer& tokenizer, const std::string& cache_dir,
                                   FileSystem& files) {
@@ -144,12 +155,8 @@ struct TrainingData::Streams {
   Streams(const DataConfig& config, const std::vector<Corpus>& corpora,
           const std::string& cache_dir, FileSystem& files)
       : tokenizer(open_tokenizer(config, corpora, cache_dir, files)),
-        valid(open_validation(corpora, tokenizer, cache_dir, files)) {
-    for (const Corpus& corpus : corpora)
-      train.push_back({open_tokens(corpus.text.train_path, corpus.shards.train_paths, tokenizer,
-                                   cache_dir, files),
-                       corpus.weight});
-  }
+        train(open_training(corpora, tokenizer, cache_dir, files)),
+        valid(open_validation(corpora, tokenizer, cache_dir, files)) {}
 };
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
