@@ -7,6 +7,7 @@
 #include "core/checked_size.h"
 #include "core/error.h"
 #include "data/content_hash.h"
+#include "data/windows.h"
 #include "kernels/common/philox.h"
 
 namespace xlstm::data {
@@ -16,67 +17,10 @@ namespace {
 // nothing here.
 constexpr int kRounds = 6;
 
-int64_t count_windows(const TokenStream& stream, int64_t batch_size, int64_t context_length) {
-  require<ConfigError>(batch_size >= 1, "data: batch size: got ", batch_size,
-                       ", expected at least 1");
-  require<ConfigError>(context_length >= 1, "data: sequence length: got ", context_length,
-                       ", expected at least 1");
-  const int64_t n = (stream.size() - 1) / context_length;
-  require<ConfigError>(stream.size() > 0 && n >= 1,
-                       "data: the corpus is shorter than one sequence, got ", stream.size(),
-                       " tokens, expected at least ", context_length, " + 1",
-                       " (use more text or a smaller max_length)");
-  return n;
-}
-
-// Row `b` of a batch from a window of a stream.
-void read_window(const TokenStream& stream, int64_t window, int64_t T, int64_t b,
-                 const TokenBatch& batch) {
-  const int64_t first = window * T;
-  int64_t* tokens = batch.tokens.data<int64_t>() + b * (T + 1);
-  uint8_t* reset = batch.reset.data<uint8_t>() + b * T;
-  stream.read(first, {tokens, static_cast<size_t>(T + 1)});
-  int64_t before = stream.end_of_text();
-  if (first > 0) stream.read(first - 1, {&before, 1});
-  for (int64_t t = 0; t < T; ++t) {
-    reset[t] = before == stream.end_of_text();
-    before = tokens[t];
-  }
-}
-
-TokenBatch empty_batch(int64_t B, int64_t T) {
-  return {Tensor::empty({B, T + 1}, DType::i64), Tensor::empty({B, T}, DType::u8), {}, {}, {}};
-}
-
 // Sequences of a block, of which every source gives its share.
 constexpr int64_t kBlock = 1024;
 // Orders of blocks are those of epochs of another seed.
 constexpr uint64_t kBlockSeed = 0x9e3779b97f4a7c15u;
-
-// How many places of a block each weight is worth: the nearest whole numbers that add up.
-std::vector<int64_t> shares(const std::vector<WeightedStream>& sources) {
-  double sum = 0;
-  for (const WeightedStream& source : sources) {
-    require<ConfigError>(std::isfinite(source.weight) && source.weight > 0, "data: weight: got ",
-                         source.weight, ", expected a positive number");
-    sum += source.weight;
-  }
-  const auto n = static_cast<int64_t>(sources.size());
-  require<ConfigError>(n >= 1 && n <= kBlock, "data: got ", n, " sources, expected 1 to ", kBlock);
-  std::vector<int64_t> counts;
-  std::vector<std::pair<double, size_t>> rests;
-  int64_t given = 0;
-  for (const WeightedStream& source : sources) {
-    // One each, and of the others their part.
-    const double part = source.weight / sum * static_cast<double>(kBlock - n);
-    counts.push_back(1 + static_cast<int64_t>(part));
-    given += counts.back();
-    rests.emplace_back(-(part - std::floor(part)), rests.size());
-  }
-  std::sort(rests.begin(), rests.end());
-  for (size_t i = 0; given < kBlock; ++i, ++given) ++counts[rests[i].second];
-  return counts;
-}
 
 uint64_t fingerprint_of(const std::vector<WeightedStream>& sources) {
   if (sources.size() == 1) return sources.front().stream.fingerprint();
@@ -117,7 +61,7 @@ BatchSampler::BatchSampler(TokenStream stream, int64_t global_batch, int64_t con
 BatchSampler::BatchSampler(std::vector<WeightedStream> sources, int64_t global_batch,
                            int64_t context_length, uint64_t seed)
     : identity_{seed, global_batch, context_length, 0, fingerprint_of(sources)} {
-  const std::vector<int64_t> counts = shares(sources);
+  const std::vector<int64_t> counts = shares(sources, kBlock);
   int64_t first = 0;
   for (size_t i = 0; i < sources.size(); ++i) {
     const int64_t n = count_windows(sources[i].stream, global_batch, context_length);

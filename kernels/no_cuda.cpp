@@ -1,6 +1,7 @@
 // Chosen by CMake in a build without CUDA: every CUDA entry point says so.
 #include "kernels/activation/activation.h"
 #include "kernels/adamw/adamw.h"
+#include "kernels/carry/carry.h"
 #include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/copy/copy.h"
 #include "kernels/cross_entropy/cross_entropy.h"
@@ -32,6 +33,8 @@ XLSTM_ABSENT(activation_fwd)
 XLSTM_ABSENT(adamw)
 XLSTM_ABSENT(binary_bwd)
 XLSTM_ABSENT(binary_fwd)
+XLSTM_ABSENT(carry_restart)
+XLSTM_ABSENT(carry_store)
 XLSTM_ABSENT(causal_conv1d_bwd)
 XLSTM_ABSENT(causal_conv1d_fwd)
 XLSTM_ABSENT(clip)

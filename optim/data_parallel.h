@@ -41,6 +41,7 @@ class DataParallel {
 
   comm::Communicator& communicator() const { return communicator_; }
   const ShardLayout& layout() const { return layout_; }
+  int64_t n_early() const { return parameters_.n_early; }
   bool shards_optimizer() const { return config_.shards_optimizer; }
   std::vector<Range> own_parts() const { return layout_.parts(communicator_.rank()); }
 

@@ -193,6 +193,14 @@ NamedTensors Optimizer::state() const {
   return out;
 }
 
+int64_t Optimizer::state_bytes() const {
+  int64_t n = 0;
+  for (const Tensor& slot : shard_slots_) n += slot.numel() * size_of(slot.dtype());
+  for (const Tensors& slots : slots_)
+    for (const Tensor& slot : slots) n += slot.numel() * size_of(slot.dtype());
+  return n;
+}
+
 void Optimizer::load_state(const NamedTensors& state, int64_t step_count) {
   require<FormatError>(step_count >= 0,
                        "optimizer state: the step count must not be negative, got ", step_count);

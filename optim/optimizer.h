@@ -43,6 +43,8 @@ class Optimizer {
   const std::vector<std::string>& slot_names() const { return slot_names_; }
   const Tensor& shard_slot(size_t slot) const { return shard_slots_[slot]; }
 
+  int64_t state_bytes() const;  // of all slots, of a shard its own
+
   // Everything a checkpoint must keep beside step_count, as <slot>.<parameter name>, sharing memory
   // with the optimizer: moment1.x and moment2.x for AdamW, velocity.x for SGD with momentum.
   // ConfigError with a shard, which holds parts alone (DataParallel::gathered_state).

@@ -22,6 +22,9 @@ void add_report(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_selftest(CLI::App& app, Action& action);
 
+// This process's own words, as typed.
+const std::vector<std::string>& command_line();
+
 // `--a.b.c value` and `--a.b.c=value` among the arguments that no option took. ConfigError for
 // anything else.
 std::vector<std::pair<std::string, std::string>> parse_overrides(

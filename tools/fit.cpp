@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "tools/commands.h"
+#include "tools/launch.h"
 #include "tools/train/config_io.h"
 #include "tools/train/memory_limit.h"
 #include "tools/train/run_folder.h"
@@ -40,9 +41,15 @@ int run(const Arguments& arguments, const CLI::App& command) {
     std::cout << "the configuration is valid\n";
     return 0;
   }
+  const comm::World world = comm::world_from_environment();
+  require_fits(config.trainer, world);
+  if (world.launcher == "none" && n_devices(config.trainer) > 1)
+    start_processes(command_line(), n_devices(config.trainer));
   train::Trainer trainer(config, {.is_terminal = isatty(STDOUT_FILENO) != 0});
   if (!checkpoint.empty()) trainer.resume(checkpoint);
-  switch (trainer.fit().reason) {
+  const train::FitReport report = trainer.fit();
+  trainer.close();
+  switch (report.reason) {
     case train::StopReason::terminated:
       return 3;
     case train::StopReason::interrupted:

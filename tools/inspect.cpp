@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/checkpoint.h"
+#include "core/comm/hang_report.h"
 #include "core/device.h"
 #include "core/safetensors.h"
 #include "data/bpe_tokenizer.h"
@@ -91,15 +92,22 @@ void add_inspect(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* command =
       app.add_subcommand("inspect", "what is in a checkpoint, weights, token or tokenizer file");
-  command->footer("inspect verify FOLDER compares a checkpoint with its manifest.");
-  command->add_option("path", *arguments, "a file or folder; or: verify FOLDER")
+  command->footer(
+      "inspect verify FOLDER compares a checkpoint with its manifest; inspect hang FOLDER reads "
+      "what "
+      "the ranks of a job that hung have left.");
+  command->add_option("path", *arguments, "a file or folder; or: verify FOLDER, hang FOLDER")
       ->required()
       ->expected(1, 2);
   command->callback([&action, arguments] {
     action = [arguments] {
       if (arguments->size() == 1) return show(arguments->front());
+      if (arguments->front() == "hang") {
+        std::cout << comm::hang_report(arguments->back());
+        return 0;
+      }
       require<ConfigError>(arguments->front() == "verify", "inspect: got ", arguments->front(), " ",
-                           arguments->back(), ", expected PATH or: verify FOLDER");
+                           arguments->back(), ", expected PATH or: verify FOLDER, hang FOLDER");
       return verify(arguments->back());
     };
   });

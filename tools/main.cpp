@@ -7,6 +7,15 @@
 #include "tools/commands.h"
 
 namespace xlstm::cli {
+namespace {
+
+std::vector<std::string> all_words;
+
+}  // namespace
+
+const std::vector<std::string>& command_line() {
+  return all_words;
+}
 
 std::vector<std::pair<std::string, std::string>> parse_overrides(
     const std::vector<std::string>& arguments) {
@@ -80,6 +89,7 @@ std::string parse_complaint(const CLI::App& app, const CLI::ParseError& error, i
 
 int main(int argc, char** argv) {
   using namespace xlstm::cli;
+  all_words.assign(argv, argv + argc);
   CLI::App app("xlstm: train and run xLSTM language models");
   app.require_subcommand(1);
   app.set_version_flag("--version", XLSTM_VERSION);

@@ -82,25 +82,30 @@ void CollectiveWatch::run() {
   if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
 }
 
-// Time counts from the last call that ended, or from the first that is waited for.
+// Time counts from the last call that ended, or from the first that is waited for; and anew when
+// this thread itself did not run for long: then the process was stopped, and it is not the others
+// that are late.
 void CollectiveWatch::work() {
   uint64_t ended = 0;
-  double since = now();
+  double since = now(), looked = since;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     changed_.wait_for(lock, std::chrono::milliseconds(50));
     const uint64_t ended_now = counters_.load()->ended.load();
     const bool waits = ended_now < n_started_;
-    if (ended_now != ended || !waits || n_pauses_ > 0) {
+    const bool slept = now() - looked > 1;
+    looked = now();
+    if (ended_now != ended || !waits || slept) {
       ended = ended_now;
       since = now();
     }
     const auto probe = probe_;
     lock.unlock();
     if (const std::string trouble = probe ? probe() : ""; !trouble.empty()) give_up(trouble);
-    if (now() - since > limits_.call) {
+    const double limit = n_long_ > 0 ? limits_.long_call() : limits_.call;
+    if (now() - since > limit) {
       char text[64];
-      std::snprintf(text, sizeof text, "waited %.0f s", limits_.call);
+      std::snprintf(text, sizeof text, "waited %.0f s", limit);
       give_up(text);
     }
     lock.lock();

@@ -25,6 +25,7 @@ namespace xlstm::comm {
 struct WatchLimits {
   double start = 300;  // until all ranks have met
   double call = 600;   // until a call that was started has ended, the work before it included
+  double long_call() const { return 6 * call; }
 };
 
 struct CollectiveCall {
@@ -65,14 +66,14 @@ class CollectiveWatch {
 
   // Starts the thread; before, nothing is watched.
   void run();
-  // A time during which no call ends the process: for work of one rank that others wait for, and
-  // that has no limit, such as tokenising a corpus.
-  class Pause {
+  // While alive, calls may take long_call(): for work of one rank that the others wait for, such as
+  // tokenising a corpus or writing a checkpoint.
+  class LongCall {
    public:
-    explicit Pause(CollectiveWatch& watch) : watch_(watch) { ++watch_.n_pauses_; }
-    ~Pause() { --watch_.n_pauses_; }
-    Pause(const Pause&) = delete;
-    Pause& operator=(const Pause&) = delete;
+    explicit LongCall(CollectiveWatch& watch) : watch_(watch) { ++watch_.n_long_; }
+    ~LongCall() { --watch_.n_long_; }
+    LongCall(const LongCall&) = delete;
+    LongCall& operator=(const LongCall&) = delete;
 
    private:
     CollectiveWatch& watch_;
@@ -98,7 +99,7 @@ class CollectiveWatch {
   Counters own_;
   std::atomic<Counters*> counters_{&own_};
   std::atomic<int64_t> step_{0};
-  std::atomic<int> n_pauses_{0};
+  std::atomic<int> n_long_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

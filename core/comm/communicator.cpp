@@ -69,6 +69,27 @@ std::vector<double> gather(Communicator& communicator, double value, const char*
   return {all.data<double>(), all.data<double>() + n};
 }
 
+double sum(Communicator& communicator, double value, const char* name) {
+  double total = 0;
+  for (const double part : gather(communicator, value, name)) total += part;
+  return total;
+}
+
+std::string broadcast_text(Communicator& communicator, const std::string& text) {
+  const auto length = static_cast<int64_t>(
+      gather(communicator, static_cast<double>(text.size()), "length of a text").front());
+  Tensor letters = Tensor::zeros({length}, DType::i64, kCpu);
+  for (int64_t i = 0; i < length && communicator.rank() == 0; ++i)
+    letters.data<int64_t>()[i] = static_cast<unsigned char>(text[static_cast<size_t>(i)]);
+  letters = letters.to(communicator.device());
+  communicator.broadcast(letters, "a text");
+  communicator.join();
+  letters = letters.to(kCpu);
+  std::string result;
+  for (int64_t i = 0; i < length; ++i) result += static_cast<char>(letters.data<int64_t>()[i]);
+  return result;
+}
+
 void barrier(Communicator& communicator, const char* name) {
   static_cast<void>(gather(communicator, 0, name));
 }

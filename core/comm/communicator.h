@@ -82,6 +82,8 @@ std::unique_ptr<Communicator> make_communicator(const World& world, Device devic
 
 // Small things of the host. Each waits.
 std::vector<double> gather(Communicator& communicator, double value, const char* name);
+double sum(Communicator& communicator, double value, const char* name);  // in the order of ranks
+std::string broadcast_text(Communicator& communicator, const std::string& text);  // of rank 0
 void barrier(Communicator& communicator, const char* name);
 // CommError that names the ranks whose value is not rank 0's. what: "the configuration".
 void require_same(Communicator& communicator, uint64_t value, const std::string& what);

@@ -11,7 +11,7 @@ struct World {
   int rank = 0, size = 1;              // of the job
   int local_rank = 0, local_size = 1;  // of this host; local_size 0: the launcher does not say
   std::string launcher = "none";       // or torchrun, mpirun, mpich, srun
-  std::string address;                 // of the host of rank 0; empty: unknown
+  std::string address = "";            // of the host of rank 0; empty: unknown
   int port = 29500;  // taken there by the launcher itself; port + 1 is free for us
 
   bool is_first() const { return rank == 0; }

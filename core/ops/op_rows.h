@@ -28,6 +28,7 @@ std::vector<OpInfo> linear_cross_entropy_rows();
 std::vector<OpInfo> dropout_rows();
 std::vector<OpInfo> adamw_rows();
 std::vector<OpInfo> sampling_rows();
+std::vector<OpInfo> carry_rows();
 
 // clang-format off
 inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
@@ -50,6 +51,7 @@ inline constexpr std::initializer_list<std::vector<OpInfo> (*)()> kOpGroups = {
     dropout_rows,
     adamw_rows,
     sampling_rows,
+    carry_rows,
 };
 // clang-format on
 

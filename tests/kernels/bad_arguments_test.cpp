@@ -13,6 +13,7 @@
 
 #include "kernels/activation/activation.h"
 #include "kernels/adamw/adamw.h"
+#include "kernels/carry/carry.h"
 #include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/copy/copy.h"
 #include "kernels/cross_entropy/cross_entropy.h"
@@ -267,6 +268,31 @@ Entry cross_entropy_bwd() {
                 {AT(n_targets_device)});
   e.sizes = {AT(rows), AT(n_vocab), AT(n_targets)}, e.dtypes = {AT(dtype), AT(dlogits_dtype)};
   e.empties = {{AT(rows), AT(n_targets)}};
+  return e;
+}
+
+// Bytes are aligned anywhere; tests/kernels/carry_test.cpp has them null.
+uint8_t* const bytes = memory + kArrayBytes * (kMostArrays - 1);
+
+Entry carry_store() {
+  using Args = xlstm_carry_store_args;
+  Args a{};
+  a.rows = 2, a.columns = 3, a.usable = bytes;
+  Entry e = ENTRY(carry_store);
+  e.with_arrays({AT(from), AT(to)}, {}, {});
+  e.sizes = {AT(rows), AT(columns)}, e.dtypes = {AT(dtype)};
+  e.empties = {{AT(rows)}, {AT(columns)}};
+  return e;
+}
+
+Entry carry_restart() {
+  using Args = xlstm_carry_restart_args;
+  Args a{};
+  a.rows = 2, a.columns = 3, a.fresh = bytes, a.usable = bytes + 8;
+  Entry e = ENTRY(carry_restart);
+  e.with_arrays({AT(x)}, {}, {});
+  e.sizes = {AT(rows), AT(columns)}, e.dtypes = {AT(dtype)};
+  e.empties = {{AT(rows)}, {AT(columns)}};
   return e;
 }
 
@@ -630,6 +656,8 @@ std::vector<Entry> all_entries() {
           sum_of_squares(),
           clip(),
           update_control(),
+          carry_store(),
+          carry_restart(),
           causal_conv1d_fwd(),
           causal_conv1d_bwd(),
           cross_entropy_fwd(),
@@ -729,7 +757,7 @@ TEST_CASE("the table has every entry point of the kernels") {
       ++n;
     }
   }
-  CHECK(n == 74);
+  CHECK(n == 78);
 }
 
 TEST_CASE("null pointers are refused") {

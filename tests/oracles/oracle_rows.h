@@ -23,6 +23,7 @@ OracleRows cross_entropy_oracles();
 OracleRows dropout_oracles();
 OracleRows adamw_oracles();
 OracleRows sampling_oracles();
+OracleRows carry_oracles();
 
 // clang-format off
 inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
@@ -41,6 +42,7 @@ inline constexpr std::initializer_list<OracleRows (*)()> kOracleGroups = {
     dropout_oracles,
     adamw_oracles,
     sampling_oracles,
+    carry_oracles,
 };
 // clang-format on
 

@@ -82,6 +82,10 @@ std::string command_text(const std::vector<std::string>& arguments) {
   return text;
 }
 
+std::string build_version() {
+  return XLSTM_BUILD_VERSION " " XLSTM_BUILD_COMMIT;
+}
+
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};

@@ -10,6 +10,8 @@ namespace xlstm::train {
 // "device", "folder"}, each a text; "" where it is not known.
 Json run_environment(Device device);
 
+std::string build_version();  // "0.3.0 1a2b3c": version and commit
+
 // The present time as "2026-11-27 14:03:59 UTC".
 std::string utc_now();
 

@@ -77,6 +77,11 @@ void for_each_field(C& c, F&& f) {
   f("slstm_recompute_steps", c.slstm_recompute_steps);
   f("strategy", c.strategy);
   f("devices", DevicesField{c.devices});
+  f("num_nodes", c.num_nodes);
+  f("bucket_mb", c.bucket_mb);
+  f("reduce_dtype", c.reduce_dtype);
+  f("start_timeout", c.start_timeout);
+  f("collective_timeout", c.collective_timeout);
   f("accelerator", c.accelerator);
   f("cuda_graph", c.cuda_graph);
   f("max_non_finite", c.max_non_finite);
@@ -116,6 +121,7 @@ void for_each_field(C& c, F&& f) {
   f("batch_size", c.batch_size);
   f("n_stories", c.n_stories);
   f("document_reset", c.document_reset);
+  f("stateful", c.stateful);
   f("prefetch", c.prefetch);
   f("cache_dir", c.cache_dir);
 }

@@ -180,13 +180,15 @@ class Reader {
     }
   }
   template <class T>
-  void read(const Json& json, DevicesField<T>& out, Text path, Text) {
-    if (json.is_string() && json.as_string() == "auto")
-      out.n = 1;
-    else if (json.is_integer() && json.as_int() == 1)
-      out.n = 1;
+  void read(const Json& json, DevicesField<T>& out, Text path, Text rules) {
+    // As in Lightning, -1 is all.
+    const bool all = json == Json("auto") || json == Json(-1);
+    if (all)
+      out.n = 0;
+    else if (json.is_integer() && json.as_int() > 0)
+      read(json, out.n, path, rules);
     else
-      wrong(path, json, "1 or auto (training runs on one device)");
+      wrong(path, json, "a number of devices from 1, or auto for all");
   }
   template <class T>
   void read(const Json& json, LimitField<T>& out, Text path, Text rules) {
@@ -276,7 +278,7 @@ class Writer {
   }
   template <class T>
   static Json write(const DevicesField<T>& field) {
-    return field.n;
+    return field.n == 0 ? Json("auto") : Json(static_cast<int64_t>(field.n));
   }
   template <class T>
   static Json write(const LimitField<T>& field) {

@@ -89,11 +89,33 @@ std::vector<KeyRule> run_rules() {
        "result but for rounding. 0: keep every step.",
        0, kMany},
       {"trainer.strategy",
-       "How devices share the work; with one device all of these are the same.",
+       "How devices share the work. `ddp`: each has all weights and updates them; `zero1`: each "
+       "keeps the optimizer's moments for its part of the weights. Same results. `auto`: `ddp` on "
+       "several devices.",
        -kNoLimit,
        kNoLimit,
-       {"auto", "ddp"}},
-      {"trainer.devices", "Devices to train on: 1 or `auto`.", 1, 1},
+       {"auto", "ddp", "zero1"}},
+      {"trainer.devices",
+       "Devices of one host to train on, one process each: `fit` starts them with `mpirun` if no "
+       "launcher has. `auto`: all GPUs, or one process on the CPU.",
+       1, 4095},
+      {"trainer.num_nodes", "Hosts, each with `trainer.devices`; a launcher must start them.", 1,
+       4095},
+      {"trainer.bucket_mb", "MiB of gradients that are summed over the devices in one call.", 1,
+       4096},
+      {"trainer.reduce_dtype",
+       "Element type in which gradients are sent and summed over the devices; `bfloat16` sends "
+       "half "
+       "as much and rounds.",
+       -kNoLimit,
+       kNoLimit,
+       {"float32", "bfloat16"}},
+      {"trainer.start_timeout", "Seconds within which all processes must have met.", 0.1, kMany},
+      {"trainer.collective_timeout",
+       "Seconds that a process waits for the others in one call, the work before it included, "
+       "until "
+       "it ends the job (exit code 6); six times as long while one of them saves or tokenises.",
+       0.1, kMany},
       {"trainer.accelerator",
        "Where to compute; `auto`: on a GPU if there is one.",
        -kNoLimit,
@@ -157,6 +179,10 @@ std::vector<KeyRule> run_rules() {
       {"data.document_reset",
        "Start every document inside a sequence from an empty state, so that it sees nothing of the "
        "one before."},
+      {"data.stateful",
+       "Each sequence of a step goes on where the same one of the step before ended, in the text "
+       "and in the recurrent state, through which no gradient flows back (truncated "
+       "back-propagation through time, `docs/data_format.md`)."},
       {"data.prefetch",
        "Steps whose batches a thread prepares ahead, on a GPU in pinned memory; 0: no thread. The "
        "order of samples does not depend on it.",
@@ -380,9 +406,7 @@ const std::vector<KeyAlias>& key_aliases() {
 }
 
 const std::vector<RefusedKey>& refused_keys() {
-  constexpr std::string_view kOneDevice = "training runs on one device";
   static const std::vector<RefusedKey> kRefused = {
-      {"trainer.num_nodes", kOneDevice},
       {"trainer.sync_batchnorm", "there is no batch norm"},
       {"trainer.profiler", "use `xlstm bench`"},
       {"trainer.limit_test_batches", "there is no test set"},

@@ -4,7 +4,8 @@
 //
 // Everything that changes from step to step lies in one block of device memory, `inputs_`: tokens,
 // document starts, the counter of random numbers, learning rates. What goes from step to step on
-// the device alone (number of updates, loss scale, whether to skip) is optim::DeviceUpdate's.
+// the device alone (number of updates, loss scale, whether to skip) is optim::DeviceUpdate's, and
+// CarriedState's with data.stateful.
 #include <cstring>
 
 #include "core/autograd.h"
@@ -27,14 +28,19 @@ constexpr int64_t kEagerSteps = 2;     // before the graph: they find every bloc
 // The places inside the block of inputs, in bytes.
 struct InputLayout {
   int64_t B, T, n_micro;
-  bool has_reset;
+  bool has_reset, has_fresh;
   int64_t tokens_bytes() const { return B * T * 8; }
   int64_t reset_bytes() const { return has_reset ? (B * T + 255) / 256 * 256 : 0; }
-  int64_t inputs(int64_t micro) const { return micro * (2 * tokens_bytes() + reset_bytes()); }
+  int64_t fresh_bytes() const { return has_fresh ? (B + 255) / 256 * 256 : 0; }
+  int64_t inputs(int64_t micro) const {
+    return micro * (2 * tokens_bytes() + reset_bytes() + fresh_bytes());
+  }
   int64_t targets(int64_t micro) const { return inputs(micro) + tokens_bytes(); }
   int64_t reset(int64_t micro) const { return targets(micro) + tokens_bytes(); }
+  int64_t fresh(int64_t micro) const { return reset(micro) + reset_bytes(); }
   int64_t counter() const { return inputs(n_micro); }
-  int64_t rates() const { return counter() + 8; }
+  int64_t votes() const { return counter() + 8; }
+  int64_t rates() const { return votes() + 8; }
   int64_t bytes() const { return rates() + static_cast<int64_t>(sizeof(DeviceUpdate::Rates)); }
 };
 
@@ -63,11 +69,14 @@ class DeviceEngine : public StepEngine {
       : s_(state),
         device_(state.model->device()),
         layout_{state.config.data.batch_size, state.config.data.max_length,
-                state.config.trainer.accumulate_grad_batches, state.config.data.document_reset},
+                state.config.trainer.accumulate_grad_batches, state.config.data.document_reset,
+                state.config.data.stateful},
         inputs_(Tensor::zeros({layout_.bytes()}, DType::u8, device_)),
-        update_(*state.optimizer, {.max_norm = state.config.trainer.gradient_clip_val,
-                                   .n_accumulated = layout_.n_micro,
-                                   .loss_scale = {.dynamic = state.placement.scale_loss}}),
+        update_(*state.optimizer,
+                {.max_norm = state.config.trainer.gradient_clip_val,
+                 .n_accumulated = state.n_averaged(),
+                 .loss_scale = {.dynamic = state.placement.scale_loss}},
+                state.parallel.get()),
         prefetch_(state.config.data.prefetch, kStepsOnTheWay,
                   [this](int64_t step, size_t place) { fill(step, *staging_[place]); }) {
     for (auto& slot : slots_) slot = std::make_unique<Slot>(device_);
@@ -101,7 +110,7 @@ class DeviceEngine : public StepEngine {
     slot.done.record();
     slot.step = ++s_.progress.step;
     s_.progress.generator.offset += n_drawn_;
-    s_.progress.tokens_seen += layout_.B * layout_.T * layout_.n_micro;
+    s_.progress.tokens_seen += layout_.B * layout_.T * s_.n_averaged();
     newest_ = slot.step;
   }
 
@@ -123,7 +132,8 @@ class DeviceEngine : public StepEngine {
                         .loss = static_cast<double>(outcome.loss),
                         .grad_norm = outcome.gradient_norm,
                         .lr = static_cast<double>(outcome.lr),
-                        .skipped = outcome.skip != 0});
+                        .skipped = outcome.skip != 0,
+                        .votes = outcome.votes});
     slot.step = 0;
     slot.inputs = {};
     s_.optimizer->set_step_count(outcome.step);
@@ -149,6 +159,8 @@ class DeviceEngine : public StepEngine {
       }
       if (layout_.has_reset)
         std::memcpy(bytes + layout_.reset(micro), batch.reset.raw(), static_cast<size_t>(B * T));
+      if (layout_.has_fresh)
+        std::memcpy(bytes + layout_.fresh(micro), batch.fresh.raw(), static_cast<size_t>(B));
     }
   }
 
@@ -156,6 +168,7 @@ class DeviceEngine : public StepEngine {
   void fill_state(const cuda::PinnedMemory& inputs) const {
     auto* bytes = static_cast<unsigned char*>(inputs.data());
     std::memcpy(bytes + layout_.counter(), &s_.progress.generator.offset, 8);
+    std::memcpy(bytes + layout_.votes(), &s_.vote, 8);
     DeviceUpdate::Rates rates{};
     rates.base = s_.optimizer->step_count();
     for (int64_t i = 0; i < XLSTM_UPDATE_RATES; ++i)
@@ -164,20 +177,28 @@ class DeviceEngine : public StepEngine {
   }
 
   void run() {
-    if (graph_ != nullptr) return graph_->launch();
+    if (graph_ != nullptr) return replay();
     // Inside a graph there is no waiting for a call.
     const bool eager = !s_.config.trainer.cuda_graph || cuda::waits_after_each_call();
     if (eager || n_run_++ < kEagerSteps) return step();
+    comm::CollectiveWatch& watch = s_.communicator->watch();
+    watch.begin_recording();
     graph_ = std::make_unique<cuda::Graph>(device_, [this] { step(); });
+    calls_ = watch.end_recording();
+    replay();
+  }
+
+  void replay() {
+    s_.communicator->watch().replays(calls_);
     graph_->launch();
   }
 
   // Forward, backward and update of all micro-batches: launches alone.
   void step() {
-    Generator generator{s_.progress.generator.seed, 0};
+    Generator generator{s_.rank_generator().seed, 0};
     generator.base =
         static_cast<const uint64_t*>(view_of(inputs_, layout_.counter(), {1}, DType::i64).raw());
-    const layers::ForwardContext context{
+    layers::ForwardContext context{
         .training = true,
         .generator = &generator,
         .activation_checkpointing = s_.config.trainer.activation_checkpointing,
@@ -190,14 +211,22 @@ class DeviceEngine : public StepEngine {
     for (int64_t micro = 0; micro < layout_.n_micro; ++micro) {
       const Tensor reset =
           layout_.has_reset ? view_of(inputs_, layout_.reset(micro), shape, DType::u8) : Tensor{};
-      const Tensor loss =
-          loss_of(*s_.model, view_of(inputs_, layout_.inputs(micro), shape, DType::i64),
-                  view_of(inputs_, layout_.targets(micro), shape, DType::i64), reset, context);
-      autograd::backward(loss, update_.loss_scale());
+      layers::ModelState before;
+      if (s_.carried)
+        before = s_.carried->begin(micro,
+                                   view_of(inputs_, layout_.fresh(micro), {layout_.B}, DType::u8));
+      MicroPass pass(s_, context, micro == layout_.n_micro - 1);
+      const auto [loss, n_tokens, after] = loss_of(
+          *s_.model, view_of(inputs_, layout_.inputs(micro), shape, DType::i64),
+          view_of(inputs_, layout_.targets(micro), shape, DType::i64), reset, context, before);
+      pass.backward(loss, update_.loss_scale());
+      if (s_.carried) s_.carried->keep(micro, after);
       const autograd::NoGrad no_grad;
       loss_sum = micro == 0 ? loss.detach() : ops::add(loss_sum, loss.detach());
     }
-    update_.launch(loss_sum);
+    if (s_.parallel != nullptr) s_.parallel->finish();
+    update_.launch(loss_sum, view_of(inputs_, layout_.votes(), {1}, DType::f64));
+    if (s_.parallel != nullptr) s_.parallel->gather_weights();
     n_drawn_ = generator.offset;
   }
 
@@ -210,6 +239,7 @@ class DeviceEngine : public StepEngine {
   StepPrefetch prefetch_;  // its thread writes to what stands above
   std::unique_ptr<Slot> slots_[kStepsOnTheWay];
   std::unique_ptr<cuda::Graph> graph_;
+  std::vector<comm::CollectiveCall> calls_;  // in it
   std::vector<StepReport> reports_;
   int64_t newest_ = 0, n_run_ = 0;
   uint64_t n_drawn_ = 0;  // counters of random numbers in a step

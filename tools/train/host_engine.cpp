@@ -19,9 +19,10 @@ class HostEngine : public StepEngine {
 
   void enqueue() override {
     const int64_t n_micro = s_.config.trainer.accumulate_grad_batches;
+    Generator generator = s_.rank_generator();
     layers::ForwardContext context{
         .training = true,
-        .generator = &s_.progress.generator,
+        .generator = &generator,
         .activation_checkpointing = s_.config.trainer.activation_checkpointing,
         .slstm_recompute_steps = s_.config.trainer.slstm_recompute_steps};
     const std::vector<Batch> batches =
@@ -29,23 +30,39 @@ class HostEngine : public StepEngine {
     s_.arena->zero_grad();
     double loss_sum = 0;
     for (int64_t micro = 0; micro < n_micro; ++micro) {
-      const BatchLoss loss = batch_loss(*s_.model, batches[static_cast<size_t>(micro)], context);
-      autograd::backward(loss.loss);
+      const Batch& batch = batches[static_cast<size_t>(micro)];
+      const layers::ModelState before =
+          s_.carried ? s_.carried->begin(micro, batch.fresh) : layers::ModelState{};
+      MicroPass pass(s_, context, micro == n_micro - 1);
+      const BatchLoss loss = batch_loss(*s_.model, batch, context, before);
+      pass.backward(loss.loss);
+      if (s_.carried) s_.carried->keep(micro, loss.state);
       loss_sum += loss.loss.item();
-      s_.progress.tokens_seen += loss.n_tokens;
+      s_.progress.tokens_seen += loss.n_tokens * s_.world.size;
     }
-    const double loss = loss_sum / static_cast<double>(n_micro);
+    s_.progress.generator.offset = generator.offset;
+    optim::UpdateConfig how{.max_norm = s_.config.trainer.gradient_clip_val,
+                            .n_accumulated = s_.n_averaged()};
+    double votes = s_.vote;
+    if (s_.parallel != nullptr) {
+      s_.parallel->finish();
+      const auto total = s_.parallel->total(loss_sum, votes);
+      how.norm_of_sum = total.gradient_norm;
+      loss_sum = total.loss;
+      votes = total.votes;
+    }
+    const double loss = loss_sum / static_cast<double>(s_.n_averaged());
     // A skipped update leaves weights, moments and schedule as they were; the data moves on.
     const double lr = optim::learning_rate(s_.schedule, s_.optimizer->step_count());
     ++s_.progress.step;
-    const optim::UpdateResult result =
-        optim::update(*s_.optimizer, s_.guard, loss, lr,
-                      {.max_norm = s_.config.trainer.gradient_clip_val, .n_accumulated = n_micro});
+    const optim::UpdateResult result = optim::update(*s_.optimizer, s_.guard, loss, lr, how);
+    if (s_.parallel != nullptr && result.updated) s_.parallel->gather_weights();
     reports_.push_back({.step = s_.progress.step,
                         .loss = loss,
                         .grad_norm = result.gradient_norm,
                         .lr = lr,
-                        .skipped = !result.updated});
+                        .skipped = !result.updated,
+                        .votes = votes});
   }
 
   std::vector<StepReport> finished(bool) override { return std::exchange(reports_, {}); }

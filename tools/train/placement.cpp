@@ -6,14 +6,19 @@
 namespace xlstm::train {
 namespace {
 
-Device device_of(const TrainerConfig& config) {
+Device device_of(const TrainerConfig& config, int local_rank = 0) {
   const bool asked = config.accelerator == "gpu" || config.accelerator == "cuda";
   const bool there = cuda_device_count() > 0;
   require<ConfigError>(!asked || there, "trainer.accelerator: got ", config.accelerator,
                        ", but no CUDA device was found, expected auto or cpu here (is the driver "
                        "loaded, is this a CUDA build, does CUDA_VISIBLE_DEVICES hide it?)");
   const bool on_gpu = asked || (config.accelerator == "auto" && there);
-  return on_gpu ? Device{DeviceType::cuda, 0} : kCpu;
+  if (!on_gpu) return kCpu;
+  // A launcher may show each process its own GPU alone.
+  const int32_t n = cuda_device_count();
+  require<ConfigError>(local_rank < n || n == 1, "trainer.devices: process ", local_rank,
+                       " of this host has no GPU, got ", n, " GPUs, expected one a process");
+  return {DeviceType::cuda, n == 1 ? 0 : local_rank};
 }
 
 Placement narrow(const std::string& precision, Device device) {
@@ -33,7 +38,7 @@ bool is_narrow(const std::string& precision) {
   return precision == "bf16-mixed" || precision == "bf16-true" || precision == "16-mixed";
 }
 
-Placement training_placement(const TrainerConfig& config) {
+Placement training_placement(const TrainerConfig& config, int local_rank) {
   if (config.precision == "64-true") {
     require<ConfigError>(config.accelerator == "auto" || config.accelerator == "cpu",
                          "trainer.precision: 64-true is computed on the CPU alone, got "
@@ -41,7 +46,7 @@ Placement training_placement(const TrainerConfig& config) {
                          config.accelerator, ", expected cpu");
     return in_float64();
   }
-  const Device device = device_of(config);
+  const Device device = device_of(config, local_rank);
   if (!is_narrow(config.precision)) return {.device = device};
   require<ConfigError>(device != kCpu, "trainer.precision: ", config.precision,
                        " needs a GPU, got the CPU, expected 32-true or 64-true there");

@@ -18,8 +18,9 @@ struct Placement {
 // Whether products read 16 bits in this precision.
 bool is_narrow(const std::string& precision);
 
-// For training. ConfigError if the accelerator is not there, or does not compute in the precision.
-Placement training_placement(const TrainerConfig& config);
+// For training, by the process with this number on its host. ConfigError if the accelerator is not
+// there, or does not compute in the precision.
+Placement training_placement(const TrainerConfig& config, int local_rank = 0);
 // For a trained model: where 16 bits are not computed in, float32 takes their place.
 Placement inference_placement(const TrainerConfig& config);
 

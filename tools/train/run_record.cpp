@@ -90,7 +90,7 @@ Json memory_table(const layers::LanguageModel& model, const optim::Optimizer& op
     row.set("bytes", bytes);
     table.push_back(std::move(row));
   };
-  int64_t weights = 0, copies = 0, gradients = 0, moments = 0;
+  int64_t weights = 0, copies = 0, gradients = 0;
   const auto bytes_of = [](const Tensor& t) {
     return t.defined() ? t.numel() * static_cast<int64_t>(size_of(t.dtype())) : 0;
   };
@@ -99,11 +99,10 @@ Json memory_table(const layers::LanguageModel& model, const optim::Optimizer& op
     copies += bytes_of(parameter.low_precision());
     gradients += bytes_of(parameter.grad());
   }
-  for (const auto& [name, tensor] : optimizer.state()) moments += bytes_of(tensor);
   add("weights", weights);
   if (copies > 0) add("16-bit copies of weights", copies);
   add("gradients", gradients);
-  add("moments of the optimizer", moments);
+  add("moments of the optimizer", optimizer.state_bytes());
   const MemoryStats stats = memory_stats(device);
   add("all tensors at the time of writing", stats.in_use_bytes);
   add("all tensors at most (peak)", stats.peak_bytes);

@@ -1,9 +1,11 @@
 // How one optimizer step is carried out: at once on the CPU, queued on a CUDA device.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
+#include "core/autograd.h"
 #include "tools/train/trainer.h"
 
 namespace xlstm::train {
@@ -18,6 +20,20 @@ class StepEngine {
   virtual std::vector<StepReport> finished(bool wait) = 0;
   // The run goes on from a checkpoint that has been loaded: weights, moments and progress are new.
   virtual void restored() {}
+};
+
+// The forward and backward pass of a micro-batch, with its gradients on their way to the other
+// ranks while it goes on, if it is the last one of a step.
+class MicroPass {
+ public:
+  MicroPass(Trainer::State& state, layers::ForwardContext& context, bool is_last);
+  void backward(const Tensor& loss, const Tensor& loss_grad = {});
+
+ private:
+  Trainer::State& state_;
+  autograd::Marks marks_;
+  std::function<void(const layers::Module&)> before_block_;
+  int64_t block_ = 0;
 };
 
 std::unique_ptr<StepEngine> make_host_engine(Trainer::State& state);

@@ -4,6 +4,9 @@
 
 #include <iostream>
 
+#include "core/hash.h"
+#include "tools/train/build_info.h"
+#include "tools/train/config_io.h"
 #include "tools/train/trainer_state.h"
 
 namespace xlstm::train {
@@ -41,7 +44,8 @@ std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
 
 // In the order of the arena, so that neighbours are updated together.
 std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
-                                                 const layers::ParameterArena& arena) {
+                                                 const layers::ParameterArena& arena,
+                                                 std::optional<std::vector<optim::Range>> shard) {
   const OptimizerConfig& o = config.optimizer;
   NamedTensors named;
   for (const layers::ParameterArena::Entry& entry : arena.entries())
@@ -50,13 +54,14 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
   if (o.name == "sgd")
     return std::make_unique<optim::Sgd>(
         std::move(parameters),
-        optim::SgdConfig{.momentum = o.momentum, .weight_decay = o.weight_decay});
+        optim::SgdConfig{.momentum = o.momentum, .weight_decay = o.weight_decay}, std::move(shard));
   require<ConfigError>(o.name == "adamw", "optimizer.name: got ", o.name,
                        ", expected adamw or sgd");
   return std::make_unique<optim::AdamW>(
       std::move(parameters),
       optim::AdamWConfig{
-          .beta1 = o.betas[0], .beta2 = o.betas[1], .eps = o.eps, .weight_decay = o.weight_decay});
+          .beta1 = o.betas[0], .beta2 = o.betas[1], .eps = o.eps, .weight_decay = o.weight_decay},
+      std::move(shard));
 }
 
 optim::ScheduleConfig make_schedule(const RunConfig& config, int64_t max_steps) {
@@ -71,15 +76,69 @@ optim::ScheduleConfig make_schedule(const RunConfig& config, int64_t max_steps) 
   return schedule;
 }
 
-TrainerServices with_defaults(TrainerServices services) {
+std::unique_ptr<comm::Communicator> make_communicator(const TrainerConfig& config,
+                                                      const comm::World& world, Device device) {
+  const comm::WatchLimits limits{.start = config.start_timeout, .call = config.collective_timeout};
+  // A strategy that is named takes its whole way with one process too.
+  if (world.size == 1 && device != kCpu && config.strategy != "auto" && comm::has_nccl())
+    return comm::make_nccl_communicator(world, device, limits);
+  return comm::make_communicator(world, device, limits);
+}
+
+std::unique_ptr<optim::DataParallel> make_data_parallel(const TrainerConfig& config,
+                                                        comm::Communicator& communicator,
+                                                        const layers::ParameterArena& arena) {
+  if (communicator.size() == 1 && config.strategy == "auto") return nullptr;
+  optim::FlatParameters flat{arena.weights(), arena.gradients(), arena.copies(),
+                             arena.copies().defined() ? arena.end_of_group(1) : 0, 0};
+  // The decaying ones of the first kind lie in the order of the model.
+  flat.n_early = arena.end_of_group(flat.n_copied > 0 ? 0 : 2);
+  return std::make_unique<optim::DataParallel>(
+      communicator, flat,
+      optim::DataParallelConfig{
+          .shards_optimizer = config.strategy == "zero1",
+          .bucket_bytes = config.bucket_mb << 20,
+          .reduce_dtype = config.reduce_dtype == "bfloat16" ? DType::bf16 : DType::f32});
+}
+
+TrainingData prepare_data(const RunConfig& config, FileSystem& files,
+                          comm::Communicator& communicator) {
+  const comm::World& world = communicator.world();
+  const auto make = [&] {
+    return TrainingData(config.data, config.trainer.accumulate_grad_batches,
+                        static_cast<uint64_t>(config.seed_everything), cache_dir_of(config), files,
+                        {config.trainer.limit_train_batches, config.trainer.overfit_batches,
+                         world.rank, world.size});
+  };
+  const comm::CollectiveWatch::LongCall takes_long(communicator.watch());
+  if (world.local_rank != 0) comm::barrier(communicator, "data of the first process of each host");
+  TrainingData data = make();
+  if (world.local_rank == 0) comm::barrier(communicator, "data of the first process of each host");
+  return data;
+}
+
+void Trainer::State::require_same_job() {
+  if (communicator->size() == 1) return;
+  RunConfig shared = config;
+  shared.trainer.default_root_dir = shared.trainer.name = "";
+  comm::require_same(*communicator, hash_number(build_version()), "the version of the program");
+  comm::require_same(*communicator, hash_number(to_text(run_config_to_json(shared))),
+                     "the configuration");
+  comm::require_same(*communicator, data.fingerprint(), "the training data");
+}
+
+TrainerServices with_defaults(TrainerServices services, bool is_first) {
   if (services.clock == nullptr) services.clock = &kSteadyClock;
   if (services.files == nullptr) services.files = &real_file_system();
-  if (services.out == nullptr) services.out = &std::cout;
+  static std::ostream nowhere(nullptr);
+  if (services.out == nullptr) services.out = is_first ? &std::cout : &nowhere;
+  services.is_terminal = services.is_terminal && is_first;
   return services;
 }
 
-void use_threads(int64_t n_threads) {
-  omp_set_num_threads(n_threads > 0 ? static_cast<int>(n_threads) : omp_get_num_procs());
+void use_threads(int64_t n_threads, int n_processes) {
+  const int share = std::max(1, omp_get_num_procs() / std::max(1, n_processes));
+  omp_set_num_threads(n_threads > 0 ? static_cast<int>(n_threads) : share);
 }
 
 Trainer::Trainer(const RunConfig& config, const TrainerServices& services)
@@ -119,8 +178,13 @@ Evaluation Trainer::validate() {
 }
 Evaluation Trainer::validate(int64_t n_batches) {
   return with_memory_advice(state_->config, ModelUse::inference, state_->placement.device, [&] {
-    return evaluate(*state_->model, state_->data.validation(n_batches));
+    return evaluate(*state_->model, state_->data.validation(n_batches), state_->communicator.get());
   });
+}
+
+void Trainer::close() {
+  state_->engine->finished(true);
+  state_->communicator->close();
 }
 
 }  // namespace xlstm::train

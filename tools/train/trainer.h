@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/comm/world.h"
 #include "core/file_system.h"
 #include "layers/language_model.h"
 #include "tools/train/clock.h"
@@ -22,6 +23,9 @@ struct TrainerServices {
   FileSystem* files = nullptr;   // default: real_file_system()
   std::ostream* out = nullptr;   // default: std::cout
   bool is_terminal = false;      // draw a live progress bar
+  // Which process of a job this is; default: as the environment says. With several, every call of
+  // a trainer is made by all of them; rank 0 alone prints, logs and saves.
+  const comm::World* world = nullptr;
 };
 
 enum class StopReason { finished, time_limit, terminated, interrupted, early_stopping };
@@ -32,6 +36,7 @@ struct StepReport {
   double grad_norm = 0;  // before clipping
   double lr = 0;
   bool skipped = false;  // the gradient was not finite; nothing changed
+  double votes = 0;      // of all ranks on what comes next (trainer_state.h)
 };
 
 struct FitReport {
@@ -62,12 +67,16 @@ class Trainer {
   // Trains to the end, validating, sampling and saving as configured. SIGINT, SIGTERM and SIGUSR1
   // end it after the running step, with a checkpoint. NonFiniteError after too many skipped steps.
   FitReport fit();
+  // The end of a job that went well, by every rank: afterwards the process may end. Nothing with
+  // one process.
+  void close();
 
   // One optimizer step, and nothing else. Waits for it; fit() does not.
   StepReport step();
   Evaluation validate();
   Evaluation validate(int64_t n_batches);  // the first so many; -1: all
-  // Writes a checkpoint of the current step into the run folder and returns its path.
+  // Writes a checkpoint of the current step into the run folder and returns its path (on rank 0;
+  // elsewhere nothing).
   std::string save();
 
   const RunConfig& config() const;  // effective: sizes filled in

@@ -9,6 +9,8 @@
 namespace xlstm::train {
 namespace {
 
+constexpr const char* kCarriedState = "carried_state.safetensors";
+
 // Keys that may differ when a run is continued: they change neither the model, nor the order of
 // samples, nor the arithmetic of a step but for rounding.
 bool may_change(const std::string& key) {
@@ -36,6 +38,11 @@ bool may_change(const std::string& key) {
                                           "trainer.slstm_recompute_steps",
                                           "trainer.max_non_finite",
                                           "trainer.devices",
+                                          "trainer.num_nodes",
+                                          "trainer.bucket_mb",
+                                          "trainer.reduce_dtype",
+                                          "trainer.start_timeout",
+                                          "trainer.collective_timeout",
                                           "trainer.accelerator",
                                           "trainer.cuda_graph",
                                           "data.cache_dir",
@@ -52,13 +59,17 @@ bool may_change(const std::string& key) {
   return false;
 }
 
-// "key: now X, checkpoint Y" for every leaf that differs and must not.
-void list_differences(const Json& now, const Json& then, const std::string& key,
-                      std::vector<std::string>& out) {
+// "key: now X, checkpoint Y" for every leaf that differs and must not. A key that is younger than
+// the checkpoint had its default there.
+void list_differences(const Json& now, const Json& then, const Json& defaults,
+                      const std::string& key, std::vector<std::string>& out) {
   if (now.is_object() && then.is_object()) {
+    const Json none;
     for (const auto& [name, value] : now.as_object()) {
+      const Json* fallback = defaults.is_object() ? defaults.find(name) : nullptr;
+      if (fallback == nullptr) fallback = &none;
       const Json* other = then.find(name);
-      list_differences(value, other != nullptr ? *other : Json(),
+      list_differences(value, other != nullptr ? *other : *fallback, *fallback,
                        key.empty() ? name : key + "." + name, out);
     }
     return;
@@ -71,10 +82,86 @@ void list_differences(const Json& now, const Json& then, const std::string& key,
 
 namespace {
 
+// The defaults of a configuration with the same architecture.
+Json defaults_beside(const RunConfig& config) {
+  RunConfig defaults;
+  std::visit([&](const auto& model) { defaults.model = std::decay_t<decltype(model)>{}; },
+             config.model);
+  return run_config_to_json(defaults);
+}
+
 NamedTensors on_cpu(const NamedTensors& tensors) {
   NamedTensors out;
   for (const auto& [name, tensor] : tensors) out.emplace_back(name, tensor.to(kCpu));
   return out;
+}
+
+// States of the lanes of all ranks, in the order of lanes, from each rank's own: on rank 0.
+NamedTensors all_lanes(Trainer::State& s, const NamedTensors& own) {
+  const int64_t W = s.world.size, B = s.config.data.batch_size;
+  const int64_t n_micro = s.config.trainer.accumulate_grad_batches;
+  if (W == 1) return own;
+  NamedTensors all;
+  for (const auto& [name, tensor] : own) {
+    const int64_t n = tensor.numel(), row = n / (n_micro * B);
+    Tensor gathered = Tensor::zeros({W * n}, tensor.dtype(), s.placement.device);
+    gathered.strided_view({n}, {1}, s.world.rank * n)
+        .copy_from(tensor.strided_view({n}, {1}).to(s.placement.device));
+    s.communicator->all_gather(gathered, "carried states");
+    s.communicator->join();
+    gathered = gathered.to(kCpu);
+    Shape shape = tensor.shape();
+    shape[0] *= W;
+    const Tensor ordered = Tensor::empty(shape, tensor.dtype());
+    // From [rank, micro, row] to [micro, rank, row].
+    ordered.strided_view({W, n_micro, B * row}, {B * row, W * B * row, 1})
+        .copy_from(gathered.strided_view({W, n_micro, B * row}, {n, B * row, 1}));
+    all.emplace_back(name, ordered);
+  }
+  return all;
+}
+
+// The other way round.
+NamedTensors own_lanes(const Trainer::State& s, const NamedTensors& all) {
+  const int64_t W = s.world.size, B = s.config.data.batch_size;
+  const int64_t n_micro = s.config.trainer.accumulate_grad_batches;
+  NamedTensors own;
+  for (const auto& [name, tensor] : all) {
+    // What does not fit is CarriedState's to refuse.
+    if (W == 1 || tensor.dim() == 0 || tensor.size(0) != W * n_micro * B) {
+      own.emplace_back(name, tensor);
+      continue;
+    }
+    const int64_t row = tensor.numel() / tensor.size(0);
+    Shape shape = tensor.shape();
+    shape[0] = n_micro * B;
+    const Tensor mine = Tensor::empty(shape, tensor.dtype());
+    mine.strided_view({n_micro, B * row}, {B * row, 1})
+        .copy_from(
+            tensor.strided_view({n_micro, B * row}, {W * B * row, 1}, s.world.rank * B * row));
+    own.emplace_back(name, mine);
+  }
+  return own;
+}
+
+// The configuration to compare with a checkpoint's: how a step's sequences are shared out over
+// micro-batches and ranks may change where their number does not.
+RunConfig same_batches(const Trainer::State& s, const Json& saved, const Json& state) {
+  RunConfig config = s.config;
+  const Json* n = state.find("sequences_per_step");
+  if (n == nullptr || !n->is_integer()) return config;  // of one process
+  require<ConfigError>(n->as_int() == s.sequences_per_step(), "resume: sequences of a step, got ",
+                       s.sequences_per_step(), " (data.batch_size ", config.data.batch_size, " x ",
+                       config.trainer.accumulate_grad_batches, " accumulated x ", s.world.size,
+                       " processes), but the checkpoint has ", n->as_int(),
+                       ", expected the same (the order of samples would differ)");
+  // Parts of an epoch are counted in batches.
+  if (config.trainer.limit_train_batches >= 0 || config.trainer.overfit_batches > 0) return config;
+  const JsonField then(saved, "config.json");
+  config.data.batch_size = then.at("data").at("batch_size").as_int();
+  config.trainer.accumulate_grad_batches =
+      then.at("trainer").at("accumulate_grad_batches").as_int();
+  return config;
 }
 
 }  // namespace
@@ -82,6 +169,16 @@ NamedTensors on_cpu(const NamedTensors& tensors) {
 std::string Trainer::save() {
   State& s = *state_;
   s.open_run_folder();
+  // What ranks have in parts comes together; the first one writes.
+  NamedTensors moments, carried;
+  if (s.parallel != nullptr) {
+    s.parallel->gather_full_weights();
+    moments = s.parallel->gathered_state(*s.optimizer);
+  } else {
+    moments = on_cpu(s.optimizer->state());
+  }
+  if (s.carried) carried = all_lanes(s, s.carried->named_tensors());
+  if (!s.is_first()) return "";
   s.progress.n_skipped = s.guard.n_skipped();
   s.progress.skipped_in_a_row = s.guard.n_in_a_row();
   CheckpointContents contents;
@@ -90,9 +187,11 @@ std::string Trainer::save() {
       {"model.safetensors",
        on_cpu(layers::state_dict(*s.model, layers::preferred_layout(*s.model))),
        {{"format", "pt"}, {"arch", s.model->arch()}}});
-  contents.tensor_files.push_back({"optimizer.safetensors", on_cpu(s.optimizer->state()), {}});
+  contents.tensor_files.push_back({"optimizer.safetensors", moments, {}});
+  if (s.carried) contents.tensor_files.push_back({kCarriedState, carried, {}});
   const CheckpointConfig& kept = s.config.checkpoint;
   Json state = to_json(s.progress);
+  state.set("sequences_per_step", s.sequences_per_step());
   add_rank(state, kept.monitor, {s.monitored.of(kept.monitor), kept.mode});
   contents.text_files.push_back({"train_state.json", to_text(state, 2)});
   contents.text_files.push_back({"config.json", to_text(run_config_to_json(s.config), 2)});
@@ -112,24 +211,33 @@ void Trainer::resume(const std::string& ckpt_path) {
                                                     s.config.trainer.name, *s.services.files);
   const Checkpoint file = Checkpoint::open(checkpoint, *s.services.files);
   const std::string source = join_path(checkpoint, "config.json");
+  const std::string state_source = join_path(checkpoint, "train_state.json");
+  const Json state = parse_json(file.read_text("train_state.json"), state_source);
   std::vector<std::string> differences;
-  list_differences(run_config_to_json(s.config), parse_json(file.read_text("config.json"), source),
-                   "", differences);
+  const Json saved = parse_json(file.read_text("config.json"), source);
+  list_differences(run_config_to_json(same_batches(s, saved, state)), saved,
+                   defaults_beside(s.config), "", differences);
   std::string listed = differences.size() == 1 ? " " + differences.front() : "";
   if (differences.size() > 1)
     for (const std::string& difference : differences) listed += "\n  " + difference;
   require<ConfigError>(differences.empty(),
                        "resume: the configuration does not continue this run (", differences.size(),
                        " differing; start a new run instead):", listed);
-  const TrainingState then = training_state_from_json(
-      parse_json(file.read_text("train_state.json"), join_path(checkpoint, "train_state.json")),
-      join_path(checkpoint, "train_state.json"));
+  const TrainingState then = training_state_from_json(state, state_source);
   require<ConfigError>(then.data_fingerprint == s.data.fingerprint(),
                        "resume: the training data has changed since the checkpoint was written, "
                        "expected the same text and tokenizer (the order of samples would differ; "
                        "start a new run instead)");
+  NamedTensors states;
+  if (s.carried) {
+    require<FormatError>(file.has(kCarriedState), join_path(checkpoint, kCarriedState),
+                         ": is missing, expected the states that a run with data.stateful carries "
+                         "on");
+    states = file.load_tensors(kCarriedState);
+  }
   layers::load_state(*s.model, file.load_tensors("model.safetensors"));
   s.optimizer->load_state(file.load_tensors("optimizer.safetensors"), then.step - then.n_skipped);
+  if (s.carried) s.carried->load(own_lanes(s, states), join_path(checkpoint, kCarriedState));
   s.guard.restore(then.n_skipped, then.skipped_in_a_row);
   s.progress = then;
   s.arena->refresh_copies();

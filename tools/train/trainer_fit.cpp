@@ -1,6 +1,7 @@
 // The training loop: what happens between the steps.
 #include <cmath>
 #include <ostream>
+#include <utility>
 
 #include "core/checkpoint.h"
 #include "core/log.h"
@@ -82,6 +83,8 @@ class FitLoop {
   FitReport run() {
     if (is_trial()) return train();
     s_.open_run_folder();
+    s_.communicator->watch().set_folder(s_.run_folder);
+    if (!s_.is_first()) return train();
     remove_unfinished_checkpoints(join_path(s_.run_folder, "checkpoints"), *s_.services.files);
     logs_.emplace(s_.run_folder, s_.progress.step, s_.config.trainer.logger,
                   describe_run(s_.config, s_.run_folder, *s_.model, s_.placement.device),
@@ -109,12 +112,12 @@ class FitLoop {
     SignalGuard signals;
     FitReport report;
     while (s_.progress.step < last_step) {
+      vote(signals, start);
+      s_.communicator->watch().set_step(s_.progress.step + 1);
       s_.enqueue();
       take_reports(false, start, last_step);
       s_.monitored = {.train_loss = last_loss_};  // no validation at this step yet
-      const StopRequest request = signals.poll();
-      const TrainerConfig& t = s_.config.trainer;
-      const bool out_of_time = t.max_time >= 0 && clock_.seconds() - start >= t.max_time;
+      const auto [request, out_of_time] = decide(signals, start);
       if (request == StopRequest::terminate) report.reason = StopReason::terminated;
       if (request == StopRequest::interrupt) report.reason = StopReason::interrupted;
       if (report.reason != StopReason::finished) {
@@ -140,6 +143,37 @@ class FitLoop {
     return report;
   }
 
+  bool time_is_up(double start) const {
+    const double limit = s_.config.trainer.max_time;
+    return limit >= 0 && clock_.seconds() - start >= limit;
+  }
+
+  // What this rank wants goes with the step to the others.
+  void vote(SignalGuard& signals, double start) {
+    if (s_.world.size == 1) return;
+    const StopRequest request = signals.poll();
+    s_.vote = request == StopRequest::terminate        ? Votes::kTerminate
+              : request == StopRequest::interrupt      ? Votes::kInterrupt
+              : request == StopRequest::save_and_go_on ? Votes::kSave
+                                                       : 0;
+    if (s_.is_first() && time_is_up(start)) s_.vote += Votes::kTimeIsUp;
+  }
+
+  struct Decision {
+    StopRequest request = StopRequest::none;
+    bool out_of_time = false;
+  };
+  // With several ranks, what came back from all: the same on each of them.
+  Decision decide(SignalGuard& signals, double start) {
+    if (s_.world.size == 1) return {signals.poll(), time_is_up(start)};
+    const Votes votes = std::exchange(votes_, Votes());
+    return {votes.interrupt > 0   ? StopRequest::interrupt
+            : votes.terminate > 0 ? StopRequest::terminate
+            : votes.save > 0      ? StopRequest::save_and_go_on
+                                  : StopRequest::none,
+            votes.time_is_up > 0};
+  }
+
   RunProgress progress_now(const std::string& state, const std::string& detail = "") const {
     RunProgress now;
     now.state = state;
@@ -154,8 +188,7 @@ class FitLoop {
   }
 
   double tokens_per_step() const {
-    return static_cast<double>(s_.config.data.batch_size * s_.config.data.max_length *
-                               s_.config.trainer.accumulate_grad_batches);
+    return static_cast<double>(s_.sequences_per_step() * s_.config.data.max_length);
   }
 
   int64_t validation_steps() const {
@@ -212,9 +245,11 @@ class FitLoop {
          << " training and " << format_count(static_cast<double>(s_.data.n_valid_tokens()))
          << " validation tokens, vocabulary " << s_.data.tokenizer().n_vocab() << "\n"
          << "run: " << (is_trial() ? "a trial, nothing is written" : s_.run_folder) << ", "
-         << s_.max_steps() << " steps of "
-         << s_.config.data.batch_size * s_.config.trainer.accumulate_grad_batches << " x "
+         << s_.max_steps() << " steps of " << s_.sequences_per_step() << " x "
          << s_.config.data.max_length << " tokens";
+    if (s_.world.size > 1)
+      out_ << ", " << s_.world.size << " processes ("
+           << (s_.parallel->shards_optimizer() ? "zero1" : "ddp") << ")";
     if (s_.progress.step > 0) out_ << ", continuing after step " << s_.progress.step;
     out_ << std::endl;
   }
@@ -232,6 +267,7 @@ class FitLoop {
   }
 
   void take_report(const StepReport& report, double start, int64_t last_step) {
+    if (s_.world.size > 1 && report.votes != 0) votes_ = Votes(report.votes);
     if (report.skipped) {
       report_skip(report);
       return;
@@ -301,6 +337,11 @@ class FitLoop {
     display_.print("step " + std::to_string(s_.progress.step) + ": validation loss " +
                    format("%.4f", result.loss) + ", perplexity " +
                    format("%.3f", result.perplexity) + (best ? " (best so far)" : ""));
+    if (s_.is_first()) sample();
+    s_.wait_for_first("samples of text");
+  }
+
+  void sample() {
     if (s_.config.sample.prompts.empty()) return;
     GenerationOptions options = s_.config.sample.options;
     options.cuda_graph = s_.config.trainer.cuda_graph;
@@ -329,7 +370,8 @@ class FitLoop {
       log_warning("checkpoint of step ", s_.progress.step,
                   " not written, training goes on: ", e.what());
     }
-    logs_->update(progress_now("running"));
+    if (logs_) logs_->update(progress_now("running"));
+    s_.wait_for_first("a checkpoint");
   }
 
   void finish_logs(const FitReport& report) {
@@ -353,6 +395,7 @@ class FitLoop {
     if (saved_step_ != s_.progress.step && s_.config.trainer.enable_checkpointing)
       out_ << "saved " << trainer_.save() << "\n";
     if (logs_) finish_logs(report);
+    s_.wait_for_first("the end of the run");
     out_ << "trained " << report.steps << " steps, "
          << format_count(static_cast<double>(s_.progress.tokens_seen)) << " tokens in "
          << format_duration(s_.progress.seconds) << "; peak memory of tensors "
@@ -373,15 +416,27 @@ class FitLoop {
   std::optional<Evaluation> evaluation_;
   double last_loss_ = 0;
   int64_t saved_step_ = -1;
+  Votes votes_;  // that came back and were not acted upon yet
 };
 
 FitReport Trainer::fit() {
   return FitLoop(*this, *state_).run();
 }
 
+void Trainer::State::wait_for_first(const char* what) {
+  if (world.size == 1) return;
+  const comm::CollectiveWatch::LongCall takes_long(communicator->watch());
+  comm::barrier(*communicator, what);
+}
+
 void Trainer::State::open_run_folder() {
-  FileSystem& files = *services.files;
   if (!run_folder.empty()) return;
+  if (is_first()) make_new_run_folder();
+  if (world.size > 1) run_folder = comm::broadcast_text(*communicator, run_folder);
+}
+
+void Trainer::State::make_new_run_folder() {
+  FileSystem& files = *services.files;
   run_folder = make_run_folder(config.trainer.default_root_dir, config.trainer.name, files);
   files.write_file(join_path(run_folder, "config.yaml"), run_config_to_yaml(config));
   files.write_file(join_path(run_folder, "tokenizer.json"), data.tokenizer().to_json());

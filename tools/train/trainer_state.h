@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "core/comm/communicator.h"
+#include "optim/data_parallel.h"
 #include "optim/schedule.h"
 #include "optim/update.h"
+#include "tools/train/carried_state.h"
 #include "tools/train/memory_limit.h"
 #include "tools/train/placement.h"
 #include "tools/train/saved_model.h"
@@ -18,52 +22,91 @@
 namespace xlstm::train {
 
 // Fills what the caller left open.
-TrainerServices with_defaults(TrainerServices services);
-void use_threads(int64_t n_threads);  // 0: all processors
+TrainerServices with_defaults(TrainerServices services, bool is_first);
+void use_threads(int64_t n_threads, int n_processes);  // 0: all processors, a share of them each
 // All parameters, those that an optimizer treats alike together: with a low-precision copy first,
 // and of these the decaying ones first. Filled up for equal parts on n_ranks.
 std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
                                                    const layers::LanguageModel& model,
                                                    const Placement& placement, int n_ranks = 1);
-std::unique_ptr<optim::Optimizer> make_optimizer(const RunConfig& config,
-                                                 const layers::ParameterArena& arena);
+std::unique_ptr<optim::Optimizer> make_optimizer(
+    const RunConfig& config, const layers::ParameterArena& arena,
+    std::optional<std::vector<optim::Range>> shard = std::nullopt);
+std::unique_ptr<comm::Communicator> make_communicator(const TrainerConfig& config,
+                                                      const comm::World& world, Device device);
+// Sums of gradients where the strategy asks for them; null: one process without a strategy.
+std::unique_ptr<optim::DataParallel> make_data_parallel(const TrainerConfig& config,
+                                                        comm::Communicator& communicator,
+                                                        const layers::ParameterArena& arena);
+// The first process of each host finds or makes what the others then find.
+TrainingData prepare_data(const RunConfig& config, FileSystem& files,
+                          comm::Communicator& communicator);
+// Of each block: the first element of the arena from which on the early gradients (n_early,
+// optim/data_parallel.h) are final when the backward pass has left the block.
+std::vector<int64_t> final_elements(const layers::LanguageModel& model,
+                                    const layers::ParameterArena& arena, int64_t n_early);
+
+// What ranks tell each other with every step, added up: so many of them want ...
+struct Votes {
+  static constexpr double kTerminate = 1, kInterrupt = 1 << 12, kSave = 1 << 24;
+  static constexpr double kTimeIsUp = 68719476736.0;  // 2^36
+  int64_t terminate = 0, interrupt = 0, save = 0, time_is_up = 0;
+  explicit Votes(double sum = 0) {
+    const auto bits = static_cast<int64_t>(sum);
+    terminate = bits & 4095, interrupt = bits >> 12 & 4095, save = bits >> 24 & 4095;
+    time_is_up = bits >> 36;
+  }
+};
 optim::ScheduleConfig make_schedule(const RunConfig& config, int64_t max_steps);
 
 // The order of members matters: the vocabulary must be known before the model is built.
 struct Trainer::State {
   RunConfig config;
+  comm::World world;
   TrainerServices services;
   Placement placement;
+  std::unique_ptr<comm::Communicator> communicator;
   TrainingData data;
   std::unique_ptr<layers::LanguageModel> model;
   std::unique_ptr<layers::ParameterArena> arena;
+  std::unique_ptr<optim::DataParallel> parallel;  // or null
+  std::vector<int64_t> final_from;                // final_elements, with `parallel`
   std::unique_ptr<optim::Optimizer> optimizer;
   optim::StepGuard guard;
   optim::ScheduleConfig schedule;
   TrainingState progress;
-  Monitored monitored;  // at the step of `progress`
+  std::optional<CarriedState> carried;  // with data.stateful
+  Monitored monitored;                  // at the step of `progress`
   std::string run_folder;
+  double vote = 0;  // of this rank, with the next step
   std::unique_ptr<StepEngine> engine;
 
   State(const RunConfig& c, const TrainerServices& s)
       : config(fitting(for_trial(c))),
-        services(with_defaults(s)),
-        placement(training_placement(config.trainer)),
-        data(config.data, config.trainer.accumulate_grad_batches,
-             static_cast<uint64_t>(config.seed_everything), cache_dir_of(config), *services.files,
-             {config.trainer.limit_train_batches, config.trainer.overfit_batches}),
+        world(s.world != nullptr ? *s.world : comm::world_from_environment()),
+        services(with_defaults(s, world.is_first())),
+        placement(training_placement(config.trainer, world.local_rank)),
+        communicator(make_communicator(config.trainer, world, placement.device)),
+        data(prepare_data(config, *services.files, *communicator)),
         guard(config.trainer.max_non_finite) {
-    use_threads(config.trainer.num_threads);
+    use_threads(config.trainer.num_threads, world.local_size);
     fit_vocabulary();
     require_model_fits(config, ModelUse::training);
     const uint64_t seed = static_cast<uint64_t>(config.seed_everything);
     model = layers::make_language_model(config.model, seed, placement.parameters);
     place(*model, placement);
-    arena = make_arena(config, *model, placement);
-    optimizer = make_optimizer(config, *arena);
+    arena = make_arena(config, *model, placement, world.size);
+    parallel = make_data_parallel(config.trainer, *communicator, *arena);
+    if (parallel != nullptr) final_from = final_elements(*model, *arena, parallel->n_early());
+    const bool shards = parallel != nullptr && parallel->shards_optimizer();
+    optimizer = make_optimizer(config, *arena,
+                               shards ? std::optional(parallel->own_parts()) : std::nullopt);
     schedule = make_schedule(config, max_steps());
     progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers
+    require_same_job();
     progress.data_fingerprint = data.fingerprint();
+    if (config.data.stateful)
+      carried.emplace(*model, config.trainer.accumulate_grad_batches, config.data.batch_size);
     engine = placement.device == kCpu ? make_host_engine(*this) : make_device_engine(*this);
   }
 
@@ -98,6 +141,20 @@ struct Trainer::State {
         config.model);
   }
 
+  bool is_first() const { return world.is_first(); }
+  // Ranks that would compute something else are found before the first step.
+  void require_same_job();
+  // What dropout draws from in this rank: other numbers than the others.
+  Generator rank_generator() const {
+    return {progress.generator.seed + 0x9e3779b97f4a7c15u * static_cast<uint64_t>(world.rank),
+            progress.generator.offset};
+  }
+  // Batches whose gradients are averaged in a step, by all ranks.
+  int64_t n_averaged() const {
+    return config.trainer.accumulate_grad_batches * static_cast<int64_t>(world.size);
+  }
+  int64_t sequences_per_step() const { return n_averaged() * config.data.batch_size; }
+
   int64_t steps_per_epoch() const {
     return std::max<int64_t>(1, data.n_batches() / config.trainer.accumulate_grad_batches);
   }
@@ -113,11 +170,20 @@ struct Trainer::State {
 
   // Begins the next step of the engine.
   void enqueue() {
-    with_memory_advice(config, ModelUse::training, placement.device, [&] { engine->enqueue(); });
+    try {
+      with_memory_advice(config, ModelUse::training, placement.device, [&] { engine->enqueue(); });
+      if (carried) carried->end_step();
+    } catch (...) {
+      if (carried) carried->forget_half_step();
+      throw;
+    }
   }
 
   // Makes the folder of a new run unless there is one already.
   void open_run_folder();
+  void make_new_run_folder();
+  // Until rank 0 is through with what it alone does.
+  void wait_for_first(const char* what);
 
   int64_t epoch() const { return progress.step / steps_per_epoch(); }
 };

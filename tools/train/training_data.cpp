@@ -119,16 +119,26 @@ data::TokenStream open_validation(const std::vector<Corpus>& corpora,
   return data::TokenStream::joined(std::move(parts));
 }
 
-// One pass over the tokens in order.
+// One pass over the tokens in order, of which a process sees its rows of each batch.
 std::function<std::optional<Batch>()> batches_of(const data::TokenStream& tokens,
-                                                 const DataConfig& config, int64_t limit) {
-  const data::SequentialBatches batches(tokens, config.batch_size, config.max_length);
+                                                 const DataConfig& config, int64_t limit,
+                                                 const TrainingShare& share) {
+  const data::SequentialBatches batches(tokens, config.batch_size * share.n_ranks,
+                                        config.max_length);
   const int64_t n = limit < 0 ? batches.n_batches() : std::min(limit, batches.n_batches());
   const bool with_reset = config.document_reset;
-  return [batches, n, with_reset, next = int64_t{0}]() mutable -> std::optional<Batch> {
-    if (next >= n) return std::nullopt;
-    data::TokenBatch batch = batches.batch(next++);
-    return Batch{batch.tokens, with_reset ? batch.reset : Tensor{}};
+  const int64_t B = config.batch_size, first = share.rank * B;
+  return [batches, n, with_reset, B, first, next = int64_t{0}]() mutable -> std::optional<Batch> {
+    while (next < n) {
+      const data::TokenBatch all = batches.batch(next++);
+      const int64_t rows = std::min(B, all.tokens.size(0) - first);
+      if (rows <= 0) continue;  // of a last batch that is smaller
+      const auto own = [&](const Tensor& t) {
+        return t.strided_view({rows, t.size(1)}, {t.stride(0), 1}, first * t.stride(0));
+      };
+      return Batch{own(all.tokens), with_reset ? own(all.reset).clone() : Tensor{}};
+    }
+    return std::nullopt;
   };
 }
 
@@ -141,7 +151,7 @@ std::function<std::optional<Batch>()> validation_batches(const DataConfig& confi
                                                          FileSystem& files) {
   return batches_of(
       open_validation(open_corpora(config, cache_dir, files), tokenizer, cache_dir, files), config,
-      limit);
+      limit, {});
 }
 
 // What a run's data are made of, before the order of samples.
@@ -161,51 +171,65 @@ struct TrainingData::Streams {
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
                            const std::string& cache_dir, FileSystem& files,
-                           const TrainingLimits& limits)
-    : TrainingData(config, n_accumulated, seed, Streams(config, cache_dir, files), limits) {}
+                           const TrainingShare& share)
+    : TrainingData(config, n_accumulated, seed, Streams(config, cache_dir, files), share) {}
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
-                           Streams streams, const TrainingLimits& limits)
+                           Streams streams, const TrainingShare& share)
     : config_(config),
-      limits_(limits),
+      share_(share),
       n_accumulated_(n_accumulated),
       tokenizer_(std::move(streams.tokenizer)),
       valid_(std::move(streams.valid)),
-      sampler_(std::move(streams.train), config.batch_size * n_accumulated, config.max_length,
+      sampler_(streams.train, config.batch_size * n_accumulated * share.n_ranks, config.max_length,
                seed) {
   // More would repeat sequences within a step; it is a slip, and would fill the memory.
-  const std::string per_step =
+  std::string per_step =
       n_accumulated == 1 ? "" : detail::concat(" x ", n_accumulated, " accumulated");
-  require<ConfigError>(config.batch_size * n_accumulated <= sampler_.n_windows(),
+  if (share.n_ranks > 1) per_step += detail::concat(" x ", share.n_ranks, " processes");
+  require<ConfigError>(batch_of_all() * n_accumulated <= sampler_.n_windows(),
                        "data.batch_size: larger than the training text, got ", config.batch_size,
                        per_step, " sequences, expected at most ", sampler_.n_windows(),
                        " a step (the sequences of ", config.max_length,
                        " tokens in it; the product",
                        " of data.batch_size and trainer.accumulate_grad_batches counts)");
+  if (!config.stateful) return;
+  const bool is_limited = share.overfit > 0 || share.batches >= 0;
+  lanes_.emplace(
+      std::move(streams.train), config.batch_size * n_accumulated * share.n_ranks,
+      config.max_length, seed,
+      data::LaneLimits{
+          .steps_per_epoch = is_limited ? std::max<int64_t>(1, n_batches() / n_accumulated) : 0,
+          .one_epoch = share.overfit > 0});
 }
 
 int64_t TrainingData::n_batches() const {
-  const int64_t all = sampler_.n_windows() / config_.batch_size;
-  if (limits_.overfit > 0) return std::min(all, limits_.overfit);
-  return limits_.batches < 0 ? all : std::min(all, limits_.batches);
+  const int64_t all = sampler_.n_windows() / batch_of_all();
+  if (share_.overfit > 0) return std::min(all, share_.overfit);
+  return share_.batches < 0 ? all : std::min(all, share_.batches);
 }
 
 int64_t TrainingData::first_sequence(int64_t step, int64_t micro) const {
-  const int64_t index = step * n_accumulated_ + micro;
-  if (limits_.overfit > 0) return index % n_batches() * config_.batch_size;
-  if (limits_.batches < 0) return index * config_.batch_size;
+  const int64_t index = step * n_accumulated_ + micro, own = share_.rank * config_.batch_size;
+  if (share_.overfit > 0) return index % n_batches() * batch_of_all() + own;
+  if (share_.batches < 0) return index * batch_of_all() + own;
   // An epoch's order is its own; of each the first batches are seen, whole steps of them.
   const int64_t per_epoch = std::max<int64_t>(1, n_batches() / n_accumulated_) * n_accumulated_;
-  return index / per_epoch * sampler_.n_windows() + index % per_epoch * config_.batch_size;
+  return index / per_epoch * sampler_.n_windows() + index % per_epoch * batch_of_all() + own;
 }
 
 Batch TrainingData::batch(int64_t step, int64_t micro) const {
+  if (lanes_) {
+    const int64_t B = config_.batch_size;
+    data::LaneBatch lanes = lanes_->lanes(step, micro * batch_of_all() + share_.rank * B, B);
+    return {lanes.batch.tokens, config_.document_reset ? lanes.batch.reset : Tensor{}, lanes.fresh};
+  }
   data::TokenBatch batch = sampler_.sequences(first_sequence(step, micro), config_.batch_size);
   return {batch.tokens, config_.document_reset ? batch.reset : Tensor{}};
 }
 
 std::function<std::optional<Batch>()> TrainingData::validation(int64_t limit) const {
-  return batches_of(valid_, config_, limit);
+  return batches_of(valid_, config_, limit, share_);
 }
 
 }  // namespace xlstm::train

@@ -1,0 +1,94 @@
+#include "core/comm/hang_report.h"
+
+#include "core/comm/collective_watch.h"
+#include "core/error.h"
+#include "tests/catch.h"
+#include "tests/core/temporary_dir.h"
+
+using namespace xlstm;
+using namespace xlstm::comm;
+
+namespace {
+
+// Records of three ranks after five calls each, and then what `then` says.
+struct Records {
+  TemporaryDir dir;
+  void add(int rank, int n_ended, const std::string& name, int64_t bytes) const {
+    CollectiveWatch watch({.rank = rank, .size = 3}, {});
+    for (int i = 0; i < n_ended; ++i) {
+      watch.starts({"gradients " + std::to_string(i), "reduce_scatter", 100, DType::f32});
+      ++watch.counters().begun;
+      ++watch.counters().ended;
+    }
+    watch.set_step(7);
+    watch.starts({name, "all_gather", bytes, DType::bf16});
+    ++watch.counters().begun;
+    real_file_system().write_file(dir.path("hang-rank" + std::to_string(rank) + ".json"),
+                                  watch.record());
+  }
+  std::string report() const { return hang_report(dir.path()); }
+};
+
+}  // namespace
+
+TEST_CASE("a rank without a record is the one that was waited for") {
+  Records records;
+  records.add(0, 5, "weights", 64);
+  records.add(2, 4, "weights", 64);  // waits for the same rank, one call before
+  const std::string report = records.report();
+  INFO(report);
+  CHECK_THAT(report, test::contains("rank 1 left no record"));
+  CHECK_THAT(
+      report,
+      test::contains("step 7: ended call 5, then waited in all_gather \"weights\" of 64 bytes"));
+  CHECK_THAT(report, !test::contains("is behind"));
+}
+
+TEST_CASE("a rank that is behind") {
+  Records records;
+  records.add(0, 5, "weights", 64);
+  records.add(1, 3, "weights", 64);
+  records.add(2, 5, "weights", 64);
+  CHECK_THAT(records.report(), test::contains("rank 1 is behind: it ended 3 calls, others 5"));
+}
+
+TEST_CASE("a rank that makes another call, or one of another size") {
+  for (const bool size : {false, true}) {
+    Records records;
+    records.add(0, 5, "weights", 64);
+    records.add(1, 5, "weights", 64);
+    records.add(2, 5, size ? "weights" : "loss", size ? 32 : 64);
+    CHECK_THAT(records.report(), test::contains("rank 2 made another call than the others"));
+  }
+}
+
+TEST_CASE("all in one call") {
+  Records records;
+  for (int rank : {0, 1, 2}) records.add(rank, 5, "weights", 64);
+  CHECK_THAT(records.report(), test::contains("every rank waited in the same call"));
+}
+
+TEST_CASE("no record, and damaged ones") {
+  const TemporaryDir dir;
+  CHECK_THROWS_AS(hang_report(dir.path()), FileError);
+  CHECK_THROWS_AS(hang_report(dir.path("nowhere")), FileError);
+  for (const char* text : {"", "{", "[]", "{\"rank\": 0}", "{\"rank\": 5, \"size\": 2}"}) {
+    real_file_system().write_file(dir.path("hang-rank0.json"), text);
+    CHECK_THROWS_AS(hang_report(dir.path()), FormatError);
+  }
+}
+
+TEST_CASE("the record of a watch keeps the last calls and numbers those of replayed graphs") {
+  CollectiveWatch watch({}, {});
+  watch.begin_recording();
+  watch.starts({"a", "all_reduce", 8, DType::f32});
+  watch.starts({"b", "all_reduce", 8, DType::f32});
+  const auto calls = watch.end_recording();
+  CHECK(calls.size() == 2);
+  for (int i = 0; i < 200; ++i) watch.replays(calls);
+  const std::string record = watch.record();
+  CHECK_THAT(record, test::contains("\"started\": 400"));
+  CHECK_THAT(record, test::contains("\"sequence\": 400"));
+  CHECK_THAT(record, !test::contains("\"sequence\": 144,"));
+  CHECK_THAT(record, test::contains("\"sequence\": 145,"));
+}
