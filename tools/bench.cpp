@@ -10,6 +10,7 @@
 #include "tools/bench/op_bench.h"
 #include "tools/bench/report.h"
 #include "tools/commands.h"
+#include "tools/launch.h"
 
 namespace xlstm::cli {
 namespace {
@@ -172,13 +173,23 @@ int run_end_to_end(const Arguments& a, const CLI::App& command, bool training) {
   if (device != kCpu && training && !is_given("trainer.precision") && a.config.empty())
     overrides.emplace_back("trainer.precision", "bf16-mixed");
   const train::RunConfig config = config_of(a.preset, a.config, overrides);
+  const std::string name = a.config.empty() ? a.preset : a.config;
+  if (training) {
+    const comm::World world = comm::world_from_environment();
+    require_fits(config.trainer, world);
+    if (world.launcher == "none" && n_devices(config.trainer) > 1)
+      start_processes(command_line(), n_devices(config.trainer));
+    if (!world.is_first()) {
+      bench_train(name, config, a.steps);
+      return 0;
+    }
+  }
   const std::optional<Report> base = base_of(a);
   Report report = [&] {
     Meter meter(device);
     return open_report(measure_ceilings(meter, device == kCpu ? DType::f32 : DType::bf16), device);
   }();
   print_head(report);
-  const std::string name = a.config.empty() ? a.preset : a.config;
   report.rows = training ? std::vector<Row>{bench_train(name, config, a.steps)}
                          : bench_generate(name, config, a.shape);
   for (const Row& row : report.rows) std::cout << line_of(row, report.ceilings);

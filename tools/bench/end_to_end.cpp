@@ -122,12 +122,15 @@ Row bench_train(const std::string& name, const train::RunConfig& given, int64_t 
   config.trainer.max_steps = std::max(config.trainer.max_steps, kWarmUpSteps + steps);
   config.trainer.limit_val_batches = 0;
   train::Trainer trainer(config);
-  const train::RunConfig& c = trainer.config();
+  const train::RunConfig c = trainer.config();
   const int64_t micro = c.trainer.accumulate_grad_batches;
-  const std::string sample =
+  std::string sample =
       detail::concat("batch ", c.data.batch_size * micro, " x ", c.data.max_length);
+  if (trainer.world().size > 1)
+    sample += detail::concat(", ", trainer.world().size, " processes, ", c.trainer.strategy);
   Row row = row_of(name, sample, "train", c, trainer.model().device());
-  row.tokens = static_cast<double>(c.data.batch_size * micro * c.data.max_length);
+  row.tokens =
+      static_cast<double>(c.data.batch_size * micro * c.data.max_length) * trainer.world().size;
   row.flops = 6 * product_parameters(trainer.model()) * row.tokens;
   std::vector<double> times, losses;
   reset_peak_memory(trainer.model().device());
@@ -142,6 +145,7 @@ Row bench_train(const std::string& name, const train::RunConfig& given, int64_t 
   row.ms = spread_of(times);
   row.peak_bytes = static_cast<double>(memory_stats(trainer.model().device()).peak_bytes);
   row.verified = detail::concat("losses finite, ", losses.front(), " to ", losses.back());
+  trainer.close();
   return row;
 }
 

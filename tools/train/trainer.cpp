@@ -155,6 +155,9 @@ layers::LanguageModel& Trainer::model() {
 const data::Tokenizer& Trainer::tokenizer() const {
   return state_->data.tokenizer();
 }
+const comm::World& Trainer::world() const {
+  return state_->world;
+}
 int64_t Trainer::steps_done() const {
   return state_->progress.step;
 }

@@ -82,6 +82,7 @@ class Trainer {
   const RunConfig& config() const;  // effective: sizes filled in
   layers::LanguageModel& model();
   const data::Tokenizer& tokenizer() const;
+  const comm::World& world() const;
   int64_t steps_done() const;
   int64_t steps_per_epoch() const;
   int64_t max_steps() const;
