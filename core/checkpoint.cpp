@@ -232,8 +232,8 @@ std::string Checkpoint::read_text(const std::string& file) const {
 NamedTensors Checkpoint::load_tensors(const std::string& file) const {
   const SafetensorsFile source = SafetensorsFile::open(file_path(file), *files_);
   std::map<std::string, const Json*> expected;
-  for (const auto& [name, entry] : manifest_.at("tensors").at(file).json().as_object())
-    expected.emplace(name, &entry);
+  const JsonField saved = manifest_.at("tensors").at(file);
+  for (const auto& [name, entry] : saved.json().as_object()) expected.emplace(name, &entry);
   require<FormatError>(expected.size() == source.tensors().size(), file_path(file), ": got ",
                        source.tensors().size(), " tensors, expected ", expected.size());
   NamedTensors tensors;
@@ -274,8 +274,9 @@ void Checkpoint::verify_file(const std::string& file, const JsonField& entry,
   if (!manifest_.at("tensors").has(file)) return;
   // Name the tensors, if the file can still be taken apart.
   const SafetensorsFile tensors = SafetensorsFile::open(file_path(file), *files_);
+  const JsonField entries = manifest_.at("tensors").at(file);
   for (const auto& info : tensors.tensors()) {
-    const Json* saved = manifest_.at("tensors").at(file).json().find(info.name);
+    const Json* saved = entries.json().find(info.name);
     if (saved == nullptr || !info.dtype || *saved != tensor_entry(tensors.load(info.name)))
       damage.push_back(file + ": tensor " + excerpt(info.name) + " is damaged");
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/hex.h"
 #include "data/bpe_tokenizer.h"
 #include "data/content_hash.h"
 #include "data/stories/stories.h"
@@ -69,7 +70,7 @@ TextCorpus make_stories(const std::string& cache_dir, int64_t n_stories, uint64_
                         FileSystem& files) {
   require<ConfigError>(n_stories > 0, "stories: got ", n_stories, " stories, expected at least 1");
   const std::string name =
-      detail::concat(kStories, "-", n_stories, "-seed", seed, "-", std::hex, grammar_hash(seed));
+      detail::concat(kStories, "-", n_stories, "-seed", seed, "-", to_hex(grammar_hash(seed)));
   const std::string root = join_path(cache_dir, name);
   if (!files.is_dir(root)) {
     files.make_dirs(cache_dir);

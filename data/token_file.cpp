@@ -1,170 +1,14 @@
 #include "data/token_file.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
-#include "core/checked_size.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "data/content_hash.h"
+#include "data/token_file_format.h"
 
 namespace xlstm::data {
-namespace {
-
-static_assert(std::endian::native == std::endian::little, "token files are read in place");
-
-constexpr char kHeaderMagic[8] = {'x', 'l', 's', 't', 'm', 't', 'o', 'k'};
-constexpr char kTrailerMagic[8] = {'x', 'l', 's', 't', 'm', 'e', 'n', 'd'};
-constexpr uint32_t kVersion = 1;
-
-// What is known before the first token.
-struct Header {
-  char magic[8];
-  uint32_t version;
-  uint32_t element_bytes;
-  int64_t n_vocab;
-  int64_t end_of_text;
-  uint64_t tokenizer_hash;
-  uint64_t source_hash;
-  uint64_t reserved;  // 0
-  uint64_t hash;      // of the bytes before it
-};
-// What is known after the last; a file that was cut has none.
-struct Trailer {
-  char magic[8];
-  int64_t n_tokens;
-  int64_t n_documents;
-  uint64_t data_hash;
-  uint64_t reserved[3];  // 0
-  uint64_t hash;         // of the header and of the bytes before it
-};
-constexpr int64_t kBlock = 64;
-static_assert(sizeof(Header) == kBlock && sizeof(Trailer) == kBlock);
-
-template <class Block>
-std::span<const std::byte> before_hash(const Block& block) {
-  return std::as_bytes(std::span(&block, 1)).first(kBlock - 8);
-}
-
-uint64_t hash_of(const Header& header) {
-  return content_hash(before_hash(header));
-}
-
-uint64_t hash_of(const Header& header, const Trailer& trailer) {
-  ContentHash hash;
-  hash.add(std::as_bytes(std::span(&header, 1)));
-  hash.add(before_hash(trailer));
-  return hash.value();
-}
-
-void check_info(const TokenFileInfo& info, const std::string& path) {
-  const auto need = [&path](bool good, const char* field, int64_t got, const char* expected) {
-    require<FormatError>(good, path, ": ", field, ": got ", got, ", expected ", expected);
-  };
-  need(info.element_bytes == 2 || info.element_bytes == 4, "bytes per token", info.element_bytes,
-       "2 or 4");
-  need(info.n_vocab > 0 && info.n_vocab <= INT32_MAX, "vocabulary size", info.n_vocab,
-       "1 to 2^31 - 1");
-  need(info.element_bytes == 4 || info.n_vocab <= 65536, "vocabulary size", info.n_vocab,
-       "at most 65536 for tokens of 2 bytes");
-  need(info.end_of_text >= 0 && info.end_of_text < info.n_vocab, "end-of-text token",
-       info.end_of_text, "an id of the vocabulary");
-  need(info.n_tokens >= 0, "number of tokens", info.n_tokens, "at least 0");
-  need(info.n_documents >= 0 && info.n_documents <= info.n_tokens, "number of documents",
-       info.n_documents, "at most the number of tokens");
-}
-
-TokenFileInfo parse(std::span<const std::byte> bytes, const std::string& path) {
-  const int64_t size = static_cast<int64_t>(bytes.size());
-  require<FormatError>(size >= 2 * kBlock, path, ": got a file of ", size,
-                       " bytes, expected a token file of at least ", 2 * kBlock);
-  Header header;
-  Trailer trailer;
-  std::memcpy(&header, bytes.data(), kBlock);
-  std::memcpy(&trailer, bytes.data() + size - kBlock, kBlock);
-  require<FormatError>(std::memcmp(header.magic, kHeaderMagic, 8) == 0, path,
-                       ": is not a token file (its first bytes are wrong)");
-  require<FormatError>(header.version == kVersion, path, ": got format version ", header.version,
-                       ", expected ", kVersion);
-  require<FormatError>(header.hash == hash_of(header) && header.reserved == 0, path,
-                       ": the header is damaged");
-  require<FormatError>(
-      std::memcmp(trailer.magic, kTrailerMagic, 8) == 0 && trailer.hash == hash_of(header, trailer),
-      path, ": the end of the file is missing or damaged (was it copied completely?)");
-  const TokenFileInfo info{header.element_bytes, trailer.n_tokens,   trailer.n_documents,
-                           header.n_vocab,       header.end_of_text, header.tokenizer_hash,
-                           header.source_hash,   trailer.data_hash};
-  check_info(info, path);
-  const int64_t room = size - 2 * kBlock;
-  require<FormatError>(room % info.element_bytes == 0 && room / info.element_bytes == info.n_tokens,
-                       path, ": got ", room, " bytes of tokens, expected ", info.n_tokens,
-                       " tokens of ", info.element_bytes, " bytes");
-  return info;
-}
-
-// Packs tokens, hashes them and writes them.
-class TokenWriter {
- public:
-  TokenWriter(WriteFile& file, TokenFileInfo& info, TokenFormat format)
-      : file_(file), info_(info), format_(format) {
-    std::memcpy(header_.magic, kHeaderMagic, 8);
-    header_.version = kVersion;
-    header_.element_bytes = static_cast<uint32_t>(info.element_bytes);
-    header_.n_vocab = info.n_vocab;
-    header_.end_of_text = info.end_of_text;
-    header_.tokenizer_hash = info.tokenizer_hash;
-    header_.source_hash = info.source_hash;
-    header_.hash = hash_of(header_);
-    if (format_ == TokenFormat::checked) file_.write(std::as_bytes(std::span(&header_, 1)));
-  }
-
-  void add(std::span<const int32_t> ids) {
-    info_.n_tokens += static_cast<int64_t>(ids.size());
-    info_.n_documents += std::count(ids.begin(), ids.end(), info_.end_of_text);
-    if (info_.element_bytes == 4) return put(std::as_bytes(ids));
-    narrow_.resize(ids.size());
-    std::transform(ids.begin(), ids.end(), narrow_.begin(),
-                   [](int32_t id) { return static_cast<uint16_t>(id); });
-    put(std::as_bytes(std::span(narrow_)));
-  }
-
-  void finish() {
-    info_.data_hash = hash_.value();
-    if (format_ == TokenFormat::raw) return;
-    Trailer trailer{};
-    std::memcpy(trailer.magic, kTrailerMagic, 8);
-    trailer.n_tokens = info_.n_tokens;
-    trailer.n_documents = info_.n_documents;
-    trailer.data_hash = info_.data_hash;
-    trailer.hash = hash_of(header_, trailer);
-    file_.write(std::as_bytes(std::span(&trailer, 1)));
-  }
-
- private:
-  void put(std::span<const std::byte> bytes) {
-    hash_.add(bytes);
-    file_.write(bytes);
-  }
-
-  WriteFile& file_;
-  TokenFileInfo& info_;
-  TokenFormat format_;
-  Header header_{};
-  ContentHash hash_;
-  std::vector<uint16_t> narrow_;
-};
-
-int64_t element_bytes_for(int64_t n_vocab) {
-  return n_vocab <= 65536 ? 2 : 4;
-}
-
-std::string hex(uint64_t value) {
-  std::ostringstream out;
-  out << std::hex << value;
-  return std::string(16 - std::min<size_t>(16, out.str().size()), '0') + out.str();
-}
-
-}  // namespace
 
 TokenStream::TokenStream(const std::vector<int64_t>& tokens, int64_t n_vocab, int64_t end_of_text) {
   auto memory = std::make_shared<std::vector<std::byte>>(tokens.size() * 4);
@@ -189,8 +33,8 @@ TokenStream TokenStream::open(const std::string& path) {
   TokenStream stream;
   stream.name_ = path;
   stream.file_ = std::make_shared<MappedFile>(path);
-  stream.info_ = parse(stream.file_->bytes(), path);
-  stream.tokens_ = stream.file_->bytes().data() + kBlock;
+  stream.info_ = parse_token_file(stream.file_->bytes(), path);
+  stream.tokens_ = stream.file_->bytes().data() + kTokenFileBlock;
   return stream;
 }
 
@@ -200,7 +44,7 @@ TokenStream TokenStream::open_bare(const std::string& path, std::shared_ptr<cons
   TokenStream stream;
   stream.name_ = path;
   stream.file_ = std::move(file);
-  check_info(info, path);
+  check_token_info(info, path);
   const auto bytes = stream.file_->bytes().subspan(static_cast<size_t>(offset));
   const int64_t size = static_cast<int64_t>(bytes.size());
   require<FormatError>(size % info.element_bytes == 0, path, ": got ", size,
@@ -208,9 +52,9 @@ TokenStream TokenStream::open_bare(const std::string& path, std::shared_ptr<cons
   info.n_tokens = size / info.element_bytes;
   stream.info_ = info;
   stream.tokens_ = bytes.data();
-  for (int64_t i = 0; i < info.n_tokens; ++i)
-    stream.info_.n_documents += stream.token_at(i) == info.end_of_text;
-  stream.info_.data_hash = content_hash(bytes);
+  const TokenWalk walk = walk_tokens(bytes, info);
+  stream.info_.n_documents = walk.n_documents;
+  stream.info_.data_hash = walk.data_hash;
   return stream;
 }
 
@@ -227,7 +71,7 @@ TokenStream TokenStream::open_any(const std::string& path, int64_t n_vocab, int6
   auto file = std::make_shared<MappedFile>(path);
   const std::span<const std::byte> bytes = file->bytes();
   const auto size = static_cast<int64_t>(bytes.size());
-  if (size >= 8 && std::memcmp(bytes.data(), kHeaderMagic, 8) == 0) {
+  if (begins_as_token_file(bytes)) {
     TokenStream stream = open(path);
     require<FormatError>(stream.n_vocab() == n_vocab && stream.end_of_text() == end_of_text, path,
                          ": made with another tokenizer, got a vocabulary of ", stream.n_vocab(),
@@ -250,6 +94,56 @@ TokenStream TokenStream::open_any(const std::string& path, int64_t n_vocab, int6
                        " bytes of tokens, expected ", header[2], " tokens of ", info.element_bytes,
                        " bytes");
   return open_bare(path, std::move(file), kLlmcHeader, info);
+}
+
+TokenStream TokenStream::open_shards(const std::vector<std::string>& paths,
+                                     const Tokenizer& tokenizer) {
+  std::vector<TokenStream> parts;
+  for (const std::string& path : paths)
+    parts.push_back(open_any(path, tokenizer.n_vocab(), tokenizer.end_of_text()));
+  check_shards(parts);
+  for (const TokenStream& part : parts) {
+    const uint64_t made_by = part.info_.tokenizer_hash;
+    if (made_by == 0)
+      continue;  // bare tokens, which were read for their hash when they were opened
+    part.verify();
+    if (made_by != tokenizer.fingerprint())
+      log_warning(part.name_,
+                  ": was not made with this tokenizer but with one of the same size "
+                  "(if their files differ in more than form, the ids mean other texts)");
+  }
+  return joined(std::move(parts));
+}
+
+// That shards of one text follow on each other to the last.
+void TokenStream::check_shards(const std::vector<TokenStream>& parts) {
+  const TokenFileInfo none;
+  const TokenFileInfo* before = &none;  // a shard that another one must follow
+  std::string name_before;
+  for (const TokenStream& part : parts) {
+    const TokenFileInfo& info = part.info_;
+    const ShardPlace& shard = info.shard;
+    const bool goes_on = before->shard.number > 0;
+    require<FormatError>(!goes_on || shard.number == before->shard.number + 1, part.name_, ": got ",
+                         shard.number == 0 ? "a file that is no shard" : "shard ",
+                         shard.number == 0 ? "" : std::to_string(shard.number), " after ",
+                         name_before, ", expected shard ", before->shard.number + 1,
+                         " of that text (is a file missing?)");
+    require<FormatError>(goes_on || shard.number <= 1, part.name_, ": got shard ", shard.number,
+                         " of a text, expected shard 1 before it (is a file missing, or of another "
+                         "tokenization of the text?)");
+    require<FormatError>(
+        !goes_on || (info.source_hash == before->source_hash &&
+                     info.tokenizer_hash == before->tokenizer_hash &&
+                     shard.first_token == before->shard.first_token + before->n_tokens),
+        part.name_, ": got a shard that does not go on from ", name_before,
+        ", expected one of the same text, tokenizer and --shard_tokens");
+    before = shard.number > 0 && shard.total == 0 ? &info : &none;
+    name_before = part.name_;
+  }
+  require<FormatError>(before->shard.number == 0, name_before, ": got shard ", before->shard.number,
+                       " as the last one, expected shard ", before->shard.number + 1,
+                       " after it (is a file missing, or was xlstm tokenize interrupted?)");
 }
 
 TokenStream TokenStream::joined(std::vector<TokenStream> parts) {
@@ -322,70 +216,15 @@ void TokenStream::verify() const {
   for (const TokenStream& part : parts_) part.verify();
   if (!parts_.empty()) return;
   if (file_) file_->check_unchanged();
-  int64_t n_documents = 0;
-  for (int64_t i = 0; i < size(); ++i) {
-    const int64_t token = token_at(i);
-    require<FormatError>(token < info_.n_vocab, name_, ": token ", i, " is damaged, got ", token,
-                         ", expected less than ", info_.n_vocab);
-    n_documents += token == info_.end_of_text;
-  }
-  require<FormatError>(n_documents == info_.n_documents, name_, ": got ", n_documents,
+  const auto n_bytes = static_cast<size_t>(size() * info_.element_bytes);
+  const TokenWalk walk = walk_tokens({tokens_, n_bytes}, info_);
+  require<FormatError>(walk.first_bad < 0, name_, ": token ", walk.first_bad, " is damaged, got ",
+                       walk.first_bad < 0 ? 0 : token_at(walk.first_bad), ", expected less than ",
+                       info_.n_vocab);
+  require<FormatError>(walk.n_documents == info_.n_documents, name_, ": got ", walk.n_documents,
                        " documents, expected ", info_.n_documents);
-  const size_t n_bytes = static_cast<size_t>(size() * info_.element_bytes);
-  require<FormatError>(content_hash({tokens_, n_bytes}) == info_.data_hash, name_,
+  require<FormatError>(walk.data_hash == info_.data_hash, name_,
                        ": the tokens are damaged (their hash is not that in the file)");
-}
-
-TokenFileInfo write_token_file(const std::string& text_path, const Tokenizer& tokenizer,
-                               const std::string& path, TokenFormat format, FileSystem& files) {
-  TokenFileInfo info;
-  info.n_vocab = tokenizer.n_vocab();
-  info.element_bytes = element_bytes_for(info.n_vocab);
-  info.end_of_text = tokenizer.end_of_text();
-  info.tokenizer_hash = tokenizer.fingerprint();
-  info.source_hash = hash_file(text_path, files);
-  files.write_atomically(path, [&](WriteFile& file) {
-    TokenWriter writer(file, info, format);
-    const auto sink = [&writer](std::span<const int32_t> ids) { writer.add(ids); };
-    tokenize_text(text_path, tokenizer, sink, files);
-    writer.finish();
-  });
-  return info;
-}
-
-TokenStream cached_tokens(const std::string& text_path, const Tokenizer& tokenizer,
-                          const std::string& cache_dir, FileSystem& files) {
-  const uint64_t source_hash = hash_file(text_path, files);
-  const std::string path =
-      join_path(cache_dir, hex(source_hash) + "-" + hex(tokenizer.fingerprint()) + ".tokens");
-  if (files.exists(path)) {
-    try {
-      TokenStream stream = TokenStream::open(path);
-      stream.verify();
-      if (stream.info().source_hash == source_hash &&
-          stream.info().tokenizer_hash == tokenizer.fingerprint())
-        return stream;
-    } catch (const FormatError&) {
-      // Damaged: made anew below.
-    }
-  }
-  files.make_dirs(cache_dir);
-  write_token_file(text_path, tokenizer, path, TokenFormat::checked, files);
-  return TokenStream::open(path);
-}
-
-uint64_t hash_file(const std::string& path, const FileSystem& files) {
-  const std::unique_ptr<ReadFile> file = files.open(path);
-  ContentHash hash;
-  std::vector<std::byte> block(size_t{1} << 20);
-  for (int64_t offset = 0; offset < file->size();) {
-    const int64_t n = std::min(static_cast<int64_t>(block.size()), file->size() - offset);
-    const std::span<std::byte> part = std::span(block).first(static_cast<size_t>(n));
-    file->read_at(offset, part);
-    hash.add(part);
-    offset += n;
-  }
-  return hash.value();
 }
 
 }  // namespace xlstm::data

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,6 +13,15 @@
 
 namespace xlstm::data {
 
+// Where a file stands among those that hold the tokens of one text; all 0 if it holds them alone.
+struct ShardPlace {
+  int64_t number = 0;       // 1, 2, ...
+  int64_t total = 0;        // in the last one: how many there are; else 0
+  int64_t first_token = 0;  // tokens in those before
+
+  bool operator==(const ShardPlace&) const = default;
+};
+
 struct TokenFileInfo {
   int64_t element_bytes = 0;  // 2 or 4
   int64_t n_tokens = 0;
@@ -23,6 +31,7 @@ struct TokenFileInfo {
   uint64_t tokenizer_hash = 0;  // Tokenizer::fingerprint
   uint64_t source_hash = 0;     // of the text file
   uint64_t data_hash = 0;       // of the tokens as stored
+  ShardPlace shard = {};
 
   bool operator==(const TokenFileInfo&) const = default;
 };
@@ -47,6 +56,10 @@ class TokenStream {
   // the vocabulary needs it. FormatError if the vocabulary or end of text of a token file is
   // another one.
   static TokenStream open_any(const std::string& path, int64_t n_vocab, int64_t end_of_text);
+  // Files of any kind as one stream, in this order, each read and compared with its header (if it
+  // has one) now. Shards of one text must stand together, all and in order: FormatError that names
+  // the file where one is missing. A warning if a header names another tokenizer of the same size.
+  static TokenStream open_shards(const std::vector<std::string>& paths, const Tokenizer& tokenizer);
   // One behind the other, as one stream. ConfigError for none, or for different vocabularies or
   // ends of text.
   static TokenStream joined(std::vector<TokenStream> parts);
@@ -70,6 +83,7 @@ class TokenStream {
   TokenStream() = default;
   static TokenStream open_bare(const std::string& path, std::shared_ptr<const MappedFile> file,
                                int64_t offset, TokenFileInfo info);
+  static void check_shards(const std::vector<TokenStream>& parts);
   int64_t token_at(int64_t i) const;
 
   TokenFileInfo info_;
@@ -81,22 +95,25 @@ class TokenStream {
   std::vector<int64_t> starts_;     // and where each begins
 };
 
-// Receives the tokens of a text file in order, one call for each piece of it.
-using TokenSink = std::function<void(std::span<const int32_t>)>;
-
-// Tokenizes the documents of a text file, an end-of-text token after each, in bounded memory and on
-// all threads; the result does not depend on their number. Special tokens are not recognised within
-// documents. FormatError if there is no document, ConfigError without an end-of-text token.
-void tokenize_text(const std::string& text_path, const Tokenizer& tokenizer, const TokenSink& sink,
-                   const FileSystem& files = real_file_system());
-
 enum class TokenFormat { checked, raw };  // with header and trailer, or the bare tokens
 
-// The same into a token file at `path`, which appears complete or not at all. Tokens take two bytes
-// if the vocabulary allows it, else four.
+// The tokens of a text file (TextTokens) into a token file at `path`, which appears complete or not
+// at all. Tokens take two bytes if the vocabulary allows it, else four.
 TokenFileInfo write_token_file(const std::string& text_path, const Tokenizer& tokenizer,
                                const std::string& path, TokenFormat format = TokenFormat::checked,
                                FileSystem& files = real_file_system());
+
+struct TokenShardsWritten {
+  std::vector<std::string> paths;
+  int64_t n_tokens = 0, n_documents = 0, element_bytes = 0;
+};
+// The same into token files of `shard_tokens` tokens each, the last one of what is left, named
+// `<prefix>_000001.tokens` and so on. Each appears complete or not at all, one after the other;
+// only the last says that it is. The folder is made if it is not there. ConfigError for less than
+// one token, for more than 999999 shards, or if there are files of such names already.
+TokenShardsWritten write_token_shards(const std::string& text_path, const Tokenizer& tokenizer,
+                                      const std::string& prefix, int64_t shard_tokens,
+                                      FileSystem& files = real_file_system());
 
 // The tokens of a text file from a token file in `cache_dir`, made first if it is not there. Its
 // name holds the hashes of the text and of the tokenizer, so a stale file is never used; a damaged

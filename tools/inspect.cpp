@@ -49,7 +49,11 @@ void print_tokens(const std::string& path) {
   const data::TokenStream tokens = data::TokenStream::open(path);
   const data::TokenFileInfo& info = tokens.info();
   std::cout << "token file: " << info.n_tokens << " tokens of " << info.element_bytes << " bytes, "
-            << info.n_documents << " documents, vocabulary " << info.n_vocab << "\n";
+            << info.n_documents << " documents, vocabulary " << info.n_vocab;
+  if (info.shard.number > 0)
+    std::cout << ", shard " << info.shard.number << (info.shard.total > 0 ? ", the last" : "")
+              << ", begins at token " << info.shard.first_token;
+  std::cout << "\n";
 }
 
 int verify(const std::string& path) {
@@ -64,7 +68,10 @@ int show(const std::string& path) {
   const FileSystem& files = real_file_system();
   require<FileError>(files.exists(path), "inspect: no such file or folder, got ", path);
   if (files.is_dir(path)) {
-    if (files.exists(join_path(path, "vocab.json"))) {
+    const bool is_run = files.exists(join_path(path, "manifest.json")) ||
+                        files.exists(join_path(path, "checkpoints"));
+    if (files.exists(join_path(path, "vocab.json")) ||
+        (!is_run && files.exists(join_path(path, "tokenizer.json")))) {
       print_tokenizer(path);
     } else {
       print_checkpoint(train::resolve_checkpoint(path, "", "", files));

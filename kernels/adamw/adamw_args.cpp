@@ -80,7 +80,7 @@ xlstm_status xlstm_update_control_check(const xlstm_update_control_args* a) {
   const bool scales_ok = a->growth >= 1 && a->backoff > 0 && a->backoff <= 1 && a->min_scale > 0 &&
                          a->max_scale >= a->min_scale;
   if (a->growth_interval > 0 && !scales_ok) return XLSTM_BAD_VALUE;
-  const bool bad_pointer =
-      misaligned(a->sums) || misaligned(a->loss) || misaligned(a->votes) || misaligned(a->rates) || misaligned(a->state);
+  const bool bad_pointer = misaligned(a->sums) || misaligned(a->loss) || misaligned(a->votes) ||
+                           misaligned(a->rates) || misaligned(a->state);
   return bad_pointer ? XLSTM_MISALIGNED : XLSTM_OK;
 }

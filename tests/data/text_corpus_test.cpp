@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "data/bpe_trainer.h"
+#include "data/text_tokens.h"
 #include "data/token_file.h"
 #include "tests/catch.h"
 #include "tests/core/temporary_dir.h"
@@ -33,9 +34,12 @@ Documents read_documents(const std::string& path, int64_t chunk_bytes) {
 
 std::vector<int32_t> tokens_of(const std::string& path, const Tokenizer& tokenizer) {
   std::vector<int32_t> all;
-  tokenize_text(path, tokenizer, [&all](std::span<const int32_t> ids) {
+  TextTokens tokens(path, tokenizer);
+  while (!tokens.at_end()) {
+    const std::span<const int32_t> ids = tokens.next(1000);
+    REQUIRE((!ids.empty() && ids.size() <= 1000));
     all.insert(all.end(), ids.begin(), ids.end());
-  });
+  }
   return all;
 }
 

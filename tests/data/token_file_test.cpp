@@ -1,8 +1,11 @@
 #include "data/token_file.h"
 
+#include <omp.h>
+
 #include <fstream>
 
 #include "core/error.h"
+#include "core/fault.h"
 #include "data/bpe_trainer.h"
 #include "tests/catch.h"
 #include "tests/core/temporary_dir.h"
@@ -208,6 +211,167 @@ TEST_CASE("joined streams read across their borders") {
   CHECK_THROWS_AS(TokenStream::joined({}), ConfigError);
   CHECK_THROWS_WITH(TokenStream::joined({stream(a), TokenStream(b, 11, 0)}),
                     test::contains("of another tokenizer"));
+}
+
+// 3,000 documents of up to 60 words, 1.2 MB: more than one group for each thread.
+std::string long_text() {
+  std::string text;
+  for (int d = 0; d < 3000; ++d) {
+    for (int w = 0; w < d % 61; ++w) text += "word" + std::to_string(w * d % 977) + " ";
+    text += "\n<|endoftext|>\n";
+  }
+  return text;
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> paths;
+  for (const std::string& name : real_file_system().list(folder))
+    paths.push_back(join_path(folder, name));
+  return paths;
+}
+
+TEST_CASE("shards joined are the tokens of the one file, wherever their borders fall") {
+  const TemporaryDir dir;
+  const Tokenizer tokenizer = small_tokenizer();
+  const std::string text = dir.file("a.txt", GENERATE(true, false) ? kText : long_text());
+  const TokenFileInfo one = write_token_file(text, tokenizer, dir.path("one.tokens"));
+  const std::vector<int64_t> want = all_tokens(TokenStream::open(dir.path("one.tokens")));
+  // One token each, borders inside documents, a last shard that is exactly full, one shard.
+  const int64_t least = one.n_tokens < 100 ? 1 : 100000;
+  for (const int64_t size : {least, one.n_tokens / 3 + 1, one.n_tokens / 2, one.n_tokens - 1,
+                             one.n_tokens, one.n_tokens + 1, int64_t{1} << 40}) {
+    INFO(size << " tokens a shard");
+    const std::string folder = dir.path("s" + std::to_string(size));
+    const TokenShardsWritten written =
+        write_token_shards(text, tokenizer, join_path(folder, "train"), size);
+    CHECK(written.n_tokens == one.n_tokens);
+    CHECK(written.n_documents == one.n_documents);
+    CHECK(written.paths == names_in(folder));
+    CHECK(static_cast<int64_t>(written.paths.size()) == (one.n_tokens - 1) / size + 1);
+    int64_t n_documents = 0, first = 0;
+    for (size_t i = 0; i < written.paths.size(); ++i) {
+      const TokenFileInfo info = TokenStream::open(written.paths[i]).info();
+      const bool is_last = i + 1 == written.paths.size();
+      const auto number = static_cast<int64_t>(i) + 1;
+      CHECK(info.shard == ShardPlace{number, is_last ? number : 0, first});
+      if (!is_last) CHECK(info.n_tokens == size);
+      CHECK(info.source_hash == one.source_hash);
+      first += info.n_tokens;
+      n_documents += info.n_documents;
+    }
+    CHECK(n_documents == one.n_documents);
+    const TokenStream joined = TokenStream::open_shards(written.paths, tokenizer);
+    CHECK(all_tokens(joined) == want);
+  }
+}
+
+TEST_CASE("shards are the same bytes whatever the number of threads") {
+  const TemporaryDir dir;
+  const std::string text = dir.file("a.txt", long_text());
+  const Tokenizer tokenizer = small_tokenizer();
+  const int threads = omp_get_max_threads();
+  std::vector<std::string> all;
+  for (const int n : {1, 3}) {
+    omp_set_num_threads(n);
+    std::string bytes;
+    for (const std::string& path :
+         write_token_shards(text, tokenizer, dir.path("t") + std::to_string(n), 123457).paths)
+      bytes += real_file_system().read_file(path);
+    all.push_back(std::move(bytes));
+  }
+  omp_set_num_threads(threads);
+  CHECK(all[0] == all[1]);
+}
+
+TEST_CASE("a shard that is missing, damaged, out of place or of another text is one clear error") {
+  const TemporaryDir dir;
+  const std::string text = dir.file("a.txt", kText);
+  const Tokenizer tokenizer = small_tokenizer();
+  const auto make = [&](const std::string& prefix, int64_t size) {
+    return write_token_shards(text, tokenizer, dir.path(prefix), size).paths;
+  };
+  const std::vector<std::string> good = make("train", 7);
+  REQUIRE(good.size() == 5);
+  const auto refused = [&](const std::vector<std::string>& paths, const std::string& name,
+                           const std::string& words) {
+    try {
+      TokenStream::open_shards(paths, tokenizer);
+      FAIL("expected: " << words);
+    } catch (const FormatError& e) {
+      CHECK_THAT(e.what(), contains(name) && contains(words));
+    }
+  };
+  const auto without = [&good](size_t i) {
+    std::vector<std::string> paths = good;
+    paths.erase(paths.begin() + static_cast<std::ptrdiff_t>(i));
+    return paths;
+  };
+  refused(without(0), "train_000002", "got shard 2 of a text, expected shard 1 before it");
+  for (size_t i = 1; i < 4; ++i)
+    refused(without(i), "train_00000" + std::to_string(i + 2),
+            "expected shard " + std::to_string(i + 1) + " of that text (is a file missing?)");
+  refused(without(4), "train_000004", "got shard 4 as the last one, expected shard 5 after it");
+  refused({good[0], good[2], good[1], good[3], good[4]}, "train_000003", "expected shard 2");
+  refused({good[0], good[0], good[1], good[2], good[3], good[4]}, "train_000001",
+          "got shard 1 after");
+
+  // Of another tokenization of the same text, and of another text.
+  const std::vector<std::string> other_size = make("eight", 8);
+  refused({good[0], other_size[1], good[2], good[3], good[4]}, "eight_000002", "does not go on");
+  dir.file("b.txt", std::string(kText) + "More.");
+  const auto other_text =
+      write_token_shards(dir.path("b.txt"), tokenizer, dir.path("other"), 7).paths;
+  refused({good[0], good[1], other_text[2], good[3], good[4]}, "other_000003", "does not go on");
+  refused({good[0], dir.file("bare.bin", "ab"), good[1]}, "bare.bin", "a file that is no shard");
+  // Two whole texts one behind the other are fine, as are files that are no shards around them.
+  std::vector<std::string> both = good;
+  both.insert(both.end(), other_size.begin(), other_size.end());
+  both.push_back(dir.path("bare.bin"));
+  CHECK(TokenStream::open_shards(both, tokenizer).info().n_documents == 4);
+
+  // A token that is another one, which only the hash can tell; and a file that was cut.
+  const std::string bytes = real_file_system().read_file(good[2]);
+  std::string bad = bytes;
+  bad[66] = static_cast<char>(bad[66] ^ 1);
+  real_file_system().write_file(good[2], bad);
+  refused(good, "train_000003", "damaged");
+  real_file_system().write_file(good[2], bytes.substr(0, 100));
+  refused(good, "train_000003", "");
+  real_file_system().write_file(good[2], bytes);
+  CHECK_NOTHROW(TokenStream::open_shards(good, tokenizer));
+  CHECK_THROWS_WITH(make("train", 7),
+                    contains("there are shards already") && contains("expected no train_*.tokens"));
+  CHECK_THROWS_AS(make("new", 0), ConfigError);
+}
+
+TEST_CASE("a shard is complete or not there, at whatever call writing fails") {
+  const TemporaryDir dir;
+  const std::string text = dir.file("a.txt", kText);
+  const Tokenizer tokenizer = small_tokenizer();
+  const std::vector<std::string> want =
+      write_token_shards(text, tokenizer, dir.path("good/t"), 9).paths;
+  int64_t n_failed = 0;
+  for (int64_t call = 0;; ++call) {
+    const std::string folder = dir.path("f" + std::to_string(call));
+    FaultyFileSystem files(real_file_system());
+    files.fail_at(call, Fault::no_space);
+    bool failed = false;
+    try {
+      write_token_shards(text, tokenizer, folder + "/t", 9, files);
+    } catch (const FileError&) {
+      failed = true;
+    }
+    if (!files.fired()) break;
+    CHECK(failed);
+    n_failed += failed ? 1 : 0;
+    if (!real_file_system().is_dir(folder)) continue;
+    std::vector<std::string> left = names_in(folder);
+    for (size_t i = 0; i < left.size(); ++i)
+      CHECK(real_file_system().read_file(left[i]) == real_file_system().read_file(want[i]));
+    if (left.size() < want.size() && !left.empty())
+      CHECK_THROWS_WITH(TokenStream::open_shards(left, tokenizer), contains("interrupted?"));
+  }
+  CHECK(n_failed > 10);
 }
 
 }  // namespace

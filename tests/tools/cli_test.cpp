@@ -8,7 +8,7 @@
 
 #include "core/checkpoint.h"
 #include "core/safetensors.h"
-#include "data/bpe_tokenizer.h"
+#include "data/bpe_trainer.h"
 #include "data/stories/stories.h"
 #include "tests/catch.h"
 #include "tests/layers/small_models.h"
@@ -230,7 +230,7 @@ TEST_CASE("generate and validate compare what they read with the manifest") {
     for (const std::string& bad : {flipped, good.substr(0, good.size() / 2), std::string()}) {
       place.write(name, bad);
       check_refused(place.run(generate), 7, {file});
-      if (std::string_view(file) != "tokenizer.json") check_refused(place.run(validate), 7, {file});
+      check_refused(place.run(validate), 7, {file});
     }
     place.write(name, good);
   }
@@ -407,6 +407,101 @@ TEST_CASE("generate: rows, seeds and greedy text from a checkpoint alone") {
   check_refused(place.run({"generate", "--ckpt_path", checkpoint, "-k", "-3"}), 2, {"got -3"});
   check_refused(place.run({"generate", "--ckpt_path", checkpoint, "--prompt_file", "none"}), 7,
                 {"none"});
+}
+
+TEST_CASE("validate reads its text with the checkpoint's own tokenizer") {
+  Place place;
+  const std::string checkpoint = copy_checkpoint(place);
+  const auto tokens_in = [&](const Arguments& more) {
+    Arguments arguments = {"validate", "--ckpt_path", checkpoint, "--trainer.limit_val_batches",
+                           "-1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const CommandResult result = place.run(arguments);
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return parse_json(result.out, "out").find("n_tokens")->as_int();
+  };
+  // What `--data.tokenizer train` would make of this text has other tokens: "qqqq", for instance.
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "zebra quartz qqqqqqqq jazz " + std::to_string(i) + " ";
+  place.write("other/train.txt", text);
+  place.write("other/valid.txt", text);
+  const data::Tokenizer own = data::Tokenizer::load(checkpoint);
+  const int64_t n = static_cast<int64_t>(own.encode(text.substr(0, text.size() - 1)).size()) + 1;
+  const int64_t length = 24;  // each window predicts so many tokens, and all but the first are
+  CHECK(tokens_in({"--data.root", "other"}) == (n - 1) / length * length);
+
+  // A path that now holds another tokenizer is not looked at, and shards of the own one are read.
+  place.write("bytes/tokenizer.json", data::BpeTrainer({.n_vocab = 257}).train().to_json());
+  place.write("path.yaml", "data: {tokenizer: bytes}\n");
+  CHECK(tokens_in({"--config", "path.yaml", "--data.root", "other"}) == (n - 1) / length * length);
+  for (const char* split : {"train", "valid"})
+    REQUIRE(place
+                .run({"tokenize", "--tokenizer", checkpoint, "--input", "other/train.txt",
+                      "--output", std::string("shards/") + split, "--shard_tokens", "1000"})
+                .code == 0);
+  CHECK(tokens_in({"--data.root", "shards"}) == (n - 1) / length * length);
+  CHECK(tokens_in({"--tokenizer", "bytes", "--data.root", "other"}) > n);
+
+  check_refused(place.run({"validate", "--ckpt_path", checkpoint, "--data.tokenizer", "bytes"}), 2,
+                {"--data.tokenizer bytes", "--tokenizer PATH"});
+  place.write("wide/tokenizer.json", [] {
+    data::TokenizerDefinition wide = data::BpeTrainer({.n_vocab = 257}).train().definition();
+    for (int i = 0; i < 100; ++i) wide.vocab.push_back("more " + std::to_string(i));
+    return data::Tokenizer(wide).to_json();
+  }());
+  check_refused(place.run({"validate", "--ckpt_path", checkpoint, "--tokenizer", "wide"}), 2,
+                {"more tokens than the model", "got 357", "at most 300"});
+  // Training goes on with the same tokens or not at all.
+  check_refused(place.run({"fit", "--ckpt_path", checkpoint, "--data.tokenizer", "bytes"}), 2,
+                {"the training data has changed", "tokenizer"});
+}
+
+TEST_CASE("tokenize writes one file or several, which train alike") {
+  Place place;
+  const std::string checkpoint = trained().newest();
+  const auto tokenize = [&](const Arguments& more) {
+    Arguments arguments = {"tokenize", "--tokenizer", checkpoint, "--input", "text/train.txt"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return place.run(arguments);
+  };
+  REQUIRE(tokenize({"--output", "one/train.tokens"}).code == 0);
+  REQUIRE(tokenize({"--output", "one/valid.tokens"}).code == 0);
+  const CommandResult result = tokenize({"--output", "many/train", "--shard_tokens", "5000"});
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  CHECK_THAT(result.out, test::contains("many/train_000001.tokens to many/train_0000"));
+  REQUIRE(tokenize({"--output", "many/valid", "--shard_tokens", "7000"}).code == 0);
+  CHECK_THAT(place.run({"inspect", "many/train_000002.tokens"}).out,
+             test::contains("5000 tokens") && test::contains("shard 2, begins at token 5000"));
+  for (const char* root : {"one", "many"})
+    REQUIRE(place
+                .run({"fit", "--config", "c.yaml", "--data.root", root, "--data.tokenizer",
+                      checkpoint, "--trainer.name", root, "--trainer.max_steps", "4"})
+                .code == 0);
+  const auto weights = [&place](const std::string& name) {
+    const std::string root = place.path("runs/" + name + "/version_0/checkpoints");
+    return real_file_system().read_file(
+        join_path(find_latest_checkpoint(root).value(), "model.safetensors"));
+  };
+  CHECK(weights("one") == weights("many"));
+
+  check_refused(tokenize({"--output", "many/train", "--shard_tokens", "5000"}), 2,
+                {"many/train_000001.tokens", "expected no train_*.tokens", "remove them"});
+  check_refused(tokenize({"--output", "x", "--shard_tokens", "0"}), 2, {"got 0", "at least 1"});
+  check_refused(tokenize({"--output", "x", "--shard_tokens", "5", "--format", "raw"}), 2,
+                {"--shard_tokens", "--format raw"});
+  const Arguments fit = {"fit",  "--config",         "c.yaml",  "--data.root",
+                         "many", "--data.tokenizer", checkpoint};
+  std::string bytes = place.read("many/train_000003.tokens");
+  std::string damaged = bytes;
+  damaged[700] = static_cast<char>(damaged[700] ^ 1);
+  place.write("many/train_000003.tokens", damaged);
+  check_refused(place.run(fit), 7, {"many/train_000003.tokens", "damaged"});
+  place.write("many/train_000003.tokens", bytes);
+  real_file_system().remove_file(place.path("many/train_000002.tokens"));
+  check_refused(place.run(fit), 7,
+                {"many/train_000003.tokens", "got shard 3", "expected shard 2", "missing"});
 }
 
 TEST_CASE("inspect knows every kind of file, and a printed configuration reads as itself") {

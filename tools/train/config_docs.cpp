@@ -57,6 +57,9 @@ constexpr char kIntroduction[] = R"(# Configuration
 
 A run is described by one configuration. It is put together from files and the command line:
 
+<!-- prepare: echo 'trainer: {name: mine}' | tee base.yaml > mine.yaml -->
+<!-- run: s|base.yaml --config mine.yaml|& $tiny|; s|max_steps 500|max_steps 2| -->
+
     xlstm fit --config base.yaml --config mine.yaml --trainer.max_steps 500 --optimizer.lr=3e-4
 
 - Files are YAML or JSON. Of several, the later wins, key by key; the command line wins over all.

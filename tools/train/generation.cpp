@@ -70,10 +70,7 @@ GenerationStream::GenerationStream(const layers::LanguageModel& model,
   require<ConfigError>(!prompts.empty(),
                        "generate: no prompt given, expected at least one (an "
                        "empty one starts a new text)");
-  require<ConfigError>(tokenizer.n_vocab() <= model.n_vocab(),
-                       "generate: the tokenizer has more tokens than the model, got ",
-                       tokenizer.n_vocab(), ", expected at most ", model.n_vocab(),
-                       " (is it the tokenizer the model was trained with?)");
+  require_tokens_fit(model, tokenizer, "generate");
   add_rows(prompts);
   if (options_.max_new_tokens > 0) read_prompts(static_cast<int64_t>(prompts.size()));
 }

@@ -6,6 +6,7 @@
 #include "tools/train/model_file.h"
 #include "tools/train/placement.h"
 #include "tools/train/run_folder.h"
+#include "tools/train/tokenizer_path.h"
 #include "tools/train/yaml.h"
 
 namespace xlstm::train {
@@ -125,7 +126,7 @@ data::Tokenizer load_tokenizer_of(const SavedModel& saved, const std::string& pa
   require<ConfigError>(saved.config.data.tokenizer != "train",
                        "tokenizer: none beside the weights in ", folder,
                        ", expected tokenizer.json there, or --tokenizer PATH");
-  return data::Tokenizer::load(saved.config.data.tokenizer, files);
+  return data::Tokenizer::load(find_tokenizer(saved.config.data.tokenizer, files), files);
 }
 
 std::string cache_dir_of(const RunConfig& config) {

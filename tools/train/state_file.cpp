@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/hex.h"
 #include "core/safetensors.h"
 
 namespace xlstm::train {
@@ -102,11 +103,8 @@ Tensor take(const SafetensorsFile& file, const std::string& name, const Shape& s
 }  // namespace
 
 StateOwner StateOwner::of(const layers::LanguageModel& model, const data::Tokenizer& tokenizer) {
-  char fingerprint[17];
-  std::snprintf(fingerprint, sizeof fingerprint, "%016llx",
-                static_cast<unsigned long long>(tokenizer.fingerprint()));
   return {hash_hex(std::string(model.arch()) + model.config_text()), weights_hash(model),
-          fingerprint};
+          to_hex(tokenizer.fingerprint())};
 }
 
 void save_text_state(const std::string& path, const TextState& text, const StateOwner& owner,

@@ -6,6 +6,7 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "tools/train/text_state.h"
 
 namespace xlstm::train {
 namespace {
@@ -118,10 +119,7 @@ TextScore score_text(const layers::LanguageModel& model, const data::Tokenizer& 
                      std::string_view text, const TextEvalOptions& options) {
   const autograd::NoGrad no_grad;
   options.validate();
-  require<ConfigError>(tokenizer.n_vocab() <= model.n_vocab(),
-                       "eval: the tokenizer has more tokens than the model, got ",
-                       tokenizer.n_vocab(), ", expected at most ", model.n_vocab(),
-                       " (is it the tokenizer the model was trained with?)");
+  require_tokens_fit(model, tokenizer, "eval");
   std::vector<int32_t> ids;
   if (options.start_with_end_of_text && tokenizer.has_end_of_text())
     ids.push_back(static_cast<int32_t>(tokenizer.end_of_text()));

@@ -15,6 +15,14 @@ TokenIds beginning(const data::Tokenizer& tokenizer, TokenIds ids, bool with_end
   return ids;
 }
 
+void require_tokens_fit(const layers::LanguageModel& model, const data::Tokenizer& tokenizer,
+                        const char* command) {
+  require<ConfigError>(tokenizer.n_vocab() <= model.n_vocab(), command,
+                       ": the tokenizer has more tokens than the model, got ", tokenizer.n_vocab(),
+                       ", expected at most ", model.n_vocab(),
+                       " (is it the tokenizer the model was trained with?)");
+}
+
 ReadTexts read_texts(const layers::LanguageModel& model, const TextState& before,
                      const std::vector<const TokenIds*>& texts) {
   const autograd::NoGrad no_grad;

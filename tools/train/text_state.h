@@ -26,6 +26,11 @@ using TokenIds = std::vector<int32_t>;
 // tokenizer has one, and in any case if there are none.
 TokenIds beginning(const data::Tokenizer& tokenizer, TokenIds ids, bool with_end_of_text);
 
+// ConfigError, beginning with the command's name, if the tokenizer has tokens that the model lacks.
+// The other way round is fine: vocabularies are often padded.
+void require_tokens_fit(const layers::LanguageModel& model, const data::Tokenizer& tokenizer,
+                        const char* command);
+
 // Texts are read in pieces of so many tokens that carry the state.
 inline constexpr int64_t kReadTokens = 1024;
 

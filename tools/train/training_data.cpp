@@ -1,5 +1,6 @@
 #include "tools/train/training_data.h"
 
+#include "core/hex.h"
 #include "core/log.h"
 #include "data/bpe_trainer.h"
 #include "data/content_hash.h"
@@ -17,6 +18,7 @@ constexpr int64_t kTokenizerBytes = int64_t{32} << 20;
 struct Corpus {
   data::TextCorpus text;
   data::TokenShards shards;
+  std::string root;
   double weight = 1;
 };
 
@@ -34,10 +36,7 @@ std::vector<Corpus> open_corpora(const DataConfig& config, const std::string& ca
     }
     corpus.shards = data::find_token_shards(source.root, files);
     if (!corpus.shards.any()) corpus.text = data::open_corpus(source.root, files);
-    require<ConfigError>(!corpus.shards.any() || config.tokenizer != "train",
-                         "data.tokenizer: got train, expected the tokenizer that made the token "
-                         "shards in ",
-                         source.root);
+    corpus.root = source.root;
   }
   return corpora;
 }
@@ -65,6 +64,11 @@ data::Tokenizer open_tokenizer(const DataConfig& config, const std::vector<Corpu
                                const std::string& cache_dir, FileSystem& files) {
   if (config.tokenizer != "train")
     return data::Tokenizer::load(find_tokenizer(config.tokenizer, files), files);
+  for (const Corpus& corpus : corpora)
+    require<ConfigError>(!corpus.shards.any(),
+                         "data.tokenizer: got train, expected the tokenizer that made the token "
+                         "shards in ",
+                         corpus.root);
   uint64_t hash = data::hash_file(corpora.front().text.train_path, files);
   if (corpora.size() > 1) {
     data::ContentHash all;
@@ -72,10 +76,8 @@ data::Tokenizer open_tokenizer(const DataConfig& config, const std::vector<Corpu
       all.add(static_cast<int64_t>(data::hash_file(corpus.text.train_path, files)));
     hash = all.value();
   }
-  char name[64];
-  std::snprintf(name, sizeof name, "bpe-%016llx-%lld.json", static_cast<unsigned long long>(hash),
-                static_cast<long long>(config.vocab_size));
-  const std::string path = join_path(cache_dir, name);
+  const std::string path = join_path(
+      cache_dir, "bpe-" + to_hex(hash) + "-" + std::to_string(config.vocab_size) + ".json");
   if (files.exists(path)) {
     try {
       return data::Tokenizer::load(path, files);
@@ -93,34 +95,78 @@ data::TokenStream open_tokens(const std::string& text, const std::vector<std::st
                               const data::Tokenizer& tokenizer, const std::string& cache_dir,
                               FileSystem& files) {
   if (shards.empty()) return data::cached_tokens(text, tokenizer, cache_dir, files);
+  return data::TokenStream::open_shards(shards, tokenizer);
+}
+
+std::vector<data::WeightedStream> open_training(const std::vector<Corpus>& corpora,
+                                                const data::Tokenizer& tokenizer,
+                                                const std::string& cache_dir, FileSystem& files) {
+  std::vector<data::WeightedStream> streams;
+  for (const Corpus& corpus : corpora)
+    streams.push_back({open_tokens(corpus.text.train_path, corpus.shards.train_paths, tokenizer,
+                                   cache_dir, files),
+                       corpus.weight});
+  return streams;
+}
+
+data::TokenStream open_validation(const std::vector<Corpus>& corpora,
+                                  const data::Tokenizer& tokenizer, const std::string& cache_dir,
+                                  FileSystem& files) {
   std::vector<data::TokenStream> parts;
-  for (const std::string& path : shards)
-    parts.push_back(
-        data::TokenStream::open_any(path, tokenizer.n_vocab(), tokenizer.end_of_text()));
+  for (const Corpus& corpus : corpora)
+    parts.push_back(open_tokens(corpus.text.valid_path, corpus.shards.valid_paths, tokenizer,
+                                cache_dir, files));
   return data::TokenStream::joined(std::move(parts));
 }
 
+// One pass over the tokens in order, of which a process sees its rows of each batch.
+std::function<std::optional<Batch>()> batches_of(const data::TokenStream& tokens,
+                                                 const DataConfig& config, int64_t limit,
+                                                 const TrainingShare& share) {
+  const data::SequentialBatches batches(tokens, config.batch_size * share.n_ranks,
+                                        config.max_length);
+  const int64_t n = limit < 0 ? batches.n_batches() : std::min(limit, batches.n_batches());
+  const bool with_reset = config.document_reset;
+  const int64_t B = config.batch_size, first = share.rank * B;
+  return [batches, n, with_reset, B, first, next = int64_t{0}]() mutable -> std::optional<Batch> {
+    while (next < n) {
+      const data::TokenBatch all = batches.batch(next++);
+      const int64_t rows = std::min(B, all.tokens.size(0) - first);
+      if (rows <= 0) continue;  // of a last batch that is smaller
+      const auto own = [&](const Tensor& t) {
+        return t.strided_view({rows, t.size(1)}, {t.stride(0), 1}, first * t.stride(0));
+      };
+      return Batch{own(all.tokens), with_reset ? own(all.reset).clone() : Tensor{}};
+    }
+    return std::nullopt;
+  };
+}
+
 }  // namespace
+
+std::function<std::optional<Batch>()> validation_batches(const DataConfig& config,
+                                                         const data::Tokenizer& tokenizer,
+                                                         int64_t limit,
+                                                         const std::string& cache_dir,
+                                                         FileSystem& files) {
+  return batches_of(
+      open_validation(open_corpora(config, cache_dir, files), tokenizer, cache_dir, files), config,
+      limit, {});
+}
 
 // What a run's data are made of, before the order of samples.
 struct TrainingData::Streams {
   data::Tokenizer tokenizer;
   std::vector<data::WeightedStream> train;
-  std::vector<data::TokenStream> valid;
+  data::TokenStream valid;
 
   Streams(const DataConfig& config, const std::string& cache_dir, FileSystem& files)
       : Streams(config, open_corpora(config, cache_dir, files), cache_dir, files) {}
   Streams(const DataConfig& config, const std::vector<Corpus>& corpora,
           const std::string& cache_dir, FileSystem& files)
-      : tokenizer(open_tokenizer(config, corpora, cache_dir, files)) {
-    for (const Corpus& corpus : corpora) {
-      train.push_back({open_tokens(corpus.text.train_path, corpus.shards.train_paths, tokenizer,
-                                   cache_dir, files),
-                       corpus.weight});
-      valid.push_back(open_tokens(corpus.text.valid_path, corpus.shards.valid_paths, tokenizer,
-                                  cache_dir, files));
-    }
-  }
+      : tokenizer(open_tokenizer(config, corpora, cache_dir, files)),
+        train(open_training(corpora, tokenizer, cache_dir, files)),
+        valid(open_validation(corpora, tokenizer, cache_dir, files)) {}
 };
 
 TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint64_t seed,
@@ -134,7 +180,7 @@ TrainingData::TrainingData(const DataConfig& config, int64_t n_accumulated, uint
       share_(share),
       n_accumulated_(n_accumulated),
       tokenizer_(std::move(streams.tokenizer)),
-      valid_(data::TokenStream::joined(std::move(streams.valid))),
+      valid_(std::move(streams.valid)),
       sampler_(streams.train, config.batch_size * n_accumulated * share.n_ranks, config.max_length,
                seed) {
   // More would repeat sequences within a step; it is a slip, and would fill the memory.
@@ -183,22 +229,7 @@ Batch TrainingData::batch(int64_t step, int64_t micro) const {
 }
 
 std::function<std::optional<Batch>()> TrainingData::validation(int64_t limit) const {
-  const data::SequentialBatches batches(valid_, batch_of_all(), config_.max_length);
-  const int64_t n = limit < 0 ? batches.n_batches() : std::min(limit, batches.n_batches());
-  const bool with_reset = config_.document_reset;
-  const int64_t B = config_.batch_size, first = share_.rank * B;
-  return [batches, n, with_reset, B, first, next = int64_t{0}]() mutable -> std::optional<Batch> {
-    while (next < n) {
-      const data::TokenBatch all = batches.batch(next++);
-      const int64_t rows = std::min(B, all.tokens.size(0) - first);
-      if (rows <= 0) continue;  // of a last batch that is smaller
-      const auto own = [&](const Tensor& t) {
-        return t.strided_view({rows, t.size(1)}, {t.stride(0), 1}, first * t.stride(0));
-      };
-      return Batch{own(all.tokens), with_reset ? own(all.reset).clone() : Tensor{}};
-    }
-    return std::nullopt;
-  };
+  return batches_of(valid_, config_, limit, share_);
 }
 
 }  // namespace xlstm::train

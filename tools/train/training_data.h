@@ -67,4 +67,12 @@ class TrainingData {
   std::optional<data::LaneSampler> lanes_;  // in its place with data.stateful
 };
 
+// The validation batches of a configuration alone, in the tokens of `tokenizer` and not of the one
+// that the configuration names. Errors as above.
+std::function<std::optional<Batch>()> validation_batches(const DataConfig& config,
+                                                         const data::Tokenizer& tokenizer,
+                                                         int64_t limit,
+                                                         const std::string& cache_dir,
+                                                         FileSystem& files);
+
 }  // namespace xlstm::train

@@ -1,24 +1,14 @@
 #include "tools/train/training_state.h"
 
-#include <charconv>
+#include "core/hex.h"
 
 namespace xlstm::train {
 namespace {
 
-// JSON integers are signed; 64-bit patterns travel as hexadecimal text.
-std::string to_hex(uint64_t value) {
-  char buffer[17] = {};
-  std::to_chars(buffer, buffer + 16, value, 16);
-  return buffer;
-}
-
 uint64_t from_hex(const JsonField& field) {
-  const std::string& text = field.as_string();
-  uint64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || text.empty())
-    field.fail("expected up to 16 hexadecimal digits");
-  return value;
+  const std::optional<uint64_t> value = parse_hex(field.as_string());
+  if (!value) field.fail("expected up to 16 hexadecimal digits");
+  return *value;
 }
 
 }  // namespace
