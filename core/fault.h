@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
@@ -26,14 +27,18 @@ enum class Fault {
   io_error,  // EIO, nothing happens
 };
 
+// Calls may come from several threads; the fault then hits whichever call comes n-th.
 class FaultyFileSystem : public FileSystem {
  public:
   explicit FaultyFileSystem(FileSystem& inner) : inner_(inner) {}
 
   // The call numbered `n` from now on fails (0: the next one).
   void fail_at(int64_t n, Fault fault);
-  bool fired() const { return fired_; }
-  // Every call so far: "write step-1/a", "sync ...", "rename ... -> ...".
+  bool fired() const {
+    const std::lock_guard lock(mutex_);
+    return fired_;
+  }
+  // Every call so far, with no other thread at work: "write step-1/a", "sync ...", "rename ... -> ...".
   const std::vector<std::string>& trace() const { return trace_; }
 
   // What a power cut may do after a crash: each change that was not synced (bytes of a file, a new
@@ -59,6 +64,7 @@ class FaultyFileSystem : public FileSystem {
       const std::string& call, const std::function<void()>& partial = [] {}) const;
 
   FileSystem& inner_;
+  mutable std::mutex mutex_;  // of all below; held during a call
   mutable int64_t left_ = -1;  // calls until the fault; < 0: none is set
   mutable Fault fault_ = Fault::none;
   mutable bool fired_ = false, dead_ = false;

@@ -54,6 +54,8 @@ struct TrainerConfig {
   std::string accelerator = "auto";      // or cpu, gpu, cuda
   bool cuda_graph = true;                // replay the captured training step
   int64_t max_non_finite = 3;            // skipped steps in a row that end the run
+  double spike_threshold = 6;            // standard deviations (optim/spike_detector.h); 0: off
+  int64_t hash_every_n_steps = 0;        // of all weights; 0: off
   int64_t num_threads = 0;               // 0: all
 };
 
@@ -64,6 +66,7 @@ struct CheckpointConfig {
   std::string monitor = "val_loss";  // monitor.h
   std::string mode = "min";          // or max
   int64_t save_top_k = 1;            // best ones kept besides; -1: all; 0: none
+  bool async = true;                 // written by a thread while training goes on
 };
 
 struct EarlyStoppingConfig {

@@ -85,6 +85,8 @@ void for_each_field(C& c, F&& f) {
   f("accelerator", c.accelerator);
   f("cuda_graph", c.cuda_graph);
   f("max_non_finite", c.max_non_finite);
+  f("spike_threshold", c.spike_threshold);
+  f("hash_every_n_steps", c.hash_every_n_steps);
   f("num_threads", c.num_threads);
 }
 
@@ -95,6 +97,7 @@ void for_each_field(C& c, F&& f) {
   f("monitor", c.monitor);
   f("mode", c.mode);
   f("save_top_k", c.save_top_k);
+  f("async", c.async);
 }
 
 template <ConfigOf<EarlyStoppingConfig> C, class F>

@@ -126,6 +126,17 @@ std::vector<KeyRule> run_rules() {
       {"trainer.max_non_finite",
        "Steps in a row with NaN or infinite gradients that end the run; each such step is skipped.",
        1, 1e6},
+      {"trainer.spike_threshold",
+       "Warn of a loss or gradient norm that lies so many standard deviations above the mean of "
+       "the 128 steps before, and log it (`logging.md`); training goes on. 0: off.",
+       0, 1e6},
+      {"trainer.hash_every_n_steps",
+       "Optimizer steps between rows of metrics.jsonl with a hash of all weights, which shows "
+       "where "
+       "two runs part; with several processes all must have the same one, or the job ends (exit "
+       "code "
+       "6). 0: none.",
+       0, kMany},
       {"trainer.num_threads", "CPU threads; 0: all. Results do not depend on it.", 0, 4096},
 
       {"checkpoint.every_n_train_steps",
@@ -146,6 +157,9 @@ std::vector<KeyRule> run_rules() {
       {"checkpoint.save_top_k",
        "Best checkpoints that are kept besides the newest; -1: all checkpoints are kept; 0: none.",
        -1, 1e6},
+      {"checkpoint.async",
+       "Copy weights and moments to host memory, which takes as much of it as they do, and let a "
+       "thread write them while training goes on. The last checkpoint is always waited for."},
       {"early_stopping.patience",
        "Validations in a row without improvement that end the run; 0: none do.", 0, kMany},
       {"early_stopping.monitor",

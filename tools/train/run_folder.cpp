@@ -88,6 +88,9 @@ std::string make_run_folder(const std::string& root, const std::string& name, Fi
   const std::vector<int64_t> taken = versions(folder, files);
   const std::string path = version_path(folder, taken.empty() ? 0 : taken.back() + 1);
   files.make_dirs(join_path(path, "checkpoints"));
+  // A power cut must not take the folder from around a checkpoint that was synced.
+  for (const std::string& made : {path, folder, root, FileSystem::parent_dir(root)})
+    files.sync_dir(made);
   return path;
 }
 

@@ -76,8 +76,16 @@ class Trainer {
   Evaluation validate();
   Evaluation validate(int64_t n_batches);  // the first so many; -1: all
   // Writes a checkpoint of the current step into the run folder and returns its path (on rank 0;
-  // elsewhere nothing).
+  // elsewhere nothing). FileError; a save that was in flight is waited for, and its FileError is a
+  // warning.
   std::string save();
+  // The same, but only copies are made here: a thread of rank 0 writes them while training goes on.
+  // One save is in flight at a time; the next one, save(), resume() and the destructor wait for it.
+  // The copies take the host memory of weights and moments; where there is none, a warning says so
+  // and the checkpoint is written before this returns.
+  void async_save();
+  // The path that async_save() has written, empty if none is in flight; FileError if it failed.
+  std::string wait_for_save();
 
   const RunConfig& config() const;  // effective: sizes filled in
   layers::LanguageModel& model();

@@ -1,5 +1,4 @@
 // Saving a run, and continuing it.
-#include "core/checkpoint.h"
 #include "core/log.h"
 #include "layers/official_names.h"
 #include "tools/train/config_io.h"
@@ -45,6 +44,8 @@ bool may_change(const std::string& key) {
                                           "trainer.collective_timeout",
                                           "trainer.accelerator",
                                           "trainer.cuda_graph",
+                                          "trainer.spike_threshold",
+                                          "trainer.hash_every_n_steps",
                                           "data.cache_dir",
                                           "data.prefetch",
                                           "data.root",
@@ -166,47 +167,133 @@ RunConfig same_batches(const Trainer::State& s, const Json& saved, const Json& s
 
 }  // namespace
 
+NamedTensors Trainer::State::live_tensors() const {
+  NamedTensors live = layers::state_dict(*model, layers::preferred_layout(*model));
+  if (shards()) return live;
+  for (const auto& named : optimizer->state()) live.push_back(named);
+  return live;
+}
+
+CheckpointContents Trainer::State::gather_contents() {
+  open_run_folder();
+  // What ranks have in parts comes together; the first one writes.
+  NamedTensors carried_on, moments;
+  if (carried) carried_on = all_lanes(*this, carried->named_tensors());
+  if (shards()) {
+    parallel->gather_full_weights();
+    moments = parallel->gathered_state(*optimizer);
+  } else if (is_first()) {
+    moments = optimizer->state();
+  }
+  CheckpointContents contents;
+  if (!is_first()) return contents;
+  progress.n_skipped = guard.n_skipped();
+  progress.skipped_in_a_row = guard.n_in_a_row();
+  contents.step = progress.step;
+  contents.tensor_files.push_back({"model.safetensors",
+                                   layers::state_dict(*model, layers::preferred_layout(*model)),
+                                   {{"format", "pt"}, {"arch", model->arch()}}});
+  contents.tensor_files.push_back({"optimizer.safetensors", moments, {}});
+  if (carried) contents.tensor_files.push_back({kCarriedState, carried_on, {}});
+  const CheckpointConfig& kept = config.checkpoint;
+  Json state = to_json(progress);
+  state.set("sequences_per_step", sequences_per_step());
+  add_rank(state, kept.monitor, {monitored.of(kept.monitor), kept.mode});
+  contents.text_files.push_back({"train_state.json", to_text(state, 2)});
+  contents.text_files.push_back({"config.json", to_text(run_config_to_json(config), 2)});
+  return contents;
+}
+
+std::string Trainer::State::write_checkpoint(const std::string& root,
+                                             CheckpointContents contents) const {
+  contents.text_files.push_back({"tokenizer.json", data.tokenizer().to_json()});
+  FileSystem& files = *services.files;
+  const std::string path = save_checkpoint(root, contents, files);
+  const CheckpointConfig& kept = config.checkpoint;
+  if (kept.save_top_k < 0) return path;
+  std::vector<std::string> best = ranked_checkpoints(root, files);
+  best.resize(std::min(best.size(), static_cast<size_t>(kept.save_top_k)));
+  prune_checkpoints(root, kept.keep_last, best, files);
+  return path;
+}
+
+void Trainer::State::reserve_staging() {
+  if (!is_first() || !stages) return;
+  try {
+    if (!staging) staging.emplace(placement.device);
+    staging->reserve(live_tensors());
+  } catch (const OutOfMemory& error) {
+    stages = false;
+    staging.reset();
+    log_warning("checkpoint.async: no host memory for copies of weights and moments, so training "
+                "waits while checkpoints are written: ",
+                error.what());
+  }
+}
+
+bool Trainer::State::stage(CheckpointContents& contents) {
+  reserve_staging();
+  if (!stages) return false;
+  NamedTensors live;
+  for (size_t i = 0; i < n_live_files(); ++i)
+    for (const auto& named : contents.tensor_files[i].tensors) live.push_back(named);
+  const NamedTensors copies = staging->copy(live);
+  auto copy = copies.begin();
+  for (size_t i = 0; i < n_live_files(); ++i)
+    for (auto& [name, tensor] : contents.tensor_files[i].tensors) tensor = (copy++)->second;
+  return true;
+}
+
+bool Trainer::State::collect_save(bool wait) {
+  if (!writer.in_flight() || (!wait && !writer.is_done())) return false;
+  try {
+    writer.wait();
+  } catch (const FileError& e) {
+    log_warning("checkpoint of step ", writer.step(),
+                " not written, training goes on: ", e.what());
+  }
+  return true;
+}
+
+void Trainer::State::finish_save_in_flight() {
+  collect_save(true);
+  if (config.checkpoint.async) wait_for_first("the checkpoint before");
+}
+
 std::string Trainer::save() {
   State& s = *state_;
-  s.open_run_folder();
-  // What ranks have in parts comes together; the first one writes.
-  NamedTensors moments, carried;
-  if (s.parallel != nullptr) {
-    s.parallel->gather_full_weights();
-    moments = s.parallel->gathered_state(*s.optimizer);
-  } else {
-    moments = on_cpu(s.optimizer->state());
-  }
-  if (s.carried) carried = all_lanes(s, s.carried->named_tensors());
+  s.finish_save_in_flight();
+  CheckpointContents contents = s.gather_contents();
   if (!s.is_first()) return "";
-  s.progress.n_skipped = s.guard.n_skipped();
-  s.progress.skipped_in_a_row = s.guard.n_in_a_row();
-  CheckpointContents contents;
-  contents.step = s.progress.step;
-  contents.tensor_files.push_back(
-      {"model.safetensors",
-       on_cpu(layers::state_dict(*s.model, layers::preferred_layout(*s.model))),
-       {{"format", "pt"}, {"arch", s.model->arch()}}});
-  contents.tensor_files.push_back({"optimizer.safetensors", moments, {}});
-  if (s.carried) contents.tensor_files.push_back({kCarriedState, carried, {}});
-  const CheckpointConfig& kept = s.config.checkpoint;
-  Json state = to_json(s.progress);
-  state.set("sequences_per_step", s.sequences_per_step());
-  add_rank(state, kept.monitor, {s.monitored.of(kept.monitor), kept.mode});
-  contents.text_files.push_back({"train_state.json", to_text(state, 2)});
-  contents.text_files.push_back({"config.json", to_text(run_config_to_json(s.config), 2)});
-  contents.text_files.push_back({"tokenizer.json", s.data.tokenizer().to_json()});
+  for (auto& file : contents.tensor_files) file.tensors = on_cpu(file.tensors);
+  return s.write_checkpoint(join_path(s.run_folder, "checkpoints"), std::move(contents));
+}
+
+void Trainer::async_save() {
+  State& s = *state_;
+  s.finish_save_in_flight();
+  CheckpointContents contents = s.gather_contents();
+  if (!s.is_first()) return;
   const std::string root = join_path(s.run_folder, "checkpoints");
-  const std::string path = save_checkpoint(root, contents, *s.services.files);
-  if (kept.save_top_k < 0) return path;
-  std::vector<std::string> best = ranked_checkpoints(root, *s.services.files);
-  best.resize(std::min(best.size(), static_cast<size_t>(kept.save_top_k)));
-  prune_checkpoints(root, kept.keep_last, best, *s.services.files);
-  return path;
+  if (!s.stage(contents)) {
+    for (auto& file : contents.tensor_files) file.tensors = on_cpu(file.tensors);
+    s.write_checkpoint(root, std::move(contents));
+    return;
+  }
+  const int64_t step = contents.step;
+  s.writer.start(step, [&s, root, contents = std::move(contents)]() mutable {
+    s.staging->wait();
+    return s.write_checkpoint(root, std::move(contents));
+  });
+}
+
+std::string Trainer::wait_for_save() {
+  return state_->writer.wait();
 }
 
 void Trainer::resume(const std::string& ckpt_path) {
   State& s = *state_;
+  s.finish_save_in_flight();
   const std::string checkpoint = resolve_checkpoint(ckpt_path, s.config.trainer.default_root_dir,
                                                     s.config.trainer.name, *s.services.files);
   const Checkpoint file = Checkpoint::open(checkpoint, *s.services.files);

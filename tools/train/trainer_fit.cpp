@@ -42,6 +42,7 @@ void write_loss_plot(const std::string& run_folder, std::ostream& out, FileSyste
   for (const Json& row : MetricsLog::read(join_path(run_folder, "metrics.jsonl"), files)) {
     const Json *split = row.find("split"), *step = row.find("step"), *loss = row.find("loss");
     if (split == nullptr || step == nullptr || loss == nullptr || !loss->is_number()) continue;
+    if (split->as_string() != "train" && split->as_string() != "valid") continue;
     Curve& curve = split->as_string() == "train" ? train : valid;
     curve.points.emplace_back(static_cast<double>(step->as_int()), loss->as_double());
   }
@@ -93,6 +94,7 @@ class FitLoop {
       return train();
     } catch (const std::exception& error) {
       try {
+        s_.collect_save(true);
         logs_->finish(progress_now("failed", error.what()));
       } catch (...) {
         // The error that ended the run is the one to report.
@@ -109,6 +111,7 @@ class FitLoop {
     tokens_before_ = s_.progress.tokens_seen;
     step_before_ = s_.progress.step;
     const int64_t last_step = s_.max_steps();
+    if (s_.config.checkpoint.async && will_save(last_step)) s_.reserve_staging();
     SignalGuard signals;
     FitReport report;
     while (s_.progress.step < last_step) {
@@ -116,6 +119,7 @@ class FitLoop {
       s_.communicator->watch().set_step(s_.progress.step + 1);
       s_.enqueue();
       take_reports(false, start, last_step);
+      collect_save(false);
       s_.monitored = {.train_loss = last_loss_};  // no validation at this step yet
       const auto [request, out_of_time] = decide(signals, start);
       if (request == StopRequest::terminate) report.reason = StopReason::terminated;
@@ -135,7 +139,7 @@ class FitLoop {
       if (nowhere) report.reason = StopReason::early_stopping;
       if (out_of_time) report.reason = StopReason::time_limit;
       if (last || nowhere) break;
-      if (saves) save_or_warn();
+      if (saves) save_while_training();
       if (validates || saves) step_began_ = clock_.seconds();  // that was no training
     }
     display_.finish();
@@ -361,17 +365,29 @@ class FitLoop {
   }
 
   // A full disk must not end a run that could go on: the next save may succeed.
-  void save_or_warn() {
+  void save_while_training() {
+    const bool waits = !s_.config.checkpoint.async;
     try {
-      saved_step_ = -1;
-      trainer_.save();
-      saved_step_ = s_.progress.step;
+      waits ? static_cast<void>(trainer_.save()) : trainer_.async_save();
     } catch (const FileError& e) {
       log_warning("checkpoint of step ", s_.progress.step,
                   " not written, training goes on: ", e.what());
     }
+    if (!waits) return;
     if (logs_) logs_->update(progress_now("running"));
     s_.wait_for_first("a checkpoint");
+  }
+
+  void collect_save(bool wait) {
+    if (s_.collect_save(wait) && logs_) logs_->update(progress_now("running"));
+  }
+
+  // Whether a checkpoint will be written before the last step's.
+  bool will_save(int64_t last_step) const {
+    if (!s_.config.trainer.enable_checkpointing) return false;
+    const int64_t given = s_.config.checkpoint.every_n_train_steps;
+    const int64_t every = given > 0 ? given : validation_steps();
+    return (s_.progress.step / every + 1) * every < last_step;
   }
 
   void finish_logs(const FitReport& report) {
@@ -392,8 +408,8 @@ class FitLoop {
     report.seconds = clock_.seconds() - start;
     report.run_folder = s_.run_folder;
     // The last checkpoint is what the run was for, so here a failure is an error.
-    if (saved_step_ != s_.progress.step && s_.config.trainer.enable_checkpointing)
-      out_ << "saved " << trainer_.save() << "\n";
+    collect_save(true);
+    if (s_.config.trainer.enable_checkpointing) out_ << "saved " << trainer_.save() << "\n";
     if (logs_) finish_logs(report);
     s_.wait_for_first("the end of the run");
     out_ << "trained " << report.steps << " steps, "
@@ -415,7 +431,6 @@ class FitLoop {
   int64_t tokens_before_ = 0, step_before_ = 0;  // of this call
   std::optional<Evaluation> evaluation_;
   double last_loss_ = 0;
-  int64_t saved_step_ = -1;
   Votes votes_;  // that came back and were not acted upon yet
 };
 

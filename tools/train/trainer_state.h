@@ -6,11 +6,14 @@
 #include <optional>
 #include <string>
 
+#include "core/checkpoint.h"
 #include "core/comm/communicator.h"
 #include "optim/data_parallel.h"
 #include "optim/schedule.h"
 #include "optim/update.h"
 #include "tools/train/carried_state.h"
+#include "tools/train/checkpoint_staging.h"
+#include "tools/train/checkpoint_writer.h"
 #include "tools/train/memory_limit.h"
 #include "tools/train/placement.h"
 #include "tools/train/saved_model.h"
@@ -80,6 +83,9 @@ struct Trainer::State {
   std::string run_folder;
   double vote = 0;  // of this rank, with the next step
   std::unique_ptr<StepEngine> engine;
+  std::optional<CheckpointStaging> staging;  // from the first asynchronous save on
+  bool stages = true;                        // until there was no memory for it
+  CheckpointWriter writer;  // last: its thread reads what stands above
 
   State(const RunConfig& c, const TrainerServices& s)
       : config(fitting(for_trial(c))),
@@ -98,9 +104,8 @@ struct Trainer::State {
     arena = make_arena(config, *model, placement, world.size);
     parallel = make_data_parallel(config.trainer, *communicator, *arena);
     if (parallel != nullptr) final_from = final_elements(*model, *arena, parallel->n_early());
-    const bool shards = parallel != nullptr && parallel->shards_optimizer();
     optimizer = make_optimizer(config, *arena,
-                               shards ? std::optional(parallel->own_parts()) : std::nullopt);
+                               shards() ? std::optional(parallel->own_parts()) : std::nullopt);
     schedule = make_schedule(config, max_steps());
     progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers
     require_same_job();
@@ -182,6 +187,22 @@ struct Trainer::State {
   // Makes the folder of a new run unless there is one already.
   void open_run_folder();
   void make_new_run_folder();
+  // Tensors that a checkpoint copies, and that change with the next step; rank 0 has them whole.
+  bool shards() const { return parallel != nullptr && parallel->shards_optimizer(); }
+  NamedTensors live_tensors() const;
+  // What a checkpoint of this step holds, by all ranks; on rank 0, elsewhere empty. The first
+  // n_live_files() files hold live tensors, the others copies.
+  CheckpointContents gather_contents();
+  size_t n_live_files() const { return shards() ? 1 : 2; }
+  // Writes, and removes what need not be kept. Reads nothing that training changes.
+  std::string write_checkpoint(const std::string& root, CheckpointContents contents) const;
+  void reserve_staging();
+  bool stage(CheckpointContents& contents);  // false: no memory
+  // The end of the save in flight, if it has ended or `wait`: whether there was one. A FileError
+  // becomes a warning, since training goes on; what else it threw, this throws.
+  bool collect_save(bool wait);
+  // Before the next save, by all ranks.
+  void finish_save_in_flight();
   // Until rank 0 is through with what it alone does.
   void wait_for_first(const char* what);
 

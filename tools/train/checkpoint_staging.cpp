@@ -1,0 +1,81 @@
+#include "tools/train/checkpoint_staging.h"
+
+namespace xlstm::train {
+namespace {
+
+constexpr int64_t kAlignment = 64;  // bytes; of each tensor in the memory
+
+int64_t bytes_of(const Tensor& tensor) {
+  return tensor.numel() * size_of(tensor.dtype());
+}
+
+int64_t place_after(int64_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+int64_t bytes_of(const NamedTensors& tensors) {
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : tensors) bytes += place_after(bytes_of(tensor));
+  return bytes;
+}
+
+// Memory of the host behind a Storage, which must not give it to the pool in the end.
+std::shared_ptr<Storage> pinned_storage(int64_t bytes) {
+  auto memory = std::make_shared<cuda::PinnedMemory>(bytes);
+  std::shared_ptr<Storage> storage(new Storage(0, kCpu), [memory](Storage* s) {
+    s->data = nullptr;
+    delete s;
+  });
+  storage->data = memory->data();
+  storage->bytes = bytes;
+  return storage;
+}
+
+Tensor view_of(const std::shared_ptr<Storage>& storage, int64_t offset, const Tensor& like) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = storage;
+  impl->offset = offset / size_of(like.dtype());
+  impl->dtype = like.dtype();
+  impl->shape = like.shape();
+  impl->strides = contiguous_strides(like.shape());
+  return Tensor(std::move(impl));
+}
+
+}  // namespace
+
+CheckpointStaging::CheckpointStaging(Device device) : device_(device) {
+  if (device != kCpu) copied_ = std::make_unique<cuda::Event>(device);
+}
+
+void CheckpointStaging::reserve(const NamedTensors& tensors) {
+  const int64_t bytes = bytes_of(tensors);
+  if (memory_ != nullptr && memory_->bytes >= bytes) return;
+  memory_ = nullptr;  // the old one is of no use beside the new one
+  memory_ = device_ == kCpu ? std::make_shared<Storage>(bytes, kCpu) : pinned_storage(bytes);
+}
+
+NamedTensors CheckpointStaging::copy(const NamedTensors& tensors) {
+  reserve(tensors);
+  NamedTensors copies;
+  int64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    Tensor copy = view_of(memory_, offset, tensor);
+    if (tensor.device() == kCpu) {
+      copy.copy_from(tensor);
+    } else {
+      // What a layout has turned is laid out on the device first; its memory is reused in order.
+      const Tensor whole = tensor.is_contiguous() ? tensor : tensor.clone();
+      cuda::copy_to_host(copy.raw(), whole.raw(), bytes_of(whole), device_);
+    }
+    copies.emplace_back(name, std::move(copy));
+    offset += place_after(bytes_of(tensor));
+  }
+  if (copied_ != nullptr) copied_->record();
+  return copies;
+}
+
+void CheckpointStaging::wait() const {
+  if (copied_ != nullptr) copied_->wait();
+}
+
+}  // namespace xlstm::train
