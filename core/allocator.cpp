@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/cuda/runtime.h"
@@ -48,6 +50,7 @@ class Pool {
       ++stats_.n_system_allocations;
     }
     if (notes_) noted_.insert(memory);
+    if (records_) record(memory, bytes);
     ++stats_.n_allocations;
     stats_.in_use_bytes += size;
     stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.in_use_bytes);
@@ -57,6 +60,7 @@ class Pool {
 
   void free(void* pointer, MemoryBlock& block) noexcept {
     std::lock_guard lock(mutex_);
+    if (records_) record_return(pointer);
     const int64_t size = block.size;
     unlink(block);
     stats_.in_use_bytes -= size;
@@ -94,6 +98,22 @@ class Pool {
     for (const FreeBlock& block : blocks) keep(block.memory, block.size);
   }
 
+  void record_requests() {
+    records_ = true;
+    requests_.clear();
+    request_of_.clear();
+  }
+  std::vector<MemoryRequest> take_requests() {
+    records_ = false;
+    request_of_.clear();
+    return std::exchange(requests_, {});
+  }
+  // A request that needs no memory has a place in the list all the same.
+  void record_empty() {
+    std::lock_guard lock(mutex_);
+    if (records_) requests_.push_back({0, -1, MemoryOwner::current().category});
+  }
+
   std::mutex mutex_;
   MemoryStats stats_;
   int64_t n_holds_ = 0;
@@ -110,6 +130,22 @@ class Pool {
   void give_back(void* block) noexcept {
     if (device_ == kCpu) return std::free(block);
     cuda::free(block, device_);
+  }
+
+  void record(void* memory, int64_t bytes) {
+    request_of_[memory] = static_cast<int64_t>(requests_.size());
+    requests_.push_back({bytes, -1, MemoryOwner::current().category});
+  }
+  void record_return(void* memory) noexcept {
+    const auto found = request_of_.find(memory);
+    if (found == request_of_.end()) return;
+    try {
+      requests_.push_back({0, found->second, MemoryCategory::other});
+    } catch (...) {
+      records_ = false;  // a list with a gap is of no use
+      requests_.clear();
+    }
+    request_of_.erase(found);
   }
 
   // A block that counts as cached.
@@ -176,6 +212,9 @@ class Pool {
   MemoryBlock* newest_ = nullptr;
   bool notes_ = false;
   std::set<void*> noted_;  // handed out since note()
+  bool records_ = false;
+  std::vector<MemoryRequest> requests_;
+  std::unordered_map<void*, int64_t> request_of_;  // memory in use, to its place in requests_
 };
 
 // Never destroyed: tensors with static lifetime may outlive any order of destruction.
@@ -198,7 +237,9 @@ Pool& pool(Device device) {
 
 void* allocate(int64_t bytes, Device device, MemoryBlock& block) {
   Pool& from = pool(device);
-  return bytes == 0 ? nullptr : from.allocate(bytes, block);
+  if (bytes > 0) return from.allocate(bytes, block);
+  from.record_empty();
+  return nullptr;
 }
 
 void deallocate(void* pointer, MemoryBlock& block, Device device) noexcept {
@@ -245,6 +286,22 @@ void put_back_blocks(const std::vector<FreeBlock>& blocks, Device device) noexce
   Pool& p = pool(device);
   std::lock_guard lock(p.mutex_);
   p.put_back(blocks);
+}
+
+void record_requests(Device device) {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  p.record_requests();
+}
+
+std::vector<MemoryRequest> take_recorded_requests(Device device) {
+  Pool& p = pool(device);
+  std::lock_guard lock(p.mutex_);
+  return p.take_requests();
+}
+
+int64_t block_bytes(int64_t bytes) {
+  return bytes == 0 ? 0 : size_class(bytes);
 }
 
 MemoryStats memory_stats(Device device) {

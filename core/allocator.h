@@ -24,6 +24,20 @@ void set_memory_limit(int64_t bytes, Device device = kCpu);
 // For tests: the n-th request from now on (n >= 1) fails as if nothing were left; 0: none.
 void fail_allocation(int64_t n, Device device = kCpu);
 
+// One request or return of memory. For predictions: the bytes asked for by the same requests of a
+// step with twice the batch tell those of any batch.
+struct MemoryRequest {
+  int64_t bytes = 0;     // as asked for, not rounded; 0 for a return
+  int64_t returns = -1;  // the request, by its place in the list, whose memory this gives back
+  MemoryCategory category = MemoryCategory::other;
+};
+// Between the two calls all requests are recorded, and returns of what was requested since. Ones
+// that fail are not. The memory of the list is no part of the pool.
+void record_requests(Device device = kCpu);
+std::vector<MemoryRequest> take_recorded_requests(Device device = kCpu);
+// What the pool takes from the system for a request of so many bytes.
+int64_t block_bytes(int64_t bytes);
+
 // While held (calls count), free blocks of the device are not given back to the system: a CUDA
 // graph still knows their addresses.
 void hold_cached_memory(Device device);

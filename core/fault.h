@@ -38,7 +38,8 @@ class FaultyFileSystem : public FileSystem {
     const std::lock_guard lock(mutex_);
     return fired_;
   }
-  // Every call so far, with no other thread at work: "write step-1/a", "sync ...", "rename ... -> ...".
+  // Every call so far, with no other thread at work: "write step-1/a", "sync ...", "rename ... ->
+  // ...".
   const std::vector<std::string>& trace() const { return trace_; }
 
   // What a power cut may do after a crash: each change that was not synced (bytes of a file, a new
@@ -64,7 +65,7 @@ class FaultyFileSystem : public FileSystem {
       const std::string& call, const std::function<void()>& partial = [] {}) const;
 
   FileSystem& inner_;
-  mutable std::mutex mutex_;  // of all below; held during a call
+  mutable std::mutex mutex_;   // of all below; held during a call
   mutable int64_t left_ = -1;  // calls until the fault; < 0: none is set
   mutable Fault fault_ = Fault::none;
   mutable bool fired_ = false, dead_ = false;

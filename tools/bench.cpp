@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/file_system.h"
+#include "tools/bench/checkpoint_bench.h"
 #include "tools/bench/end_to_end.h"
 #include "tools/bench/op_bench.h"
 #include "tools/bench/report.h"
@@ -23,7 +24,7 @@ struct Arguments {
   double seconds = 0.3;
   // End to end.
   std::string preset, config;
-  int64_t steps = 10;
+  int64_t steps = 10, saves = 5;
   GenerateShape shape;
 };
 
@@ -63,6 +64,7 @@ void check(const Arguments& a) {
   require<ConfigError>(a.seconds > 0 && a.seconds <= 60, "bench: --seconds: got ", a.seconds,
                        ", expected more than 0 and at most 60");
   require<ConfigError>(a.steps >= 1, "bench: --steps: got ", a.steps, ", expected at least 1");
+  require<ConfigError>(a.saves >= 1, "bench: --saves: got ", a.saves, ", expected at least 1");
   const GenerateShape& s = a.shape;
   require<ConfigError>(s.batch >= 1 && s.prompt_tokens >= 1 && s.new_tokens >= 4,
                        "bench: got batch ", s.batch, ", prompt_tokens ", s.prompt_tokens,
@@ -153,12 +155,15 @@ int run_ops(const Arguments& a) {
   return finish(a, report, base);
 }
 
-// The rows of one of the two end-to-end benchmarks.
-int run_end_to_end(const Arguments& a, const CLI::App& command, bool training) {
+enum class EndToEnd { train, generate, checkpoint };
+
+// The rows of one of the end-to-end benchmarks.
+int run_end_to_end(const Arguments& a, const CLI::App& command, EndToEnd which) {
   check(a);
+  const bool training = which != EndToEnd::generate;
   require<ConfigError>(a.variant.empty() && a.filter.empty() && a.dtype.empty(),
                        "bench: --variant, --filter and --dtype choose ops, got one beside ",
-                       training ? "train" : "generate", " (--trainer.precision is its type)");
+                       command.get_name(), " (--trainer.precision is its type)");
   const Device device = device_of(a.device);
   Overrides overrides = parse_overrides(command.remaining());
   const auto is_given = [&](const std::string& key) {
@@ -174,7 +179,7 @@ int run_end_to_end(const Arguments& a, const CLI::App& command, bool training) {
     overrides.emplace_back("trainer.precision", "bf16-mixed");
   const train::RunConfig config = config_of(a.preset, a.config, overrides);
   const std::string name = a.config.empty() ? a.preset : a.config;
-  if (training) {
+  if (which == EndToEnd::train) {
     const comm::World world = comm::world_from_environment();
     require_fits(config.trainer, world);
     if (world.launcher == "none" && n_devices(config.trainer) > 1)
@@ -190,9 +195,11 @@ int run_end_to_end(const Arguments& a, const CLI::App& command, bool training) {
     return open_report(measure_ceilings(meter, device == kCpu ? DType::f32 : DType::bf16), device);
   }();
   print_head(report);
-  report.rows = training ? std::vector<Row>{bench_train(name, config, a.steps)}
-                         : bench_generate(name, config, a.shape);
+  report.rows = which == EndToEnd::train      ? std::vector<Row>{bench_train(name, config, a.steps)}
+                : which == EndToEnd::generate ? bench_generate(name, config, a.shape)
+                                              : bench_checkpoint(name, config, a.saves);
   for (const Row& row : report.rows) std::cout << line_of(row, report.ceilings);
+  if (which == EndToEnd::checkpoint) std::cout << stall_text(report.rows);
   return finish(a, report, base);
 }
 
@@ -221,8 +228,9 @@ CLI::App* add_end_to_end(CLI::App* parent, const char* name, const char* summary
 
 void add_bench(CLI::App& app, Action& action) {
   auto ops = std::make_shared<Arguments>(), train = std::make_shared<Arguments>(),
-       generate = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("bench", "time every op, training steps and generation");
+       generate = std::make_shared<Arguments>(), checkpoint = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("bench", "time every op, training steps, generation, checkpoints");
   command->footer(
       "Exit codes: 8 if --compare finds a slower row, 9 if a row fails.\n"
       "docs/benchmarking.md says what is measured and how.");
@@ -249,16 +257,29 @@ void add_bench(CLI::App& app, Action& action) {
   generate_command->add_option("--prompt_tokens", generate->shape.prompt_tokens, "of each text");
   generate_command->add_option("--new_tokens", generate->shape.new_tokens, "of each text");
 
+  checkpoint->preset = "paper-120m";
+  CLI::App* checkpoint_command =
+      add_end_to_end(command, "checkpoint", "how long training stands still for a checkpoint",
+                     *checkpoint, "paper-120m");
+  checkpoint_command->add_option("--saves", checkpoint->saves, "timed saves of each kind");
+
   command->require_subcommand(0, 1);
   command->callback([&action, command, ops] {
     if (command->get_subcommands().empty()) action = [ops] { return run_ops(*ops); };
   });
   train_command->callback([&action, train, train_command] {
-    action = [train, train_command] { return run_end_to_end(*train, *train_command, true); };
+    action = [train, train_command] {
+      return run_end_to_end(*train, *train_command, EndToEnd::train);
+    };
   });
   generate_command->callback([&action, generate, generate_command] {
     action = [generate, generate_command] {
-      return run_end_to_end(*generate, *generate_command, false);
+      return run_end_to_end(*generate, *generate_command, EndToEnd::generate);
+    };
+  });
+  checkpoint_command->callback([&action, checkpoint, checkpoint_command] {
+    action = [checkpoint, checkpoint_command] {
+      return run_end_to_end(*checkpoint, *checkpoint_command, EndToEnd::checkpoint);
     };
   });
 }

@@ -1,12 +1,14 @@
 // xlstm fit
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
 #include "tools/commands.h"
 #include "tools/launch.h"
 #include "tools/train/config_io.h"
+#include "tools/train/dry_run.h"
 #include "tools/train/memory_limit.h"
 #include "tools/train/run_folder.h"
 #include "tools/train/saved_model.h"
@@ -18,8 +20,19 @@ namespace {
 struct Arguments {
   std::vector<std::string> configs;
   std::string ckpt_path;
-  bool print_config = false, check = false;
+  bool print_config = false, check = false, dry_run = false;
 };
+
+// --dry_run
+int predict(const train::RunConfig& config) {
+  const int64_t n =
+      std::max<int64_t>(comm::world_from_environment().size, n_devices(config.trainer));
+  require<ConfigError>(n == 1, "fit: --dry_run predicts the memory of one device, got ", n,
+                       " (add --trainer.devices 1; with zero1 each takes less)");
+  const train::MemoryPrediction prediction = train::predict_memory(config);
+  train::print_prediction(std::cout, prediction);
+  return prediction.fits() ? 0 : 5;
+}
 
 int run(const Arguments& arguments, const CLI::App& command) {
   const auto overrides = parse_overrides(command.remaining());
@@ -41,6 +54,7 @@ int run(const Arguments& arguments, const CLI::App& command) {
     std::cout << "the configuration is valid\n";
     return 0;
   }
+  if (arguments.dry_run) return predict(config);
   const comm::World world = comm::world_from_environment();
   require_fits(config.trainer, world);
   if (world.launcher == "none" && n_devices(config.trainer) > 1)
@@ -77,6 +91,9 @@ void add_fit(CLI::App& app, Action& action) {
   command->add_flag("--print_config", arguments->print_config,
                     "print the effective config and exit");
   command->add_flag("--check", arguments->check, "check the config and exit");
+  command->add_flag("--dry_run", arguments->dry_run,
+                    "predict the peak memory and the largest batch, and exit: code 5 if this one "
+                    "does not fit");
   command->callback([&action, arguments, command] {
     action = [arguments, command] { return run(*arguments, *command); };
   });

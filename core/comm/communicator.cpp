@@ -94,7 +94,8 @@ void barrier(Communicator& communicator, const char* name) {
   static_cast<void>(gather(communicator, 0, name));
 }
 
-void require_same(Communicator& communicator, uint64_t value, const std::string& what) {
+void require_same(Communicator& communicator, uint64_t value, const std::string& what,
+                  const char* hint) {
   // In two halves, each exact in a double.
   std::vector<double> parts[2];
   for (int half = 0; half < 2; ++half)
@@ -105,8 +106,7 @@ void require_same(Communicator& communicator, uint64_t value, const std::string&
     if (parts[0][r] != parts[0][0] || parts[1][r] != parts[1][0])
       others += (others.empty() ? "" : ", ") + std::to_string(r);
   require<CommError>(others.empty(), "ranks: ", what, " differs from rank 0's on rank ", others,
-                     ", expected the same on all (start every rank with the same program, "
-                     "arguments and files)");
+                     ", expected the same on all (", hint, ")");
 }
 
 }  // namespace xlstm::comm

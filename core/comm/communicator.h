@@ -86,6 +86,7 @@ double sum(Communicator& communicator, double value, const char* name);  // in t
 std::string broadcast_text(Communicator& communicator, const std::string& text);  // of rank 0
 void barrier(Communicator& communicator, const char* name);
 // CommError that names the ranks whose value is not rank 0's. what: "the configuration".
-void require_same(Communicator& communicator, uint64_t value, const std::string& what);
+void require_same(Communicator& communicator, uint64_t value, const std::string& what,
+                  const char* hint = "start every rank with the same program, arguments and files");
 
 }  // namespace xlstm::comm

@@ -182,6 +182,8 @@ TEST_CASE("whichever call of an asynchronous save fails, training goes on and a 
   bool fired = true;
   for (int64_t n = 0; fired; ++n) {
     const CaughtLog log;
+    trainer.save();
+    trainer.step();
     files.fail_at(n, Fault::no_space);
     trainer.async_save();
     const std::string before = weight_bytes(trainer.model());
@@ -246,7 +248,8 @@ TEST_CASE("a process that dies in an asynchronous save leaves what a run can con
   CHECK(n_crashes > 3);
 }
 
-TEST_CASE("a failed save in the middle of fit is a warning that names the step, the last an error") {
+TEST_CASE(
+    "a failed save in the middle of fit is a warning that names the step, the last an error") {
   TinyRun run;
   // Every call that touches a checkpoint of a chosen step fails.
   class StepFails : public FaultyFileSystem {

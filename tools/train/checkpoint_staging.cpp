@@ -13,12 +13,6 @@ int64_t place_after(int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-int64_t bytes_of(const NamedTensors& tensors) {
-  int64_t bytes = 0;
-  for (const auto& [name, tensor] : tensors) bytes += place_after(bytes_of(tensor));
-  return bytes;
-}
-
 // Memory of the host behind a Storage, which must not give it to the pool in the end.
 std::shared_ptr<Storage> pinned_storage(int64_t bytes) {
   auto memory = std::make_shared<cuda::PinnedMemory>(bytes);
@@ -47,6 +41,12 @@ CheckpointStaging::CheckpointStaging(Device device) : device_(device) {
   if (device != kCpu) copied_ = std::make_unique<cuda::Event>(device);
 }
 
+int64_t CheckpointStaging::bytes_of(const NamedTensors& tensors) {
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : tensors) bytes += place_after(train::bytes_of(tensor));
+  return bytes;
+}
+
 void CheckpointStaging::reserve(const NamedTensors& tensors) {
   const int64_t bytes = bytes_of(tensors);
   if (memory_ != nullptr && memory_->bytes >= bytes) return;
@@ -65,10 +65,10 @@ NamedTensors CheckpointStaging::copy(const NamedTensors& tensors) {
     } else {
       // What a layout has turned is laid out on the device first; its memory is reused in order.
       const Tensor whole = tensor.is_contiguous() ? tensor : tensor.clone();
-      cuda::copy_to_host(copy.raw(), whole.raw(), bytes_of(whole), device_);
+      cuda::copy_to_host(copy.raw(), whole.raw(), train::bytes_of(whole), device_);
     }
     copies.emplace_back(name, std::move(copy));
-    offset += place_after(bytes_of(tensor));
+    offset += place_after(train::bytes_of(tensor));
   }
   if (copied_ != nullptr) copied_->record();
   return copies;

@@ -14,6 +14,8 @@ class CheckpointStaging {
  public:
   explicit CheckpointStaging(Device device);
 
+  // What copies of `tensors` take.
+  static int64_t bytes_of(const NamedTensors& tensors);
   // Takes the memory that copies of `tensors` need, so that the first save does not wait for it.
   // OutOfMemory.
   void reserve(const NamedTensors& tensors);

@@ -93,11 +93,12 @@ void TensorBoardLog::append(const Json& row) {
       std::string tag = key;
       if (split == "valid" && key != "epoch") tag = "val_" + key;
       if (split == "train" && key == "loss") tag = "train_loss";
+      if (split == "spike") tag = "spike_" + key;
       // One curve for the epoch: that of the training rows.
       if (split != "train" && key == "epoch") continue;
       scalars.emplace_back(std::move(tag), value.as_double());
     }
-    add(scalar_event(time, scalars));
+    if (!scalars.empty()) add(scalar_event(time, scalars));
   }
   if (clock_.seconds() - last_flush_ >= kFlushSeconds) flush();
 }

@@ -84,8 +84,14 @@ class Trainer {
   // The copies take the host memory of weights and moments; where there is none, a warning says so
   // and the checkpoint is written before this returns.
   void async_save();
+  int64_t bytes_to_save() const;  // of weights and moments, which async_save() copies
+  bool is_saving() const;         // a save is in flight and has not ended yet
   // The path that async_save() has written, empty if none is in flight; FileError if it failed.
   std::string wait_for_save();
+
+  // XXH3 of all weights in full precision, 32 digits. All ranks call it; CommError, naming the
+  // ranks that differ from rank 0, if they have not all the same.
+  std::string weights_hash();
 
   const RunConfig& config() const;  // effective: sizes filled in
   layers::LanguageModel& model();

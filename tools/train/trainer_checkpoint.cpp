@@ -225,9 +225,10 @@ void Trainer::State::reserve_staging() {
   } catch (const OutOfMemory& error) {
     stages = false;
     staging.reset();
-    log_warning("checkpoint.async: no host memory for copies of weights and moments, so training "
-                "waits while checkpoints are written: ",
-                error.what());
+    log_warning(
+        "checkpoint.async: no host memory for copies of weights and moments, so training "
+        "waits while checkpoints are written: ",
+        error.what());
   }
 }
 
@@ -249,8 +250,7 @@ bool Trainer::State::collect_save(bool wait) {
   try {
     writer.wait();
   } catch (const FileError& e) {
-    log_warning("checkpoint of step ", writer.step(),
-                " not written, training goes on: ", e.what());
+    log_warning("checkpoint of step ", writer.step(), " not written, training goes on: ", e.what());
   }
   return true;
 }
@@ -285,6 +285,14 @@ void Trainer::async_save() {
     s.staging->wait();
     return s.write_checkpoint(root, std::move(contents));
   });
+}
+
+int64_t Trainer::bytes_to_save() const {
+  return CheckpointStaging::bytes_of(state_->live_tensors());
+}
+
+bool Trainer::is_saving() const {
+  return state_->writer.in_flight() && !state_->writer.is_done();
 }
 
 std::string Trainer::wait_for_save() {

@@ -5,6 +5,7 @@
 
 #include "core/checkpoint.h"
 #include "core/log.h"
+#include "optim/spike_detector.h"
 #include "tools/train/config_io.h"
 #include "tools/train/loss_plot.h"
 #include "tools/train/metrics_log.h"
@@ -79,7 +80,9 @@ class FitLoop {
         out_(*state.services.out),
         clock_(*state.services.clock),
         display_(out_, state.services.is_terminal, clock_,
-                 state.config.trainer.enable_progress_bar) {}
+                 state.config.trainer.enable_progress_bar),
+        loss_spikes_(state.config.trainer.spike_threshold),
+        norm_spikes_(state.config.trainer.spike_threshold) {}
 
   FitReport run() {
     if (is_trial()) return train();
@@ -120,6 +123,7 @@ class FitLoop {
       s_.enqueue();
       take_reports(false, start, last_step);
       collect_save(false);
+      if (hash_due()) log_hash(start, last_step);
       s_.monitored = {.train_loss = last_loss_};  // no validation at this step yet
       const auto [request, out_of_time] = decide(signals, start);
       if (request == StopRequest::terminate) report.reason = StopReason::terminated;
@@ -276,6 +280,7 @@ class FitLoop {
       report_skip(report);
       return;
     }
+    find_spike(report);
     loss_.add(report.loss);
     last_loss_ = report.loss;
     s_.monitored.train_loss = report.loss;
@@ -308,6 +313,42 @@ class FitLoop {
     row.set("tokens_per_second", tokens_per_step() / per_step);
     row.set("seconds", s_.progress.seconds);
     log(row);
+  }
+
+  bool hash_due() const {
+    const int64_t every = s_.config.trainer.hash_every_n_steps;
+    return every > 0 && s_.progress.step % every == 0;
+  }
+
+  void log_hash(double start, int64_t last_step) {
+    take_reports(true, start, last_step);
+    Json row = Json::object();
+    row.set("split", "hash");
+    row.set("step", s_.progress.step);
+    row.set("weights_hash", trainer_.weights_hash());
+    log(row);
+    step_began_ = clock_.seconds();  // that was no training
+  }
+
+  void find_spike(const StepReport& report) {
+    if (s_.config.trainer.spike_threshold == 0) return;
+    const double loss = loss_spikes_.add(report.loss), norm = norm_spikes_.add(report.grad_norm);
+    if (!loss_spikes_.is_spike(loss) && !norm_spikes_.is_spike(norm)) return;
+    Json row = Json::object();
+    row.set("split", "spike");
+    row.set("step", report.step);
+    row.set("loss", report.loss);
+    row.set("loss_z", loss);
+    row.set("grad_norm", report.grad_norm);
+    row.set("grad_norm_z", norm);
+    log(row);
+    if (!s_.is_first()) return;
+    display_.finish();
+    log_warning("step ", report.step, ": ",
+                loss_spikes_.is_spike(loss) ? "the loss" : "the gradient norm",
+                " leaps out of the 128 steps before: loss ", report.loss, " (",
+                format("%.1f", loss), " standard deviations above their mean), gradient norm ",
+                report.grad_norm, " (", format("%.1f", norm), ")");
   }
 
   void report_skip(const StepReport& report) {
@@ -431,6 +472,7 @@ class FitLoop {
   int64_t tokens_before_ = 0, step_before_ = 0;  // of this call
   std::optional<Evaluation> evaluation_;
   double last_loss_ = 0;
+  optim::SpikeDetector loss_spikes_, norm_spikes_;
   Votes votes_;  // that came back and were not acted upon yet
 };
 

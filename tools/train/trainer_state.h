@@ -85,7 +85,7 @@ struct Trainer::State {
   std::unique_ptr<StepEngine> engine;
   std::optional<CheckpointStaging> staging;  // from the first asynchronous save on
   bool stages = true;                        // until there was no memory for it
-  CheckpointWriter writer;  // last: its thread reads what stands above
+  CheckpointWriter writer;                   // last: its thread reads what stands above
 
   State(const RunConfig& c, const TrainerServices& s)
       : config(fitting(for_trial(c))),
