@@ -1,11 +1,24 @@
 #include "tools/train/checkpoint_writer.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <utility>
 
 #include "core/error.h"
 #include "core/log.h"
 
 namespace xlstm::train {
+namespace {
+
+// Threads that train on a CPU wait for each other many times a step, so one that shares its
+// processor with the writer holds all of them up. The writer takes what they leave; it has all of
+// it when somebody waits for the save.
+void yield_to_training() {
+  static_cast<void>(setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19));
+}
+
+}  // namespace
 
 void CheckpointWriter::start(int64_t step, std::function<std::string()> write) {
   require<ConfigError>(!in_flight(), "checkpoint: the save of step ", step_,
@@ -15,6 +28,7 @@ void CheckpointWriter::start(int64_t step, std::function<std::string()> write) {
   path_.clear();
   error_ = nullptr;
   thread_ = std::thread([this, write = std::move(write)]() mutable {
+    yield_to_training();
     std::string path;
     std::exception_ptr error;
     try {
