@@ -30,12 +30,21 @@ bool is_given(const Overrides& overrides, const std::string& key) {
   return false;
 }
 
+bool measures_on_cpu(const Arguments& a, const Overrides& overrides) {
+  if (!a.measure) return false;
+  for (const auto& [name, value] : overrides)
+    if (name == "trainer.accelerator" && value == "cpu") return true;
+  return cuda_device_count() == 0;
+}
+
 // What a model of this size needs to fit at all, where nothing else was said.
 void add_defaults(const std::string& preset, const Arguments& a, Overrides& overrides) {
   const auto add = [&](const char* key, const char* value) {
     if (!is_given(overrides, key)) overrides.emplace_back(key, value);
   };
-  if (a.config.empty()) add("trainer.precision", "bf16-mixed");
+  // A CPU has no 16 bits to measure.
+  if (a.config.empty())
+    add("trainer.precision", measures_on_cpu(a, overrides) ? "32-true" : "bf16-mixed");
   if (!a.config.empty() || preset != "large-7b") return;
   add("data.batch_size", "4");
   add("trainer.activation_checkpointing", "true");
@@ -93,10 +102,6 @@ int run(Arguments& a, const CLI::App& command) {
   for (const std::string& name : names) {
     Overrides overrides = parse_overrides(command.remaining());
     add_defaults(name, a, overrides);
-    // A CPU has no 16 bits to measure.
-    if (a.measure && cuda_device_count() == 0 &&
-        !is_given(parse_overrides(command.remaining()), "trainer.precision"))
-      overrides.emplace_back("trainer.precision", "32-true");
     const train::RunConfig config = config_of(name, a.config, overrides);
     StepGiven given;
     given.step_ms = a.step_ms;

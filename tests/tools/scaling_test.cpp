@@ -1,6 +1,8 @@
 // xlstm bench scaling: the model of cost against numbers worked out by hand, and the command.
 #include "tools/bench/scaling.h"
 
+#include <cmath>
+
 #include "core/error.h"
 #include "core/json.h"
 #include "tests/catch.h"
@@ -227,6 +229,38 @@ TEST_CASE("the estimate of activations is what a step really keeps for each bloc
   const double estimated =
       4 * (activation_numbers(tokens, 128, 6, false) - activation_numbers(tokens, 128, 2, false));
   CHECK_THAT(peak("6") - peak("2"), WithinRel(estimated, 0.15));
+}
+
+// "32,795,000": to thousands.
+std::string with_commas(double number) {
+  std::string text = std::to_string(std::llround(number / 1000)) + ",000";
+  for (size_t at = text.find(','); at > 3; at -= 3) text.insert(at - 3, ",");
+  return text;
+}
+
+TEST_CASE("docs/distributed.md shows what the model says") {
+  const std::string page = real_file_system().read_file(testing::data_path("docs/distributed.md"));
+  const Cluster cluster;
+  for (const char* preset : {"paper-120m", "large-1.4b", "large-7b"}) {
+    Overrides options;
+    if (std::string(preset) == "large-7b")
+      options = {{"data.batch_size", "4"}, {"trainer.activation_checkpointing", "true"}};
+    const ScalingModel model = scaling_model(preset, mixed(preset, options), {});
+    for (const int64_t n : {8, 64, 256, 1024, 4096}) {
+      std::string row = "| " + std::to_string(n), memory;
+      for (const Strategy s : {Strategy::ddp, Strategy::zero1}) {
+        const Prediction p = predict(model.work, cluster, s, n);
+        char cells[64];
+        std::snprintf(cells, sizeof cells, " | %.1f %% | %.1f %%", 100 * p.efficiency,
+                      100 * p.exposed_ms / p.step_ms);
+        row += " | " + with_commas(p.tokens_per_second) + cells;
+        std::snprintf(cells, sizeof cells, "%s%.1f", memory.empty() ? "" : " / ", p.memory / 1e9);
+        memory += cells;
+      }
+      CAPTURE(preset);
+      CHECK_THAT(page, contains(row + " | " + memory + " |"));
+    }
+  }
 }
 
 TEST_CASE("xlstm bench scaling prints, writes and refuses") {
