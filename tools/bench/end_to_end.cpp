@@ -44,14 +44,6 @@ Row row_of(const std::string& name, const std::string& sample, const char* pass,
   return row;
 }
 
-// Six per parameter and token in training, two in reading; the rows of the embedding that are
-// looked up are no product, a head is, tied or not.
-double product_parameters(const layers::LanguageModel& model) {
-  const double all = static_cast<double>(model.n_parameters());
-  const double table = static_cast<double>(model.n_vocab() * model.width());
-  return all > 2 * table ? all - table : all;
-}
-
 // What a step of one text reads and writes of its recurrent state.
 double state_bytes(const layers::LanguageModel& model) {
   double bytes = 0;
@@ -116,6 +108,12 @@ double rounding_bound(int64_t n_blocks) {
 }
 
 }  // namespace
+
+double product_parameters(const layers::LanguageModel& model) {
+  const double all = static_cast<double>(model.n_parameters());
+  const double table = static_cast<double>(model.n_vocab() * model.width());
+  return all > 2 * table ? all - table : all;
+}
 
 Row bench_train(const std::string& name, const train::RunConfig& given, int64_t steps) {
   train::RunConfig config = given;
