@@ -262,6 +262,7 @@ void add_bench(CLI::App& app, Action& action) {
       add_end_to_end(command, "checkpoint", "how long training stands still for a checkpoint",
                      *checkpoint, "paper-120m");
   checkpoint_command->add_option("--saves", checkpoint->saves, "timed saves of each kind");
+  add_bench_scaling(*command, action);
 
   command->require_subcommand(0, 1);
   command->callback([&action, command, ops] {

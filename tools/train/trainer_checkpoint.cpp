@@ -177,6 +177,7 @@ NamedTensors Trainer::State::live_tensors() const {
 CheckpointContents Trainer::State::gather_contents() {
   open_run_folder();
   // What ranks have in parts comes together; the first one writes.
+  complete_weights();
   NamedTensors carried_on, moments;
   if (carried) carried_on = all_lanes(*this, carried->named_tensors());
   if (shards()) {

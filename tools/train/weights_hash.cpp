@@ -7,6 +7,7 @@ namespace xlstm::train {
 // Parameters in the order of the model, so that the hash does not depend on how an arena lays them.
 std::string Trainer::weights_hash() {
   State& s = *state_;
+  s.complete_weights();
   if (s.parallel != nullptr) s.parallel->gather_full_weights();
   const Tensor weights = s.arena->weights().to(kCpu);
   const auto* bytes = static_cast<const std::byte*>(weights.raw());
