@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
@@ -24,8 +25,10 @@ enum class Fault {
   crash,     // half of a write happens; this and every later call throws SimulatedCrash
   no_space,  // ENOSPC, after half of a write
   io_error,  // EIO, nothing happens
+  kill,      // half of a write happens, then SIGKILL ends this process
 };
 
+// Safe to use from several threads, one call at a time.
 class FaultyFileSystem : public FileSystem {
  public:
   explicit FaultyFileSystem(FileSystem& inner) : inner_(inner) {}
@@ -59,7 +62,8 @@ class FaultyFileSystem : public FileSystem {
       const std::string& call, const std::function<void()>& partial = [] {}) const;
 
   FileSystem& inner_;
-  mutable int64_t left_ = -1;  // calls until the fault; < 0: none is set
+  mutable std::recursive_mutex mutex_;  // a write calls back, and some calls make others
+  mutable int64_t left_ = -1;           // calls until the fault; < 0: none is set
   mutable Fault fault_ = Fault::none;
   mutable bool fired_ = false, dead_ = false;
   mutable std::vector<std::string> trace_;
