@@ -104,8 +104,9 @@ TEST_CASE("a run whose n-th file-system call kills it goes on to the same bits")
     const std::optional<int> code = run.wait(60);
     const bool killed = code == 128 + SIGKILL;
     Process rest(runs.fit_or_go_on(name, "--trainer.max_steps 6"), runs.dir.path(),
-                 runs.dir.path("log"));
-    promise.point(killed && rest.wait(60) == 0 && runs.bytes(name) == want,
+                 runs.dir.path("log2"));
+    const bool ended = rest.wait(60) == 0;
+    promise.point(killed && ended && runs.bytes(name) == want,
                   name + "\n" + run.output() + rest.output());
     runs.forget(name);
   }

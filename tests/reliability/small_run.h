@@ -128,7 +128,7 @@ class SmallRuns {
       all += real_file_system().read_file(join_path(path, file));
     const std::string state = join_path(path, "train_state.json");
     const Json json = parse_json(real_file_system().read_file(state), state);
-    for (const char* key : {"step", "tokens_seen", "generator"})
+    for (const char* key : {"step", "tokens_seen", "generator_seed", "generator_offset"})
       if (const Json* value = json.find(key)) all += to_text(*value);
     return all;
   }
