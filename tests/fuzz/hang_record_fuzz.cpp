@@ -18,7 +18,7 @@ class Folder : public xlstm::MemoryFiles {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Folder folder(std::string(reinterpret_cast<const char*>(data), size));
   try {
-    // A line for each rank that may be missing, and what the record itself says.
+    // Lines for a few of the ranks that are missing, and what the record itself says.
     if (xlstm::comm::hang_report("input", folder).size() > 20000 + 8 * size) __builtin_trap();
   } catch (const xlstm::FormatError&) {
   }

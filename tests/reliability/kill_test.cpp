@@ -17,7 +17,7 @@ TEST_CASE("a run killed at a random moment and continued has the bits of the und
   const std::string want = runs.bytes("whole");
   Promise promise(4, "kill -9 at a random moment, then --ckpt_path last");
   int64_t n_continued = 0, n_saving = 0;
-  const int n = n_points(6, 120);
+  const int n = n_points(4, 120);
   for (int i = 0; i < n; ++i) {
     const std::string name = "k" + std::to_string(i);
     {
@@ -77,7 +77,7 @@ int64_t n_calls_of(const SmallRuns& runs, const std::string& options) {
   static int64_t made = 0;
   if (made > 0) return made;
   int64_t too_many = 4096;
-  while (too_many - made > 1) {
+  while (too_many - made > n_points(64, 1)) {
     const int64_t n = (made + too_many) / 2;
     Process run("env XLSTM_FAULT=file@call=" + std::to_string(n) + ",error=kill " +
                     runs.fit("count", options),
@@ -94,7 +94,7 @@ TEST_CASE("a run whose n-th file-system call kills it goes on to the same bits")
   REQUIRE(whole.wait(60) == 0);
   const std::string want = runs.bytes("whole");
   Promise promise(1, "SIGKILL in the n-th file-system call of a whole fit, then --ckpt_path last");
-  const int stride = n_points(97, 1);
+  const int stride = n_points(120, 1);
   const int64_t n_calls = n_calls_of(runs, "--trainer.max_steps 6");
   for (int64_t n = 1; n <= n_calls; n += stride) {
     const std::string name = "f" + std::to_string(n);
@@ -110,7 +110,7 @@ TEST_CASE("a run whose n-th file-system call kills it goes on to the same bits")
                   name + "\n" + run.output() + rest.output());
     runs.forget(name);
   }
-  CHECK(n_calls > 200);
+  CHECK(n_calls > 150);
   promise.figure("of " + std::to_string(n_calls) + " calls; equal bits");
 }
 

@@ -41,9 +41,9 @@ TEST_CASE("a checkpoint of every format is verified, validated, continued and ge
     std::string output;
     does("validate --ckpt_path " + checkpoint, &output);
     // Other processors round otherwise.
-    const size_t at = output.find("loss ");
+    const size_t at = output.find("\"loss\": ");
     promise.point(at != std::string::npos &&
-                      std::abs(std::atof(output.c_str() + at + 5) - stored.validation_loss) < 1e-3,
+                      std::abs(std::atof(output.c_str() + at + 8) - stored.validation_loss) < 1e-3,
                   output);
     does("generate --ckpt_path " + checkpoint + " --prompt 'A story' --max_new_tokens 3");
     does("inspect " + checkpoint);
