@@ -136,6 +136,28 @@ TEST_CASE("a rank that is killed or stopped at any moment ends the job in time")
   promise.figure(text);
 }
 
+TEST_CASE("a rank that never comes to the start ends the job within start_timeout") {
+  if (!test::has_mpirun()) return;
+  const SmallRuns runs;
+  Promise promise(8, "a rank that is stopped before all have met");
+  for (const int rank : {0, 1}) {
+    if (rank == 0 && !is_long()) continue;
+    const std::string name = "n" + std::to_string(::getpid()) + "x" + std::to_string(rank);
+    Process job("env " + test::mpirun(2) + "sh -c '[ $OMPI_COMM_WORLD_RANK != " +
+                    std::to_string(rank) + " ] || kill -STOP $$; exec \"$@\"' x " +
+                    runs.fit(name, "--trainer.start_timeout 2 --data.batch_size 2"),
+                runs.dir.path(), runs.dir.path("log"));
+    const std::optional<int> code = job.wait(2 + 5 + 5);  // the start of the processes besides
+    sleep_ms(50);
+    const bool alone = processes_of(name).empty();
+    const std::string output = job.output();
+    promise.point(code == 6 && alone &&
+                      output.find("waited 2 s in the start, for all ranks to meet") != output.npos,
+                  std::to_string(code.value_or(-1)) + "\n" + output);
+    for (const auto& [process, its_rank] : processes_of(name)) ::kill(process, SIGKILL);
+  }
+}
+
 TEST_CASE("ranks that make other calls, leave, throw or are slow end as they should") {
   if (!test::has_mpirun()) return;
   const SmallRuns runs;
