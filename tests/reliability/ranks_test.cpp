@@ -73,6 +73,7 @@ TEST_CASE("a rank that is killed or stopped at any moment ends the job in time")
     Disturbance d{.n_ranks = i % 4 == 3 ? 4 : 2, .kills = i % 3 == 1};
     d.rank = static_cast<int>(random() % static_cast<uint64_t>(d.n_ranks));
     d.call = i % 3 == 2 ? 0 : 1 + static_cast<int64_t>(random() % (i % 2 == 0 ? 60 : 12));
+    if (!is_long()) d.call = 40;  // in training: one rank alone may take six times as long
     d.start_ms = static_cast<double>(random() % 700);
     if (i % 6 == 5) d.kills = true;
     const std::string name = "r" + std::to_string(::getpid()) + "x" + std::to_string(i);
