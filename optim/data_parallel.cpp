@@ -18,6 +18,10 @@ DataParallel::DataParallel(comm::Communicator& communicator, const FlatParameter
     if (layout_.buckets[i].end <= parameters.n_early) n_early_buckets_ = i + 1;
   }
   next_ = n_early_buckets_;
+  // What every block reads first, then blocks in their order.
+  for (size_t i = n_early_buckets_; i < layout_.buckets.size(); ++i) gather_order_.push_back(i);
+  for (size_t i = 0; i < n_early_buckets_; ++i) gather_order_.push_back(i);
+  n_waited_ = gather_order_.size();
   if (config.reduce_dtype != DType::f32 && gradients.dtype() == DType::f32) {
     const MemoryScope scope(MemoryCategory::gradients);
     narrow_ = Tensor::zeros(gradients.shape(), config.reduce_dtype, gradients.device());
@@ -58,8 +62,15 @@ void DataParallel::finish() {
 }
 
 Tensors DataParallel::own_gradients() const {
+  std::vector<Range> joined;
+  for (const Range& part : own_parts()) {
+    if (!joined.empty() && joined.back().end == part.begin)
+      joined.back().end = part.end;
+    else
+      joined.push_back(part);
+  }
   Tensors parts;
-  for (const Range& part : own_parts()) parts.push_back(view(parameters_.gradients, part));
+  for (const Range& part : joined) parts.push_back(view(parameters_.gradients, part));
   return parts;
 }
 
@@ -81,15 +92,37 @@ DataParallel::Total DataParallel::total(double loss, double votes) {
   return {std::sqrt(squares), data[n], data[n + 1]};
 }
 
-void DataParallel::gather_weights() {
+void DataParallel::gather(size_t i) {
+  const Range& bucket = layout_.buckets[i];
+  const bool copied = parameters_.copies.defined() && bucket.begin < parameters_.n_copied;
+  if (copied) communicator_.all_gather(view(parameters_.copies, bucket), "weights, rounded");
+  if (!copied || bucket.end > parameters_.n_copied)
+    communicator_.all_gather(view(parameters_.weights, bucket), "weights");
+}
+
+void DataParallel::start_gathering() {
   if (!config_.shards_optimizer) return;
-  for (const Range& bucket : layout_.buckets) {
-    const bool copied = parameters_.copies.defined() && bucket.begin < parameters_.n_copied;
-    if (copied) communicator_.all_gather(view(parameters_.copies, bucket), "weights, rounded");
-    if (!copied || bucket.end > parameters_.n_copied)
-      communicator_.all_gather(view(parameters_.weights, bucket), "weights");
+  for (size_t slot = 0; slot < gather_order_.size(); ++slot) {
+    gather(gather_order_[slot]);
+    communicator_.mark(slot);
   }
-  communicator_.join();
+  n_waited_ = 0;
+}
+
+void DataParallel::needs(int64_t element) {
+  // Points are passed in order: the last one needed stands for those before it.
+  size_t n = n_waited_;
+  while (n < gather_order_.size() && (gather_order_[n] >= n_early_buckets_ ||
+                                      layout_.buckets[gather_order_[n]].begin < element))
+    ++n;
+  if (n == n_waited_) return;
+  communicator_.wait(n - 1);
+  n_waited_ = n;
+}
+
+void DataParallel::gather_weights() {
+  start_gathering();
+  needs(parameters_.weights.numel());
 }
 
 void DataParallel::gather_full_weights() {

@@ -4,8 +4,9 @@
 // is through with it, beside the rest of that pass. A sum is a reduce-scatter, which leaves each
 // rank with its part of every bucket. Then
 //   ddp    an all-gather completes the gradients, and every rank updates all weights;
-//   zero1  every rank updates its parts of the weights, keeping moments for these alone, and an
-//          all-gather completes the weights (Rajbhandari and others 2020, the first stage).
+//   zero1  every rank updates its parts of the weights, keeping moments for these alone, and
+//          all-gathers complete the weights at the start of the next step, each before the forward
+//          pass comes to it (Rajbhandari and others 2020, the first stage).
 // Both have the same bits.
 #pragma once
 
@@ -59,8 +60,12 @@ class DataParallel {
   };
   Total total(double loss, double votes);
 
-  // After an update with zero1: all ranks' parts of what the model reads, which are the copies
-  // where there are any. With ddp nothing is to do.
+  // With zero1, before a step: all ranks' parts of what the model reads, which are the copies where
+  // there are any, are on their way; needs(element) is to be called before the forward pass reads
+  // early elements before `element`, or any others. With ddp nothing is to do.
+  void start_gathering();
+  void needs(int64_t element);
+  // Both at once: for whoever reads weights between steps.
   void gather_weights();
   // The same of the weights in full precision, before they are saved.
   void gather_full_weights();
@@ -70,6 +75,7 @@ class DataParallel {
  private:
   Tensor view(const Tensor& flat, const Range& range) const;
   void send(size_t bucket);
+  void gather(size_t bucket);
 
   comm::Communicator& communicator_;
   FlatParameters parameters_;
@@ -79,6 +85,8 @@ class DataParallel {
   std::vector<std::string> names_;
   size_t n_early_buckets_ = 0;
   size_t next_ = 0;  // early buckets before it are not sent yet
+  std::vector<size_t> gather_order_;
+  size_t n_waited_ = 0;  // of gather_order_
 };
 
 }  // namespace xlstm::optim

@@ -249,6 +249,8 @@ void add_bench(CLI::App& app, Action& action) {
   generate_command->add_option("--prompt_tokens", generate->shape.prompt_tokens, "of each text");
   generate_command->add_option("--new_tokens", generate->shape.new_tokens, "of each text");
 
+  add_bench_scaling(*command, action);
+
   command->require_subcommand(0, 1);
   command->callback([&action, command, ops] {
     if (command->get_subcommands().empty()) action = [ops] { return run_ops(*ops); };

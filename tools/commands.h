@@ -20,6 +20,7 @@ void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_bench_scaling(CLI::App& bench, Action& action);
 void add_selftest(CLI::App& app, Action& action);
 
 // This process's own words, as typed.

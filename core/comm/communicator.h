@@ -44,10 +44,13 @@ class Communicator {
   // x becomes what it is on rank 0.
   void broadcast(const Tensor& x, const char* name);
 
-  // Work given to the device from here on sees the results.
+  // Work given to the device from here on sees the results of all calls so far.
   virtual void join() {}
-  // The end of a job that went well: every rank calls it, last of all. Without it, a process that
-  // ends leaves the others to find out.
+  // The same for the calls before a point: mark(slot) sets it, wait(slot) is as join() for them.
+  virtual void mark(size_t /*slot*/) {}
+  virtual void wait(size_t /*slot*/) {}
+  // The end of a job that went well: every rank calls it, last of all, when no CUDA graph with calls
+  // is left. Without it, a process that ends leaves the others to find out.
   virtual void close() {}
 
   CollectiveWatch& watch() { return watch_; }

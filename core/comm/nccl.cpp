@@ -173,6 +173,19 @@ class Nccl : public Communicator {
     follow(main_stream(), stream_);
   }
 
+  void mark(size_t slot) override {
+    const cuda::DeviceGuard guard(device());
+    while (points_.size() <= slot)
+      cuda::check(cudaEventCreateWithFlags(&points_.emplace_back(), cudaEventDisableTiming),
+                  "cudaEventCreate");
+    cuda::check(cudaEventRecord(points_[slot], stream_), "cudaEventRecord");
+  }
+
+  void wait(size_t slot) override {
+    const cuda::DeviceGuard guard(device());
+    cuda::check(cudaStreamWaitEvent(main_stream(), points_.at(slot), 0), "cudaStreamWaitEvent");
+  }
+
   void close() override {
     const cuda::DeviceGuard guard(device());
     cuda::synchronize(device());
@@ -229,6 +242,7 @@ class Nccl : public Communicator {
   // Never freed: the driver may be gone, or stuck, when the process ends.
   cudaStream_t stream_ = nullptr;
   cudaEvent_t event_ = nullptr;
+  std::vector<cudaEvent_t> points_;  // by slot
   Tensor counters_;
   ncclComm_t comm_ = nullptr;
 };

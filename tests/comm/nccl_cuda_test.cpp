@@ -1,4 +1,8 @@
 // The communicator of CUDA tensors, as far as one GPU goes: streams, graphs, the watch.
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <optional>
 #include <vector>
 
 #include "core/comm/communicator.h"
@@ -61,7 +65,8 @@ TEST_CASE("calls inside a CUDA graph are counted at every replay") {
   c->join();
   CollectiveWatch& watch = c->watch();
   watch.begin_recording();
-  cuda::Graph graph(kGpu, [&] {
+  std::optional<cuda::Graph> graph;
+  graph.emplace(kGpu, [&] {
     x.copy_from(ops::add(x, x));
     c->all_reduce(x, "x");
     c->all_gather(x, "x");
@@ -71,13 +76,14 @@ TEST_CASE("calls inside a CUDA graph are counted at every replay") {
   CHECK(calls.size() == 2);
   for (int i = 0; i < 7; ++i) {
     watch.replays(calls);
-    graph.launch();
+    graph->launch();
   }
   cuda::synchronize(kGpu);
   CHECK(x.to(kCpu).to_vector<float>() == std::vector<float>(4096, 128));
   CHECK(watch.counters().begun == 1 + 2 * 7);
   CHECK(watch.counters().ended == 1 + 2 * 7);
   CHECK_THAT(watch.record(), xlstm::test::contains("\"started\": 15"));
+  graph.reset();
   c->close();
 }
 
@@ -85,5 +91,93 @@ TEST_CASE("tensors of the host are refused") {
   if (!has_nccl_and_gpu()) return;
   const auto c = make_nccl_communicator(World{}, kGpu, {});
   CHECK_THROWS_AS(c->all_reduce(Tensor::zeros({4}), "x"), DeviceError);
+  c->close();
+}
+
+// mpirun -np N test_comm_nccl_cuda '[.ranks]' on a machine with N GPUs.
+TEST_CASE("ranks: sums and copies over GPUs, each time the same bits", "[.ranks]") {
+  const World world = world_from_environment();
+  const Device device{DeviceType::cuda, world.local_rank};
+  const auto c = make_communicator(world, device, {.start = 60, .call = 60});
+  REQUIRE(c->size() > 1);
+  for (const int64_t part : {1, 33, 1 << 16, (1 << 20) + 1}) {
+    const int64_t n = part * c->size();
+    Tensor mine = Tensor::empty({n}, DType::f32), total = Tensor::zeros({n}, DType::f64);
+    for (int r = 0; r < c->size(); ++r)
+      for (int64_t i = 0; i < n; ++i) {
+        const auto x = static_cast<float>((i * 7919 + r * 104729) % 2001 - 1000) / 512.0f;
+        if (r == c->rank()) mine.data<float>()[i] = x;
+        total.data<double>()[i] += static_cast<double>(x);
+      }
+    const std::vector<double> want = total.to_vector<double>();
+    std::vector<double> first;
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      Tensor x = mine.to(device).clone();
+      c->reduce_scatter(x, "parts");
+      c->all_gather(x, "parts");
+      c->join();
+      const std::vector<double> got = x.to(kCpu).to_vector<double>();
+      if (first.empty()) first = got;
+      REQUIRE(got == first);
+      Tensor y = mine.to(device).clone();
+      c->all_reduce(y, "all");
+      c->join();
+      const std::vector<double> all = y.to(kCpu).to_vector<double>();
+      for (size_t i = 0; i < want.size(); ++i) {
+        REQUIRE(std::abs(got[i] - want[i]) <= 1e-5);
+        REQUIRE(std::abs(all[i] - want[i]) <= 1e-5);
+      }
+    }
+  }
+  CHECK_THROWS_WITH(require_same(*c, c->rank() == 1 ? 7 : 8, "the configuration"),
+                    xlstm::test::contains("differs from rank 0's on rank 1"));
+  // In a graph, which must be gone before the communicator is closed.
+  Tensor x = Tensor::full({1 << 16}, 1, DType::f32, device);
+  std::optional<cuda::Graph> graph;
+  graph.emplace(device, [&] {
+    c->all_reduce(x, "x");
+    c->join();
+  });
+  for (int i = 0; i < 3; ++i) graph->launch();
+  const double want = std::pow(c->size(), 3);
+  CHECK(x.to(kCpu).to_vector<double>() == std::vector<double>(1 << 16, want));
+  graph.reset();
+  c->close();
+}
+
+// Bus bandwidth as nccl-tests counts it: of an all-reduce 2 (n - 1) / n times the bytes, of the
+// others (n - 1) / n, over the time.
+TEST_CASE("ranks: bandwidth over GPUs", "[.bandwidth]") {
+  const World world = world_from_environment();
+  const Device device{DeviceType::cuda, world.local_rank};
+  const auto c = make_communicator(world, device, {.start = 60, .call = 60});
+  const double n = c->size();
+  if (c->rank() == 0)
+    std::printf("%d GPUs, bus bandwidth in GB/s (time in us)\n%10s %20s %20s %20s\n", c->size(),
+                "MiB", "all_reduce", "reduce_scatter", "all_gather");
+  for (const int64_t mib : {1, 4, 16, 64, 256, 1024}) {
+    const Tensor x = Tensor::zeros({mib << 18}, DType::f32, device);
+    if (c->rank() == 0) std::printf("%10lld", static_cast<long long>(mib));
+    for (int call = 0; call < 3; ++call) {
+      const auto run = [&] {
+        if (call == 0) c->all_reduce(x, "x");
+        if (call == 1) c->reduce_scatter(x, "x");
+        if (call == 2) c->all_gather(x, "x");
+      };
+      const int repeats = mib > 100 ? 10 : 30;
+      for (int i = 0; i < 5; ++i) run();
+      c->join();
+      cuda::synchronize(device);
+      const auto begin = std::chrono::steady_clock::now();
+      for (int i = 0; i < repeats; ++i) run();
+      c->join();
+      cuda::synchronize(device);
+      const double s =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / repeats;
+      const double bytes = static_cast<double>(mib << 20) * (n - 1) / n * (call == 0 ? 2 : 1);
+      if (c->rank() == 0) std::printf("  %8.1f (%8.1f)", bytes / s / 1e9, s * 1e6);
+    }
+    if (c->rank() == 0) std::printf("\n");
+  }
   c->close();
 }

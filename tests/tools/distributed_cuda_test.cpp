@@ -116,6 +116,25 @@ TEST_CASE("two GPUs: narrow types, sums in bfloat16, accumulation, states that a
   }
 }
 
+// The recurrence of one head of 1,024 takes the whole card, and its blocks wait for each other; so
+// do those of a collective call. If either could take a part of the card and wait for the rest,
+// they would wait for ever.
+TEST_CASE("two GPUs: a recurrence over the whole card beside collective calls") {
+  if (!has_two()) return;
+  const Job job("gpu");
+  const std::string base =
+      "--trainer.max_steps 20 --trainer.precision bf16-mixed --trainer.collective_timeout 20 "
+      "--model.embedding_dim 1024 --model.num_blocks 4 --model.slstm_at '[0,1,2]' "
+      "--model.slstm_block.slstm.num_heads 1 --trainer.bucket_mb 1 ";
+  REQUIRE(job.run_on(1, "one", base).code == 0);
+  for (const std::string strategy : {"ddp", "zero1"}) {
+    const auto outcome = job.run_on(2, strategy, base + "--trainer.strategy " + strategy);
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+    CHECK(largest_difference(job.losses("one", "train"), job.losses(strategy, "train")) <= 0.01);
+  }
+}
+
 TEST_CASE("two GPUs: a run goes on with one or two") {
   if (!has_two()) return;
   const Job job("gpu");

@@ -126,6 +126,10 @@ TEST_CASE("trainer.devices starts the processes itself") {
   const Outcome other = job.run(mpirun(3) + job.fit("other", options + "--trainer.devices 2"));
   CHECK(other.code == 2);
   CHECK_THAT(other.output, contains("trainer.devices: got 2, but mpirun started 3"));
+  const Outcome narrow =
+      job.run(mpirun(2) + job.fit("narrow", options + "--trainer.reduce_dtype bfloat16"));
+  CHECK(narrow.code == 2);
+  CHECK_THAT(narrow.output, contains("trainer.reduce_dtype: got bfloat16"));
   const Outcome nodes = job.run(job.fit("nodes", options + "--trainer.num_nodes 2"));
   CHECK(nodes.code == 2);
   CHECK_THAT(nodes.output, contains("trainer.num_nodes"));

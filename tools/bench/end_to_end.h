@@ -25,6 +25,10 @@ const std::vector<Preset>& presets();
 train::RunConfig config_of(const std::string& preset, const std::string& config,
                            const Overrides& overrides);
 
+// Parameters that count in products: six operations for each and token in training, two in reading.
+// Rows of the embedding that are looked up are no product, a head is, tied or not.
+double product_parameters(const layers::LanguageModel& model);
+
 // `steps` optimizer steps after the warm-up, which captures the CUDA graph where there is one.
 // Fails if a loss is not finite or a step was skipped.
 Row bench_train(const std::string& name, const train::RunConfig& config, int64_t steps);

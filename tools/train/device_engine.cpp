@@ -216,7 +216,7 @@ class DeviceEngine : public StepEngine {
       if (s_.carried)
         before = s_.carried->begin(micro,
                                    view_of(inputs_, layout_.fresh(micro), {layout_.B}, DType::u8));
-      MicroPass pass(s_, context, micro == layout_.n_micro - 1);
+      MicroPass pass(s_, context, micro == 0, micro == layout_.n_micro - 1);
       const auto [loss, n_tokens, after] = loss_of(
           *s_.model, view_of(inputs_, layout_.inputs(micro), shape, DType::i64),
           view_of(inputs_, layout_.targets(micro), shape, DType::i64), reset, context, before);
@@ -227,7 +227,6 @@ class DeviceEngine : public StepEngine {
     }
     if (s_.parallel != nullptr) s_.parallel->finish();
     update_.launch(loss_sum, view_of(inputs_, layout_.votes(), {1}, DType::f64));
-    if (s_.parallel != nullptr) s_.parallel->gather_weights();
     n_drawn_ = generator.offset;
   }
 

@@ -36,7 +36,7 @@ class HostEngine : public StepEngine {
       const Batch& batch = batches[static_cast<size_t>(micro)];
       const layers::ModelState before =
           s_.carried ? s_.carried->begin(micro, batch.fresh) : layers::ModelState{};
-      MicroPass pass(s_, context, micro == n_micro - 1);
+      MicroPass pass(s_, context, micro == 0, micro == n_micro - 1);
       const BatchLoss loss = batch_loss(*s_.model, batch, context, before);
       pass.backward(loss.loss);
       if (s_.carried) s_.carried->keep(micro, loss.state);
@@ -59,7 +59,6 @@ class HostEngine : public StepEngine {
     const double lr = optim::learning_rate(s_.schedule, s_.optimizer->step_count());
     ++s_.progress.step;
     const optim::UpdateResult result = optim::update(*s_.optimizer, s_.guard, loss, lr, how);
-    if (s_.parallel != nullptr && result.updated) s_.parallel->gather_weights();
     reports_.push_back({.step = s_.progress.step,
                         .loss = loss,
                         .grad_norm = result.gradient_norm,

@@ -1,14 +1,25 @@
-// Where in the backward pass gradients become final.
+// Where in a step weights are read and gradients become final.
 #include "tools/train/trainer_state.h"
 
 namespace xlstm::train {
 
-MicroPass::MicroPass(Trainer::State& state, layers::ForwardContext& context, bool is_last)
+MicroPass::MicroPass(Trainer::State& state, layers::ForwardContext& context, bool is_first,
+                     bool is_last)
     : state_(state) {
-  if (state.parallel == nullptr || !is_last) return;
-  before_block_ = [this](const layers::Module&) {
-    const int64_t element = state_.final_from[static_cast<size_t>(block_++)];
-    marks_.add([this, element] { state_.parallel->passed(element); });
+  if (state.parallel == nullptr || (!is_first && !is_last)) return;
+  if (is_first) {
+    state.parallel->start_gathering();
+    state.parallel->needs(state.final_from.empty() ? state.parallel->n_early()
+                                                   : state.final_from.front());
+  }
+  before_block_ = [this, is_first, is_last](const layers::Module&) {
+    const auto b = static_cast<size_t>(block_++);
+    const std::vector<int64_t>& final_from = state_.final_from;
+    // What the next block begins with, this one ends with; the head comes with the last.
+    if (is_first)
+      state_.parallel->needs(b + 1 < final_from.size() ? final_from[b + 1]
+                                                       : state_.parallel->n_early());
+    if (is_last) marks_.add([this, element = final_from[b]] { state_.parallel->passed(element); });
   };
   context.before_block = &before_block_;
 }

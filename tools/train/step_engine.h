@@ -22,11 +22,12 @@ class StepEngine {
   virtual void restored() {}
 };
 
-// The forward and backward pass of a micro-batch, with its gradients on their way to the other
-// ranks while it goes on, if it is the last one of a step.
+// The forward and backward pass of a micro-batch of a step. Of the first one, the forward pass
+// waits for weights that are on their way from other ranks; of the last one, gradients go on theirs
+// while the backward pass runs.
 class MicroPass {
  public:
-  MicroPass(Trainer::State& state, layers::ForwardContext& context, bool is_last);
+  MicroPass(Trainer::State& state, layers::ForwardContext& context, bool is_first, bool is_last);
   void backward(const Tensor& loss, const Tensor& loss_grad = {});
 
  private:

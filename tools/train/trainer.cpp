@@ -90,6 +90,9 @@ std::unique_ptr<optim::DataParallel> make_data_parallel(const TrainerConfig& con
                                                         comm::Communicator& communicator,
                                                         const layers::ParameterArena& arena) {
   if (communicator.size() == 1 && config.strategy == "auto") return nullptr;
+  require<ConfigError>(config.reduce_dtype == "float32" || communicator.device() != kCpu,
+                       "trainer.reduce_dtype: got ", config.reduce_dtype,
+                       ", expected float32 on the CPU");
   optim::FlatParameters flat{arena.weights(), arena.gradients(), arena.copies(),
                              arena.copies().defined() ? arena.end_of_group(1) : 0, 0};
   // The decaying ones of the first kind lie in the order of the model.
@@ -174,14 +177,24 @@ const std::string& Trainer::run_folder() const {
 }
 
 StepReport Trainer::step() {
-  state_->enqueue();
-  return state_->engine->finished(true).back();
+  return steps(1).back();
+}
+
+std::vector<StepReport> Trainer::steps(int64_t n) {
+  std::vector<StepReport> reports;
+  for (int64_t i = 0; i < n; ++i) {
+    state_->enqueue();
+    for (const StepReport& report : state_->engine->finished(i == n - 1)) reports.push_back(report);
+  }
+  state_->complete_weights();
+  return reports;
 }
 
 Evaluation Trainer::validate() {
   return validate(state_->config.trainer.limit_val_batches);
 }
 Evaluation Trainer::validate(int64_t n_batches) {
+  state_->complete_weights();
   return with_memory_advice(state_->config, ModelUse::inference, state_->placement.device, [&] {
     return evaluate(*state_->model, state_->data.validation(n_batches), state_->communicator.get());
   });
@@ -189,6 +202,8 @@ Evaluation Trainer::validate(int64_t n_batches) {
 
 void Trainer::close() {
   state_->engine->finished(true);
+  // A recorded graph keeps hold of the communicator, which would wait for its end.
+  state_->engine.reset();
   state_->communicator->close();
 }
 

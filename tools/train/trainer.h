@@ -67,12 +67,13 @@ class Trainer {
   // Trains to the end, validating, sampling and saving as configured. SIGINT, SIGTERM and SIGUSR1
   // end it after the running step, with a checkpoint. NonFiniteError after too many skipped steps.
   FitReport fit();
-  // The end of a job that went well, by every rank: afterwards the process may end. Nothing with
-  // one process.
+  // The end of a job that went well, by every rank: no more steps, and the process may end.
   void close();
 
   // One optimizer step, and nothing else. Waits for it; fit() does not.
   StepReport step();
+  // n of them, the next one queued while one runs, as fit() does; waits for the last.
+  std::vector<StepReport> steps(int64_t n);
   Evaluation validate();
   Evaluation validate(int64_t n_batches);  // the first so many; -1: all
   // Writes a checkpoint of the current step into the run folder and returns its path (on rank 0;

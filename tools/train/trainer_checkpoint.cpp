@@ -171,6 +171,7 @@ std::string Trainer::save() {
   s.open_run_folder();
   // What ranks have in parts comes together; the first one writes.
   NamedTensors moments, carried;
+  s.complete_weights();
   if (s.parallel != nullptr) {
     s.parallel->gather_full_weights();
     moments = s.parallel->gathered_state(*s.optimizer);

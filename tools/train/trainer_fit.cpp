@@ -388,6 +388,7 @@ class FitLoop {
   }
 
   void finish(FitReport& report, double start) {
+    s_.complete_weights();
     report.steps = s_.progress.step;
     report.train_loss = last_loss_;
     report.validation = evaluation_;

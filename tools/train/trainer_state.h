@@ -141,6 +141,11 @@ struct Trainer::State {
         config.model);
   }
 
+  // With zero1 each rank has updated its part of the weights alone: for all that reads them between
+  // steps. Every rank calls it.
+  void complete_weights() {
+    if (parallel != nullptr) parallel->gather_weights();
+  }
   bool is_first() const { return world.is_first(); }
   // Ranks that would compute something else are found before the first step.
   void require_same_job();
