@@ -49,8 +49,8 @@ class Communicator {
   // The same for the calls before a point: mark(slot) sets it, wait(slot) is as join() for them.
   virtual void mark(size_t /*slot*/) {}
   virtual void wait(size_t /*slot*/) {}
-  // The end of a job that went well: every rank calls it, last of all, when no CUDA graph with calls
-  // is left. Without it, a process that ends leaves the others to find out.
+  // The end of a job that went well: every rank calls it, last of all, when no CUDA graph with
+  // calls is left. Without it, a process that ends leaves the others to find out.
   virtual void close() {}
 
   CollectiveWatch& watch() { return watch_; }
