@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PRESET ?= cpu
 
-.PHONY: all setup build demo test cuda cuda-all gpu-tests test-oracle test-oracle-tensorboard static static-cuda asan tsan fuzz check bench install clean help
+.PHONY: all setup build demo test cuda cuda-all gpu-tests test-oracle test-oracle-tensorboard static static-cuda asan tsan fuzz reliability check bench install clean help
 
 all: build
 
@@ -18,6 +18,7 @@ help:
 	@echo "make static  one xlstm command that needs only the C library (static-cuda: and cuBLASLt, for every GPU)"
 	@echo "make asan    run the tests under the address and undefined-behaviour sanitizers"
 	@echo "make fuzz    fuzz the file readers for FUZZ_SECONDS each (needs clang)"
+	@echo "make reliability   prove what docs/reliability.md promises, in its long form, and print a table of figures"
 	@echo "make test-oracle-tensorboard   read the logs of a small run with TensorBoard (pip install tensorboard)"
 	@echo "make check   formatting, layering and self-contained headers"
 	@echo "make bench   time a training step on this machine"
@@ -59,6 +60,9 @@ check:
 
 fuzz:
 	@bash tests/fuzz/run.sh
+
+reliability: build
+	@bash tests/reliability/run.sh build/$(PRESET)
 
 # PYTHON may be that of a virtual environment.
 PYTHON ?= python3

@@ -1,6 +1,7 @@
 #include "core/fault.h"
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 
 #include "core/error.h"
@@ -22,6 +23,10 @@ void FaultyFileSystem::enter(const std::string& call, const std::function<void()
     case Fault::no_space:
       partial();
       throw_error<FileError>("cannot ", call, ": No space left on device");
+    case Fault::kill:
+      partial();
+      std::raise(SIGKILL);
+      return;
     case Fault::io_error:
       throw_error<FileError>("cannot ", call, ": Input/output error");
   }

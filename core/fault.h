@@ -25,6 +25,7 @@ enum class Fault {
   crash,     // half of a write happens; this and every later call throws SimulatedCrash
   no_space,  // ENOSPC, after half of a write
   io_error,  // EIO, nothing happens
+  kill,      // half of a write happens, then SIGKILL ends this process
 };
 
 // Calls may come from several threads; the fault then hits whichever call comes n-th.
@@ -65,8 +66,8 @@ class FaultyFileSystem : public FileSystem {
       const std::string& call, const std::function<void()>& partial = [] {}) const;
 
   FileSystem& inner_;
-  mutable std::mutex mutex_;   // of all below; held during a call
-  mutable int64_t left_ = -1;  // calls until the fault; < 0: none is set
+  mutable std::recursive_mutex mutex_;  // a write calls back, and some calls make others
+  mutable int64_t left_ = -1;           // calls until the fault; < 0: none is set
   mutable Fault fault_ = Fault::none;
   mutable bool fired_ = false, dead_ = false;
   mutable std::vector<std::string> trace_;

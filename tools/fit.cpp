@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <iostream>
 #include <memory>
 
@@ -59,6 +60,8 @@ int run(const Arguments& arguments, const CLI::App& command) {
   require_fits(config.trainer, world);
   if (world.launcher == "none" && n_devices(config.trainer) > 1)
     start_processes(command_line(), n_devices(config.trainer));
+  // "Save and go on": until training begins there is nothing to save.
+  std::signal(SIGUSR2, SIG_IGN);
   train::Trainer trainer(config, {.is_terminal = isatty(STDOUT_FILENO) != 0});
   if (!checkpoint.empty()) trainer.resume(checkpoint);
   const train::FitReport report = trainer.fit();

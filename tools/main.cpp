@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/error.h"
+#include "core/fault_plan.h"
 #include "core/kernel_variant.h"
 #include "tools/commands.h"
 
@@ -113,6 +114,7 @@ int main(int argc, char** argv) {
   }
   try {
     xlstm::check_kernel_variables();
+    xlstm::FaultPlan::of_environment();
     return action();
   } catch (...) {
     std::string message;

@@ -88,21 +88,23 @@ void CollectiveWatch::run() {
 void CollectiveWatch::work() {
   uint64_t ended = 0;
   double since = now(), looked = since;
+  bool met = false;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     changed_.wait_for(lock, std::chrono::milliseconds(50));
     const uint64_t ended_now = counters_.load()->ended.load();
-    const bool waits = ended_now < n_started_;
+    const bool meets = meets_, waits = meets || ended_now < n_started_;
     const bool slept = now() - looked > 1;
     looked = now();
-    if (ended_now != ended || !waits || slept) {
+    if (ended_now != ended || !waits || slept || met == meets) {
       ended = ended_now;
+      met = !meets;
       since = now();
     }
     const auto probe = probe_;
     lock.unlock();
     if (const std::string trouble = probe ? probe() : ""; !trouble.empty()) give_up(trouble);
-    const double limit = n_long_ > 0 ? limits_.long_call() : limits_.call;
+    const double limit = meets ? limits_.start : n_long_ > 0 ? limits_.long_call() : limits_.call;
     if (now() - since > limit) {
       char text[64];
       std::snprintf(text, sizeof text, "waited %.0f s", limit);
@@ -146,7 +148,7 @@ std::string CollectiveWatch::record() const {
 }
 
 void CollectiveWatch::give_up(const std::string& why) const {
-  std::string folder, waiting_for = "no call";
+  std::string folder, waiting_for = meets_ ? "the start, for all ranks to meet" : "no call";
   int64_t step = step_;
   {
     const std::lock_guard lock(mutex_);

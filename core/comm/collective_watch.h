@@ -66,6 +66,20 @@ class CollectiveWatch {
 
   // Starts the thread; before, nothing is watched.
   void run();
+  // While alive, the ranks have yet to meet: limits().start holds, without any call.
+  class Start {
+   public:
+    explicit Start(CollectiveWatch& watch) : watch_(watch) {
+      watch_.meets_ = true;
+      watch_.run();
+    }
+    ~Start() { watch_.meets_ = false; }
+    Start(const Start&) = delete;
+    Start& operator=(const Start&) = delete;
+
+   private:
+    CollectiveWatch& watch_;
+  };
   // While alive, calls may take long_call(): for work of one rank that the others wait for, such as
   // tokenising a corpus or writing a checkpoint.
   class LongCall {
@@ -100,6 +114,7 @@ class CollectiveWatch {
   std::atomic<Counters*> counters_{&own_};
   std::atomic<int64_t> step_{0};
   std::atomic<int> n_long_{0};
+  std::atomic<bool> meets_{false};
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,6 +1,7 @@
 #include "core/comm/communicator.h"
 
 #include "core/error.h"
+#include "core/fault_plan.h"
 
 namespace xlstm::comm {
 namespace {
@@ -29,6 +30,12 @@ void Communicator::start(Call call, const Tensor& x, const char* name) {
                       ": elements of a tensor in equal parts, got ", x.numel(),
                       ", expected a multiple of ", size(), " ranks");
   if (x.numel() == 0) return;
+  if (FaultPlan* plan = FaultPlan::of_environment()) {
+    const FaultPlan::CallFault fault = plan->before_call();
+    if (fault == FaultPlan::CallFault::skip) return;
+    if (fault == FaultPlan::CallFault::other_size)
+      return run(call, Tensor::zeros({2 * x.numel()}, x.dtype(), device_), name);
+  }
   run(call, x, name);
   Tensor written = x;
   if (call != Call::all_gather || size() > 1) written.bump_version();

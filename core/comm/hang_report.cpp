@@ -11,6 +11,8 @@ namespace xlstm::comm {
 namespace {
 
 constexpr int64_t kMaxRecordBytes = int64_t{1} << 20;
+constexpr int64_t kMostRanks = int64_t{1} << 20;
+constexpr int64_t kNamedRanks = 16;  // that are missing
 
 // One rank, and the call that it could not end.
 struct Rank {
@@ -25,14 +27,14 @@ Rank read(const std::string& path, const FileSystem& files) {
   const Json json = parse_json(files.read_file(path, kMaxRecordBytes), path);
   const JsonField field(json, path);
   Rank r;
-  r.size = field.at("size").as_int(1);
+  r.size = field.at("size").as_int(1, kMostRanks);
   r.rank = field.at("rank").as_int(0, r.size - 1);
   r.step = field.at("step").as_int(0);
   r.ended = field.at("ended").as_int(0);
   r.host = field.at("host").as_string();
   for (const Json& row : field.at("calls").json().as_array()) {
     const JsonField call(row, path);
-    if (call.at("sequence").as_int(1) != r.ended + 1) continue;
+    if (call.at("sequence").as_int(1) - 1 != r.ended) continue;
     r.has_call = true;
     r.name = call.at("name").as_string();
     r.kind = call.at("kind").as_string();
@@ -72,11 +74,13 @@ std::string hang_report(const std::string& folder, const FileSystem& files) {
     ++calls[call_of(r)];
   }
   // The suspects.
+  int64_t n_missing = 0;
   for (int64_t number = 0; number < size; ++number)
-    if (!ranks.contains(number))
+    if (!ranks.contains(number) && ++n_missing <= kNamedRanks)
       out << "rank " << number
           << " left no record: it died, was stopped, or was busy elsewhere; the "
           << "others waited for it\n";
+  if (n_missing > kNamedRanks) out << "and so did " << n_missing - kNamedRanks << " other ranks\n";
   const bool all = static_cast<int64_t>(ranks.size()) == size;
   if (all && least != most)
     for (const auto& [number, r] : ranks)

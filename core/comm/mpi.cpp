@@ -109,7 +109,11 @@ class Mpi : public Communicator {
                        "XLSTM_MPI_LIBRARY)");
     int there = 0, given = 0;
     api().initialized(&there);
-    if (there == 0) check(api().init(nullptr, nullptr, MPI_THREAD_FUNNELED, &given), "start");
+    if (there == 0) {
+      // It waits for the other ranks, without an end.
+      const CollectiveWatch::Start start(watch());
+      check(api().init(nullptr, nullptr, MPI_THREAD_FUNNELED, &given), "start");
+    }
     api().set_errhandler(api().world, api().errors_return);
     int rank = 0, size = 1;
     api().rank(api().world, &rank);

@@ -92,3 +92,20 @@ TEST_CASE("the record of a watch keeps the last calls and numbers those of repla
   CHECK_THAT(record, !test::contains("\"sequence\": 144,"));
   CHECK_THAT(record, test::contains("\"sequence\": 145,"));
 }
+
+TEST_CASE("numbers of a record that nobody could mean make no long report and no overflow") {
+  const TemporaryDir dir;
+  const auto write = [&](const std::string& size, const std::string& ended) {
+    real_file_system().write_file(
+        dir.path("hang-rank0.json"),
+        "{\"rank\":0,\"size\":" + size + ",\"step\":1,\"host\":\"n\",\"ended\":" + ended +
+            ",\"calls\":[{\"sequence\":1,\"name\":\"a\",\"kind\":\"b\",\"bytes\":0,\"step\":1,"
+            "\"age_s\":0}]}");
+  };
+  write("9000000000000000000", "0");
+  CHECK_THROWS_AS(hang_report(dir.path()), FormatError);
+  write("1048576", "9223372036854775807");
+  const std::string report = hang_report(dir.path());
+  CHECK(report.size() < 4000);
+  CHECK_THAT(report, test::contains("and so did 1048559 other ranks"));
+}

@@ -7,7 +7,7 @@ command -v clang++ >/dev/null || { echo "fuzzing needs clang (apt-get install cl
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
   -DCMAKE_BUILD_TYPE=RelWithDebInfo -DXLSTM_CUDA=OFF -DXLSTM_FUZZ=ON >/dev/null
 cmake --build build/fuzz --target fuzzers -j "${JOBS:-2}"
-for reader in ${FUZZERS:-safetensors json yaml tokenizer}; do
+for reader in ${FUZZERS:-safetensors json yaml tokenizer token_file manifest hang_record metrics environment}; do
   grown=build/fuzz/corpus/$reader
   mkdir -p "$grown"
   dictionary=tests/fuzz/$reader.dict

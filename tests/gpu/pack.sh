@@ -46,7 +46,7 @@ ldd $programs "$build/tools/xlstm" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
   esac
 done
 
-git ls-files tests/golden tests/data/golden tools/configs docs/ops.md docs/configuration.md docs/distributed.md |
+git ls-files tests/golden tests/data/golden tests/data/checkpoint_v1 tools/configs docs/ops.md docs/configuration.md docs/distributed.md |
   while read -r file; do install -D -m 644 "$file" "$out/data/$file"; done
 cp tests/gpu/run_all.sh "$out/run_all.sh"
 cp -r docs/examples/use_kernels_torch "$out/use_kernels_torch"

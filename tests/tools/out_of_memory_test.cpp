@@ -4,6 +4,7 @@
 
 #include "core/allocator.h"
 #include "tests/catch.h"
+#include "tests/reliability/proof.h"
 #include "tests/tools/run_command.h"
 #include "tests/tools/tiny_run.h"
 #include "tools/train/config_io.h"
@@ -30,6 +31,7 @@ TEST_CASE("whichever allocation of a step fails, everything is freed and trainin
     Trainer trainer(run.config, run.services());
     const MemoryStats before = memory_stats();
     int64_t n = 1;
+    proof::Promise promise(14, "the n-th allocation of a step fails: reported, all memory back");
     for (bool failed = true; failed; ++n) {
       fail_allocation(n);
       failed = false;
@@ -41,6 +43,7 @@ TEST_CASE("whichever allocation of a step fails, everything is freed and trainin
         CHECK_THAT(error.what(), contains("Try data.batch_size at most "));
       }
       check_same(memory_stats(), before);
+      promise.points(1);
     }
     fail_allocation(0);
     CHECK(n > 100);  // the step allocates; it was no empty loop

@@ -11,6 +11,7 @@
 #include "core/autograd.h"
 #include "core/cuda/graph.h"
 #include "core/cuda/runtime.h"
+#include "core/fault_plan.h"
 #include "core/log.h"
 #include "core/ops/elementwise.h"
 #include "optim/device_update.h"
@@ -247,6 +248,10 @@ class DeviceEngine : public StepEngine {
 }  // namespace
 
 std::unique_ptr<StepEngine> make_device_engine(Trainer::State& state) {
+  // A recorded step has no place for them.
+  const FaultPlan* plan = FaultPlan::of_environment();
+  require<ConfigError>(plan == nullptr || !plan->has_nan(),
+                       "XLSTM_FAULT: got nan on a GPU, expected it with trainer.accelerator cpu");
   return std::make_unique<DeviceEngine>(state);
 }
 

@@ -1,7 +1,9 @@
 // A step on the CPU, done when enqueue returns.
+#include <limits>
 #include <utility>
 
 #include "core/autograd.h"
+#include "core/fault_plan.h"
 #include "tools/train/step_prefetch.h"
 #include "tools/train/trainer_state.h"
 
@@ -29,6 +31,7 @@ class HostEngine : public StepEngine {
         std::move(batches_[prefetch_.take(s_.progress.step).place()]);
     s_.arena->zero_grad();
     double loss_sum = 0;
+    if (const FaultPlan* plan = FaultPlan::of_environment()) inject_nan(*plan, loss_sum);
     for (int64_t micro = 0; micro < n_micro; ++micro) {
       const Batch& batch = batches[static_cast<size_t>(micro)];
       const layers::ModelState before =
@@ -67,6 +70,19 @@ class HostEngine : public StepEngine {
   std::vector<StepReport> finished(bool) override { return std::exchange(reports_, {}); }
 
  private:
+  // Into sums that have only begun, so every later addition keeps it.
+  void inject_nan(const FaultPlan& plan, double& loss_sum) {
+    constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+    const int64_t step = s_.progress.step + 1;
+    if (plan.loss_is_nan(step)) loss_sum = kNan;
+    const Tensor gradients = s_.arena->gradients();
+    for (const int64_t element : plan.nan_gradients(step)) {
+      require<ConfigError>(element < gradients.numel(), "XLSTM_FAULT: element, got ", element,
+                           ", expected less than ", gradients.numel());
+      gradients.strided_view({1}, {1}, element).fill(kNan);
+    }
+  }
+
   void fill(int64_t step, std::vector<Batch>& place) const {
     std::vector<Batch> batches;
     for (int64_t micro = 0; micro < s_.config.trainer.accumulate_grad_batches; ++micro)

@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "core/fault_plan.h"
 #include "core/hash.h"
 #include "tools/train/build_info.h"
 #include "tools/train/config_io.h"
@@ -133,6 +134,7 @@ void Trainer::State::require_same_job() {
 TrainerServices with_defaults(TrainerServices services, bool is_first) {
   if (services.clock == nullptr) services.clock = &kSteadyClock;
   if (services.files == nullptr) services.files = &real_file_system();
+  if (FaultPlan* plan = FaultPlan::of_environment()) services.files = &plan->files(*services.files);
   static std::ostream nowhere(nullptr);
   if (services.out == nullptr) services.out = is_first ? &std::cout : &nowhere;
   services.is_terminal = services.is_terminal && is_first;

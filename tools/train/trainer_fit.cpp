@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/checkpoint.h"
+#include "core/fault_plan.h"
 #include "core/log.h"
 #include "optim/spike_detector.h"
 #include "tools/train/config_io.h"
@@ -120,6 +121,7 @@ class FitLoop {
     while (s_.progress.step < last_step) {
       vote(signals, start);
       s_.communicator->watch().set_step(s_.progress.step + 1);
+      if (FaultPlan* plan = FaultPlan::of_environment()) plan->before_step(s_.progress.step + 1);
       s_.enqueue();
       take_reports(false, start, last_step);
       collect_save(false);
