@@ -175,6 +175,9 @@ void CollectiveWatch::give_up(const std::string& why) const {
       world_.rank, world_.size, static_cast<long long>(step), why.c_str(), waiting_for.c_str(),
       where.c_str());
   std::fflush(stderr);
+  // When one process ends, launchers end the others: those that give up at the same time shall have
+  // left their records.
+  std::this_thread::sleep_for(std::chrono::seconds(1));
   _exit(kPeerLost);
 }
 

@@ -109,6 +109,9 @@ TEST_CASE("two GPUs: narrow types, sums in bfloat16, accumulation, states that a
       REQUIRE(outcome.code == 0);
     }
     CHECK(job.weights("ddp" + tag, 20) == job.weights("zero1" + tag, 20));
+    // Halves of a batch have twice the gradients of the whole, which in float16 overflow at another
+    // loss scale: other steps are skipped, and there is nothing to compare step by step.
+    if (options.find(" 16-mixed") != std::string::npos) continue;
     const double train =
         largest_difference(job.losses("one" + tag, "train"), job.losses("ddp" + tag, "train"));
     std::printf("2 GPUs, %s: losses differ by at most %.1e\n", options.c_str(), train);
