@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -94,22 +95,23 @@ void CollectiveWatch::work() {
     changed_.wait_for(lock, std::chrono::milliseconds(50));
     const uint64_t ended_now = counters_.load()->ended.load();
     const bool meets = meets_, waits = meets || ended_now < n_started_;
-    const bool slept = now() - looked > 1;
+    const double limit = meets ? limits_.start : n_long_ > 0 ? limits_.long_call() : limits_.call;
+    const bool slept = now() - looked > std::max(1.0, limit / 4);
     looked = now();
     if (ended_now != ended || !waits || slept || met == meets) {
       ended = ended_now;
       met = !meets;
       since = now();
     }
-    const auto probe = probe_;
-    lock.unlock();
-    if (const std::string trouble = probe ? probe() : ""; !trouble.empty()) give_up(trouble);
-    const double limit = meets ? limits_.start : n_long_ > 0 ? limits_.long_call() : limits_.call;
-    if (now() - since > limit) {
+    // Under the lock: whoever takes the probe away may then close what it asks.
+    std::string trouble = probe_ ? probe_() : "";
+    if (trouble.empty() && now() - since > limit) {
       char text[64];
       std::snprintf(text, sizeof text, "waited %.0f s", limit);
-      give_up(text);
+      trouble = text;
     }
+    lock.unlock();
+    if (!trouble.empty()) give_up(trouble);
     lock.lock();
   }
 }
