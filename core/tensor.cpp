@@ -171,6 +171,17 @@ Tensor Tensor::detach() const {
   return strided_view(shape(), strides(), 0);
 }
 
+Tensor tensor_in(const std::shared_ptr<Storage>& storage, int64_t byte_offset, const Shape& shape,
+                 DType dtype) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = storage;
+  impl->offset = byte_offset / size_of(dtype);
+  impl->dtype = dtype;
+  impl->shape = shape;
+  impl->strides = contiguous_strides(shape);
+  return Tensor(std::move(impl));
+}
+
 Tensor Tensor::clone() const {
   Tensor out = empty(shape(), dtype(), device());
   copy_elements(*this, out);

@@ -126,6 +126,11 @@ struct TensorImpl {
 // lies between is nobody's and zero, so one call over the whole may stand for calls on the parts.
 inline constexpr int64_t kFlatAlignment = 32;
 
+// A contiguous tensor in the bytes of a storage from `byte_offset` on, whatever else they hold: for
+// blocks of several things. The offset is a multiple of the element's size; neither is checked.
+Tensor tensor_in(const std::shared_ptr<Storage>& storage, int64_t byte_offset, const Shape& shape,
+                 DType dtype);
+
 using Tensors = std::vector<Tensor>;
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 

@@ -16,11 +16,7 @@ Device device_of(const Optimizer& optimizer) {
 
 // One number inside bytes on the device.
 Tensor field(const Tensor& bytes, size_t offset, DType dtype) {
-  auto impl = std::make_shared<TensorImpl>();
-  impl->storage = bytes.impl()->storage;
-  impl->offset = static_cast<int64_t>(offset) / size_of(dtype);
-  impl->dtype = dtype;
-  return Tensor(std::move(impl));
+  return tensor_in(bytes.impl()->storage, static_cast<int64_t>(offset), {}, dtype);
 }
 
 template <class T>

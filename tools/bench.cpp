@@ -179,15 +179,9 @@ int run_end_to_end(const Arguments& a, const CLI::App& command, EndToEnd which) 
     overrides.emplace_back("trainer.precision", "bf16-mixed");
   const train::RunConfig config = config_of(a.preset, a.config, overrides);
   const std::string name = a.config.empty() ? a.preset : a.config;
-  if (which == EndToEnd::train) {
-    const comm::World world = comm::world_from_environment();
-    require_fits(config.trainer, world);
-    if (world.launcher == "none" && n_devices(config.trainer) > 1)
-      start_processes(command_line(), n_devices(config.trainer));
-    if (!world.is_first()) {
-      bench_train(name, config, a.steps);
-      return 0;
-    }
+  if (which == EndToEnd::train && !one_process_a_device(config.trainer).is_first()) {
+    bench_train(name, config, a.steps);
+    return 0;
   }
   const std::optional<Report> base = base_of(a);
   Report report = [&] {

@@ -56,10 +56,7 @@ int run(const Arguments& arguments, const CLI::App& command) {
     return 0;
   }
   if (arguments.dry_run) return predict(config);
-  const comm::World world = comm::world_from_environment();
-  require_fits(config.trainer, world);
-  if (world.launcher == "none" && n_devices(config.trainer) > 1)
-    start_processes(command_line(), n_devices(config.trainer));
+  one_process_a_device(config.trainer);
   // "Save and go on": until training begins there is nothing to save.
   std::signal(SIGUSR2, SIG_IGN);
   train::Trainer trainer(config, {.is_terminal = isatty(STDOUT_FILENO) != 0});

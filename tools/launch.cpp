@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
 #include "core/device.h"
 #include "core/error.h"
+#include "tools/commands.h"
 
 namespace xlstm::cli {
 namespace {
@@ -17,6 +17,14 @@ bool on_gpu(const train::TrainerConfig& config) {
 }
 
 }  // namespace
+
+comm::World one_process_a_device(const train::TrainerConfig& config) {
+  const comm::World world = comm::world_from_environment();
+  require_fits(config, world);
+  if (world.launcher == "none" && n_devices(config) > 1)
+    start_processes(command_line(), n_devices(config));
+  return world;
+}
 
 int64_t n_devices(const train::TrainerConfig& config) {
   if (config.devices > 0) return config.devices;

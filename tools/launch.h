@@ -12,6 +12,11 @@ namespace xlstm::cli {
 // Devices of this host that the configuration means: trainer.devices, or all.
 int64_t n_devices(const train::TrainerConfig& config);
 
+// What a command that trains begins with: without a launcher and with several devices, this process
+// becomes mpirun and the command starts anew once a device. Which of the processes this one is,
+// then. ConfigError as the three below.
+comm::World one_process_a_device(const train::TrainerConfig& config);
+
 // ConfigError unless the processes of `world` are those that the configuration asks for, and as
 // many GPUs are there as it asks for. A launcher that does not say how many processes are on a host
 // is believed.

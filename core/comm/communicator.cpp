@@ -20,6 +20,11 @@ bool is_sent(DType dtype) {
 
 }  // namespace
 
+const char* Communicator::kind_of(Call call) {
+  static const char* const kNames[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast"};
+  return kNames[static_cast<int>(call)];
+}
+
 void Communicator::start(Call call, const Tensor& x, const char* name) {
   require<ShapeError>(x.defined() && x.is_contiguous() && is_sent(x.dtype()), name,
                       ": a collective call takes a contiguous tensor of floating or int64 numbers");
@@ -38,7 +43,7 @@ void Communicator::start(Call call, const Tensor& x, const char* name) {
   }
   run(call, x, name);
   Tensor written = x;
-  if (call != Call::all_gather || size() > 1) written.bump_version();
+  written.bump_version();
 }
 
 void Communicator::all_reduce(const Tensor& x, const char* name) {

@@ -59,6 +59,7 @@ class Communicator {
   Communicator(const World& world, Device device, const WatchLimits& limits)
       : world_(world), device_(device), watch_(world, limits) {}
   enum class Call : int32_t { all_reduce, reduce_scatter, all_gather, broadcast };
+  static const char* kind_of(Call call);
   // Checked, and of at least one element.
   virtual void run(Call call, const Tensor& x, const char* name) = 0;
 

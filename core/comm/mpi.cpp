@@ -4,16 +4,15 @@
 //
 // Each call begins by comparing its number, name and size over all ranks: a rank that makes another
 // call is named at once, instead of a wrong sum or a wait without end.
-#include <dlfcn.h>
 // The interface for C alone.
 #define OMPI_SKIP_MPICXX 1
 #include <mpi.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "core/comm/communicator.h"
+#include "core/comm/loaded_library.h"
 #include "core/error.h"
 #include "core/hash.h"
 
@@ -42,38 +41,24 @@ struct Api {
 };
 
 Api load() {
-  Api api;
-  const char* asked = std::getenv("XLSTM_MPI_LIBRARY");
-  void* library = nullptr;
   // Its plugins look for its symbols: global.
-  if (asked != nullptr && *asked != '\0') {
-    library = dlopen(asked, RTLD_NOW | RTLD_GLOBAL);
-  } else {
-    for (const char* name : {"libmpi.so.40", "libmpi.so"})
-      if (library == nullptr) library = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
-  }
-  if (library == nullptr) {
-    api.missing = dlerror();
-    return api;
-  }
-  const auto find = [&](auto& place, const char* name) {
-    place = reinterpret_cast<std::remove_reference_t<decltype(place)>>(dlsym(library, name));
-    if (place == nullptr) api.missing = std::string("no ") + name;
-  };
-  find(api.initialized, "MPI_Initialized");
-  find(api.finalized, "MPI_Finalized");
-  find(api.init, "MPI_Init_thread");
-  find(api.finalize, "MPI_Finalize");
-  find(api.rank, "MPI_Comm_rank");
-  find(api.size, "MPI_Comm_size");
-  find(api.set_errhandler, "MPI_Comm_set_errhandler");
-  find(api.error_string, "MPI_Error_string");
-  find(api.broadcast, "MPI_Bcast");
-  find(api.all_to_all, "MPI_Alltoall");
-  find(api.all_gather, "MPI_Allgather");
-  find(api.world, "ompi_mpi_comm_world");
-  find(api.byte, "ompi_mpi_byte");
-  find(api.errors_return, "ompi_mpi_errors_return");
+  LoadedLibrary library("XLSTM_MPI_LIBRARY", {"libmpi.so.40", "libmpi.so"}, RTLD_NOW | RTLD_GLOBAL);
+  Api api;
+  library.find(api.initialized, "MPI_Initialized");
+  library.find(api.finalized, "MPI_Finalized");
+  library.find(api.init, "MPI_Init_thread");
+  library.find(api.finalize, "MPI_Finalize");
+  library.find(api.rank, "MPI_Comm_rank");
+  library.find(api.size, "MPI_Comm_size");
+  library.find(api.set_errhandler, "MPI_Comm_set_errhandler");
+  library.find(api.error_string, "MPI_Error_string");
+  library.find(api.broadcast, "MPI_Bcast");
+  library.find(api.all_to_all, "MPI_Alltoall");
+  library.find(api.all_gather, "MPI_Allgather");
+  library.find(api.world, "ompi_mpi_comm_world");
+  library.find(api.byte, "ompi_mpi_byte");
+  library.find(api.errors_return, "ompi_mpi_errors_return");
+  api.missing = library.missing();
   return api;
 }
 
@@ -132,9 +117,8 @@ class Mpi : public Communicator {
 
  private:
   void run(Call call, const Tensor& x, const char* name) override {
-    static const char* const kKinds[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast"};
     const int64_t bytes = x.numel() * size_of(x.dtype());
-    const char* kind = kKinds[static_cast<int>(call)];
+    const char* kind = kind_of(call);
     watch().starts({name, kind, bytes, x.dtype()});
     ++watch().counters().begun;
     compare(name, kind, bytes);

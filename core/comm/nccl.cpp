@@ -6,7 +6,6 @@
 // that stream follows them at join(). Each is enclosed by two one-thread kernels that count it in
 // memory of the host (kernels/progress), which is what the watch reads; all of it can be recorded
 // in a CUDA graph.
-#include <dlfcn.h>
 #include <nccl.h>
 
 #include <chrono>
@@ -17,6 +16,7 @@
 #include <thread>
 
 #include "core/comm/communicator.h"
+#include "core/comm/loaded_library.h"
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
 #include "core/error.h"
@@ -41,33 +41,21 @@ struct Api {
 };
 
 Api load() {
+  LoadedLibrary library("XLSTM_NCCL_LIBRARY",
+                        {"libnccl.so.2", "/usr/local/cuda/lib64/libnccl.so.2"},
+                        RTLD_NOW | RTLD_LOCAL);
   Api api;
-  const char* asked = std::getenv("XLSTM_NCCL_LIBRARY");
-  void* library = nullptr;
-  if (asked != nullptr && *asked != '\0') {
-    library = dlopen(asked, RTLD_NOW | RTLD_LOCAL);
-  } else {
-    for (const char* name : {"libnccl.so.2", "/usr/local/cuda/lib64/libnccl.so.2"})
-      if (library == nullptr) library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  }
-  if (library == nullptr) {
-    api.missing = dlerror();
-    return api;
-  }
-  const auto find = [&](auto& function, const char* name) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
-    if (function == nullptr) api.missing = std::string("no ") + name;
-  };
-  find(api.get_unique_id, "ncclGetUniqueId");
-  find(api.init_rank, "ncclCommInitRank");
-  find(api.destroy, "ncclCommDestroy");
-  find(api.async_error, "ncclCommGetAsyncError");
-  find(api.error_string, "ncclGetErrorString");
-  find(api.last_error, "ncclGetLastError");
-  find(api.all_reduce, "ncclAllReduce");
-  find(api.reduce_scatter, "ncclReduceScatter");
-  find(api.all_gather, "ncclAllGather");
-  find(api.broadcast, "ncclBroadcast");
+  library.find(api.get_unique_id, "ncclGetUniqueId");
+  library.find(api.init_rank, "ncclCommInitRank");
+  library.find(api.destroy, "ncclCommDestroy");
+  library.find(api.async_error, "ncclCommGetAsyncError");
+  library.find(api.error_string, "ncclGetErrorString");
+  library.find(api.last_error, "ncclGetLastError");
+  library.find(api.all_reduce, "ncclAllReduce");
+  library.find(api.reduce_scatter, "ncclReduceScatter");
+  library.find(api.all_gather, "ncclAllGather");
+  library.find(api.broadcast, "ncclBroadcast");
+  api.missing = library.missing();
   return api;
 }
 
@@ -212,10 +200,8 @@ class Nccl : public Communicator {
   }
 
   void run(Call call, const Tensor& x, const char* name) override {
-    static const char* const kKinds[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast"};
     const cuda::DeviceGuard guard(device());
-    watch().starts(
-        {name, kKinds[static_cast<int>(call)], x.numel() * size_of(x.dtype()), x.dtype()});
+    watch().starts({name, kind_of(call), x.numel() * size_of(x.dtype()), x.dtype()});
     follow(stream_, main_stream());
     count(0, watch().counters().begun);
     const auto type = type_of(x.dtype());

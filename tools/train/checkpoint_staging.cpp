@@ -25,16 +25,6 @@ std::shared_ptr<Storage> pinned_storage(int64_t bytes) {
   return storage;
 }
 
-Tensor view_of(const std::shared_ptr<Storage>& storage, int64_t offset, const Tensor& like) {
-  auto impl = std::make_shared<TensorImpl>();
-  impl->storage = storage;
-  impl->offset = offset / size_of(like.dtype());
-  impl->dtype = like.dtype();
-  impl->shape = like.shape();
-  impl->strides = contiguous_strides(like.shape());
-  return Tensor(std::move(impl));
-}
-
 }  // namespace
 
 CheckpointStaging::CheckpointStaging(Device device) : device_(device) {
@@ -59,7 +49,7 @@ NamedTensors CheckpointStaging::copy(const NamedTensors& tensors) {
   NamedTensors copies;
   int64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
-    Tensor copy = view_of(memory_, offset, tensor);
+    Tensor copy = tensor_in(memory_, offset, tensor.shape(), tensor.dtype());
     if (tensor.device() == kCpu) {
       copy.copy_from(tensor);
     } else {

@@ -46,13 +46,7 @@ struct InputLayout {
 };
 
 Tensor view_of(const Tensor& bytes, int64_t offset, const Shape& shape, DType dtype) {
-  auto impl = std::make_shared<TensorImpl>();
-  impl->storage = bytes.impl()->storage;
-  impl->offset = offset / size_of(dtype);
-  impl->dtype = dtype;
-  impl->shape = shape;
-  impl->strides = contiguous_strides(shape);
-  return Tensor(std::move(impl));
+  return tensor_in(bytes.impl()->storage, offset, shape, dtype);
 }
 
 // A step on its way: its outcome, and the place of its inputs, in pinned memory.

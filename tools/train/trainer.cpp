@@ -15,10 +15,6 @@ namespace {
 
 const SteadyClock kSteadyClock;
 
-}  // namespace
-
-namespace {
-
 bool decays_embedding(const RunConfig& config) {
   const auto* paper = std::get_if<layers::XlstmModelConfig>(&config.model);
   return paper != nullptr && paper->weight_decay_on_embedding;
