@@ -68,7 +68,7 @@ TEST_CASE("SIGUSR2 never ends a run, also before training begins") {
   for (int i = 0; i < n; ++i) {
     const std::string name = "u" + std::to_string(i);
     Process run(runs.fit(name), runs.dir.path(), runs.dir.path("log"));
-    sleep_ms(120);
+    while (!run.code() && !run.minds(SIGUSR2)) sleep_ms(1);
     while (!run.code()) {
       run.kill(SIGUSR2);
       sleep_ms(static_cast<double>(random() % 20));

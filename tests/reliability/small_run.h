@@ -59,6 +59,14 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void kill(int signal) const { ::kill(child_, signal); }
+  // Whether it has said yet what happens at a signal: ignores or catches it.
+  bool minds(int signal) const {
+    std::ifstream status("/proc/" + std::to_string(child_) + "/status");
+    for (std::string line; std::getline(status, line);)
+      if (line.rfind("SigIgn:", 0) == 0 || line.rfind("SigCgt:", 0) == 0)
+        if ((std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) != 0) return true;
+    return false;
+  }
   // The exit code, or 128 + the signal that ended it; none while it runs.
   std::optional<int> code() {
     int status = 0;

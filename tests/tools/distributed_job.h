@@ -41,7 +41,7 @@ struct Job {
            " --trainer.name " + name + " " + options;
   }
   Outcome run(const std::string& command) const {
-    return shell("cd '" + dir.path() + "' && " + command);
+    return shell("cd '" + dir.path() + "' && export " + test::kLeaksOfMpi + "&& " + command);
   }
   // n processes that share the 8 sequences of a step.
   Outcome run_on(int n, const std::string& name, const std::string& options = "") const {
