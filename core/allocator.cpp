@@ -34,22 +34,22 @@ class Pool {
  public:
   explicit Pool(Device device) : device_(device), limit_(memory_limit_of_environment()) {}
 
-  void* allocate(int64_t bytes, MemoryBlock& block) {
+  void* allocate(int64_t bytes, MemoryBlock& block, MemorySource* source) {
     const int64_t size = size_class(bytes);
     std::lock_guard lock(mutex_);
     const bool must_fail = failing_request_ > 0 && --failing_request_ == 0;
-    void* memory = must_fail ? nullptr : take(size);
+    void* memory = must_fail || source != nullptr ? nullptr : take(size);
     if (memory == nullptr) {
-      if (!must_fail) memory = ask_system(size);
+      if (!must_fail) memory = ask_system(size, source);
       if (memory == nullptr) {
         release();
-        if (!must_fail) memory = ask_system(size);
+        if (!must_fail) memory = ask_system(size, source);
         if (memory == nullptr) throw_out_of_memory(size);
         ++stats_.n_retries;
       }
       ++stats_.n_system_allocations;
     }
-    if (notes_) noted_.insert(memory);
+    if (notes_ && source == nullptr) noted_.insert(memory);
     if (records_) record(memory, bytes);
     ++stats_.n_allocations;
     stats_.in_use_bytes += size;
@@ -58,12 +58,13 @@ class Pool {
     return memory;
   }
 
-  void free(void* pointer, MemoryBlock& block) noexcept {
+  void free(void* pointer, MemoryBlock& block, MemorySource* source) noexcept {
     std::lock_guard lock(mutex_);
     if (records_) record_return(pointer);
     const int64_t size = block.size;
     unlink(block);
     stats_.in_use_bytes -= size;
+    if (source != nullptr) return source->give_back(pointer);
     stats_.cached_bytes += size;
     keep(pointer, size);
   }
@@ -122,8 +123,9 @@ class Pool {
   void set_limit(int64_t bytes) { limit_ = bytes; }
 
  private:
-  void* ask_system(int64_t size) {
+  void* ask_system(int64_t size, MemorySource* source) {
     if (limit_ > 0 && size > limit_ - stats_.in_use_bytes - stats_.cached_bytes) return nullptr;
+    if (source != nullptr) return source->take(size);
     if (device_ == kCpu) return std::aligned_alloc(kAlignment, static_cast<size_t>(size));
     return cuda::allocate(size, device_);
   }
@@ -235,15 +237,15 @@ Pool& pool(Device device) {
 
 }  // namespace
 
-void* allocate(int64_t bytes, Device device, MemoryBlock& block) {
+void* allocate(int64_t bytes, Device device, MemoryBlock& block, MemorySource* source) {
   Pool& from = pool(device);
-  if (bytes > 0) return from.allocate(bytes, block);
+  if (bytes > 0) return from.allocate(bytes, block, source);
   from.record_empty();
   return nullptr;
 }
 
-void deallocate(void* pointer, MemoryBlock& block, Device device) noexcept {
-  if (pointer != nullptr) pool(device).free(pointer, block);
+void deallocate(void* pointer, MemoryBlock& block, Device device, MemorySource* source) noexcept {
+  if (pointer != nullptr) pool(device).free(pointer, block, source);
 }
 
 void set_memory_limit(int64_t bytes, Device device) {

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "core/memory_source.h"
 #include "core/storage.h"
 
 namespace xlstm {
@@ -13,9 +14,10 @@ namespace xlstm {
 // At least `bytes` long, 64-byte aligned (256 on CUDA). bytes == 0 gives null. `block` must stay
 // where it is until it is given to `deallocate`, and then names the owner in reports. If there is
 // no memory even after all cached blocks were given back: OutOfMemory, with what is held and by
-// whom.
-void* allocate(int64_t bytes, Device device, MemoryBlock& block);
-void deallocate(void* pointer, MemoryBlock& block, Device device) noexcept;
+// whom. source: whom to ask instead of the device's allocator, the same in both calls.
+void* allocate(int64_t bytes, Device device, MemoryBlock& block, MemorySource* source = nullptr);
+void deallocate(void* pointer, MemoryBlock& block, Device device,
+                MemorySource* source = nullptr) noexcept;
 
 // At most so many bytes are taken from the system, cached ones included; 0: no limit. At the start
 // that is XLSTM_MEMORY_LIMIT, a number of bytes with K, M or G behind it if wanted, for each device

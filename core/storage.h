@@ -6,6 +6,7 @@
 
 #include "core/device.h"
 #include "core/memory_owner.h"
+#include "core/memory_source.h"
 
 namespace xlstm {
 
@@ -15,9 +16,10 @@ struct Storage {
   int64_t bytes = 0;
   Device device;
   uint64_t version = 0;
-  MemoryBlock block;  // the pool's
+  MemoryBlock block;                     // the pool's
+  std::shared_ptr<MemorySource> source;  // null: the device's allocator
 
-  Storage(int64_t bytes, Device device);
+  Storage(int64_t bytes, Device device, std::shared_ptr<MemorySource> source = nullptr);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;

@@ -18,6 +18,7 @@
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
 #include "kernels/slstm/slstm_decode.h"
+#include "kernels/sum_parts/sum_parts.h"
 
 #define XLSTM_ABSENT(op)                                                 \
   xlstm_status xlstm_##op##_cuda(const xlstm_##op##_args*, xlstm_exec) { \
@@ -67,6 +68,7 @@ XLSTM_ABSENT(slstm_decode)
 XLSTM_ABSENT(slstm_fwd)
 XLSTM_ABSENT(sum_fwd)
 XLSTM_ABSENT(sum_of_squares)
+XLSTM_ABSENT(sum_parts)
 XLSTM_ABSENT(unary_bwd)
 XLSTM_ABSENT(unary_fwd)
 
@@ -85,6 +87,7 @@ XLSTM_NO_WORKSPACE(slstm_bwd)
 XLSTM_NO_WORKSPACE(slstm_fwd)
 XLSTM_NO_WORKSPACE(sum_fwd)
 XLSTM_NO_WORKSPACE(sum_of_squares)
+XLSTM_NO_WORKSPACE(sum_parts)
 
 const char* xlstm_take_device_error(void) {
   return "no error";

@@ -167,13 +167,16 @@ ParameterArena::ParameterArena(const Module& module, const ArenaOptions& options
   const int64_t multiple = options.multiple_of;
   n = checked_add(n, multiple - 1, "parameter arena") / multiple * multiple;
   const MemoryScope scope(MemoryCategory::weights);
-  weights_ = Tensor::zeros({n}, dtype, device);
+  const auto zeros = [&](DType type) {
+    return options.zeros ? options.zeros(n, type) : Tensor::zeros({n}, type, device);
+  };
+  weights_ = zeros(dtype);
   {
     const MemoryScope inner(MemoryCategory::gradients);
-    gradients_ = Tensor::zeros({n}, dtype, device);
+    gradients_ = zeros(dtype);
   }
   const bool with_copies = options.copy_dtype != dtype && options.copy_dtype != DType::f32;
-  if (with_copies) copies_ = Tensor::zeros({n}, options.copy_dtype, device);
+  if (with_copies) copies_ = zeros(options.copy_dtype);
   for (Entry& entry : entries_) {
     const Shape& shape = entry.parameter.shape();
     const Shape strides = contiguous_strides(shape);

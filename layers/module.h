@@ -101,6 +101,8 @@ struct ArenaOptions {
   // Parameters lie in ascending order of their group, and within one in order of registration: what
   // an optimizer treats alike belongs together. Null: one group.
   std::function<int(const std::string& name, const Tensor& parameter)> group;
+  // Where flat memory of n zeros comes from; null: Tensor::zeros on the parameters' device.
+  std::function<Tensor(int64_t n, DType dtype)> zeros;
   // The number of elements is filled up to a multiple of this.
   int64_t multiple_of = kFlatAlignment;
   // The type of low-precision copies (Tensor::low_precision) and which parameters have one (null:

@@ -2,7 +2,9 @@
 //
 // Gradients lie in flat memory and are summed bucket by bucket, each as soon as the backward pass
 // is through with it, beside the rest of that pass. A sum is a reduce-scatter, which leaves each
-// rank with its part of every bucket. Then
+// rank with its part of every bucket; or, where copy engines can move memory between ranks, an
+// exchange of parts beside that pass and an addition within it, a moment of the whole device
+// instead of some multiprocessors all the time. Then
 //   ddp    an all-gather completes the gradients, and every rank updates all weights;
 //   zero1  every rank updates its parts of the weights, keeping moments for these alone, and
 //          all-gathers complete the weights at the start of the next step, each before the forward
@@ -11,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -32,6 +35,7 @@ struct DataParallelConfig {
   bool shards_optimizer = false;    // zero1
   int64_t bucket_bytes = 64 << 20;  // of gradients
   DType reduce_dtype = DType::f32;  // bfloat16 halves what is sent, and rounds sums
+  bool adds_parts = false;          // exchanges parts and adds them, in the order of the ranks
 };
 
 class DataParallel {
@@ -48,9 +52,16 @@ class DataParallel {
 
   // In the last backward pass of a step: the early gradients from `element` on are final.
   void passed(int64_t element);
-  // After it: all gradients are. Work that follows sees this rank's parts summed; with ddp
-  // everything is.
+  // After it: all gradients are. Work that follows sees this rank's parts summed; with ddp those in
+  // whole() on all ranks, and the others after sum_control() and the communicator's join().
   void finish();
+  Range whole() const { return whole_; }
+  int64_t n() const { return parameters_.gradients.numel(); }
+  // The sum of squares of this rank's part of each bucket, on the device, after finish(); undefined
+  // where a reduce-scatter makes the sums.
+  const Tensor& squares() const { return squares_; }
+  // x becomes the sum of all ranks' x, for the work that follows.
+  void sum_control(const Tensor& x);
   // This rank's parts of the summed gradients.
   Tensors own_gradients() const;
   // For updates on the host, after finish(): the norm of the summed gradients, and the sums over
@@ -74,19 +85,33 @@ class DataParallel {
 
  private:
   Tensor view(const Tensor& flat, const Range& range) const;
-  void send(size_t bucket);
-  void gather(size_t bucket);
+  int64_t longest_bucket() const;
+  const Tensor& sent() const { return narrow_.defined() ? narrow_ : parameters_.gradients; }
+  void send_next();
+  Tensor received_in(size_t place, int64_t n) const;  // n elements of it
+  void add_oldest();
+  void add_all();
+  void gather_sums();
+  void gather_ahead(size_t end);
+  // A point of the communicator's for each place in `received_`, behind those of gathering.
+  size_t point(size_t place) const { return layout_.buckets.size() + place; }
 
   comm::Communicator& communicator_;
   FlatParameters parameters_;
   DataParallelConfig config_;
   ShardLayout layout_;
-  Tensor narrow_;  // [n], where gradients are sent in another type
+  Tensor narrow_;    // [n], where gradients are sent in another type
+  Tensor received_;  // [kPlaces, largest bucket], where parts are added here
+  Tensor squares_;   // [buckets], likewise
+  Tensor arrived_;   // a counter of the kernel that adds
+  std::deque<size_t> to_send_, to_add_, to_gather_;  // buckets that are on their way
+  Range whole_;
+  size_t n_sent_ = 0;  // of which the first went to place 0
   std::vector<std::string> names_;
   size_t n_early_buckets_ = 0;
-  size_t next_ = 0;  // early buckets before it are not sent yet
+  size_t next_ = 0;  // early buckets before it are not final yet
   std::vector<size_t> gather_order_;
-  size_t n_waited_ = 0;  // of gather_order_
+  size_t n_begun_ = 0, n_waited_ = 0;  // of gather_order_
 };
 
 }  // namespace xlstm::optim

@@ -48,7 +48,8 @@ DeviceUpdate::DeviceUpdate(Optimizer& optimizer, const DeviceUpdateConfig& confi
   const Device device = device_of(optimizer);
   rates_ = bytes_on<Rates>(device);
   state_ = bytes_on<Outcome>(device);
-  const auto n_sums = static_cast<int64_t>(own_gradients().size());
+  const int64_t n_sums =
+      adds_parts() ? parallel->squares().numel() : static_cast<int64_t>(own_gradients().size());
   control_ = Tensor::zeros({n_sums + 2}, DType::f64, device);
   restore(optimizer.step_count(), 0, 0);
 }
@@ -57,25 +58,37 @@ Tensors DeviceUpdate::own_gradients() const {
   return parallel_ != nullptr ? parallel_->own_gradients() : optimizer_.flat_gradients();
 }
 
+bool DeviceUpdate::adds_parts() const {
+  return parallel_ != nullptr && parallel_->squares().defined();
+}
+
+// The sum of squares of each piece of gradients of this rank, into the first numbers of control_.
+void DeviceUpdate::take_squares() {
+  const int64_t n_sums = control_.numel() - 2;
+  if (adds_parts()) {
+    control_.strided_view({n_sums}, {1}).copy_from(parallel_->squares());
+    return;
+  }
+  const Tensors gradients = own_gradients();
+  require<ShapeError>(static_cast<int64_t>(gradients.size()) == n_sums,
+                      "update: the gradients have moved, got ", gradients.size(),
+                      " pieces, expected ", n_sums);
+  for (size_t i = 0; i < gradients.size(); ++i)
+    ops::sum_of_squares_into(gradients[i],
+                             control_.strided_view({1}, {1}, static_cast<int64_t>(i)));
+}
+
 void DeviceUpdate::launch(const Tensor& loss, const Tensor& votes) {
   require<ShapeError>(loss.defined() && loss.numel() == 1 && loss.dtype() == DType::f32 &&
                           loss.device() == state_.device(),
                       "update: the loss must be one float32 number on the device of the "
                       "parameters");
-  const Tensors gradients = own_gradients();
+  take_squares();
   const int64_t n_sums = control_.numel() - 2;
-  require<ShapeError>(static_cast<int64_t>(gradients.size()) == n_sums,
-                      "update: the gradients have moved, got ", gradients.size(),
-                      " pieces, expected ", n_sums);
   const auto number = [this](int64_t i) { return control_.strided_view({1}, {1}, i); };
-  for (size_t i = 0; i < gradients.size(); ++i)
-    ops::sum_of_squares_into(gradients[i], number(static_cast<int64_t>(i)));
   number(n_sums).copy_from(loss.strided_view({1}, {1}));
   if (votes.defined()) number(n_sums + 1).copy_from(votes.strided_view({1}, {1}));
-  if (parallel_ != nullptr) {
-    parallel_->communicator().all_reduce(control_, "norm and loss");
-    parallel_->communicator().join();
-  }
+  if (parallel_ != nullptr) parallel_->sum_control(control_);
   const LossScaleConfig& scale = config_.loss_scale;
   xlstm_update_control_args args{};
   args.sums = control_.data<double>();
@@ -94,16 +107,26 @@ void DeviceUpdate::launch(const Tensor& loss, const Tensor& votes) {
   ops::run_kernel(ops::Kernel{xlstm_update_control_cpu, xlstm_update_control_cuda}, args,
                   state_.device(), "update");
   if (state_.device() == kCpu) {
+    if (parallel_ != nullptr) parallel_->communicator().join();
     const auto* outcome = static_cast<const Outcome*>(state_.raw());
     optimizer_.set_step_count(outcome->step - (outcome->skip != 0 ? 0 : 1));
     if (outcome->skip == 0)
       optimizer_.step(static_cast<double>(outcome->lr), static_cast<double>(outcome->grad_scale));
     return;
   }
-  optimizer_.step_on_device({.lr = field(state_, offsetof(Outcome, lr), DType::f32),
-                             .grad_scale = field(state_, offsetof(Outcome, grad_scale), DType::f32),
-                             .step = field(state_, offsetof(Outcome, step), DType::i64),
-                             .skip = field(state_, offsetof(Outcome, skip), DType::i32)});
+  const ops::UpdateScalars scalars{
+      .lr = field(state_, offsetof(Outcome, lr), DType::f32),
+      .grad_scale = field(state_, offsetof(Outcome, grad_scale), DType::f32),
+      .step = field(state_, offsetof(Outcome, step), DType::i64),
+      .skip = field(state_, offsetof(Outcome, skip), DType::i32)};
+  if (parallel_ == nullptr || parallel_->shards_optimizer())
+    return optimizer_.step_on_device(scalars);
+  // What came last is on its way while the rest is updated.
+  const Range whole = parallel_->whole();
+  optimizer_.step_on_device(scalars, whole);
+  parallel_->communicator().join();
+  optimizer_.step_on_device(scalars, {0, whole.begin});
+  optimizer_.step_on_device(scalars, {whole.end, parallel_->n()});
 }
 
 Tensor DeviceUpdate::loss_scale() const {

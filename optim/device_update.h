@@ -56,6 +56,8 @@ class DeviceUpdate {
 
   Optimizer& optimizer_;
   DeviceUpdateConfig config_;
+  bool adds_parts() const;
+  void take_squares();
   DataParallel* parallel_;
   Tensor rates_, state_;
   Tensor control_;  // float64: a sum of squares for each piece of gradients, the loss, the votes

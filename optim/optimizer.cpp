@@ -113,23 +113,32 @@ std::vector<Optimizer::Piece> Optimizer::pieces() const {
   std::vector<Piece> pieces;
   int64_t before = 0;  // elements of the shard's parts so far
   for (const Range& part : *shard_) {
-    for (const Piece& piece : whole) {
-      const int64_t begin = place_of(piece.value), end = begin + piece.value.numel();
-      const int64_t from = std::max(begin, part.begin), to = std::min(end, part.end);
-      if (from >= to) continue;
-      Piece& mine = pieces.emplace_back();
-      const auto cut = [&](const Tensor& t) {
-        return t.defined() ? part_of(flat_from(t, piece.value.numel()), from - begin, to - from)
-                           : t;
-      };
-      mine.value = cut(piece.value);
-      mine.grad = cut(piece.grad);
-      mine.copy = cut(piece.copy);
-      mine.decay = piece.decay;
+    for (Piece& mine : cut(whole, part)) {
+      const int64_t place = before + place_of(mine.value) - part.begin;
       for (const Tensor& slot : shard_slots_)
-        mine.slots.push_back(part_of(slot, before + from - part.begin, to - from));
+        mine.slots.push_back(part_of(slot, place, mine.value.numel()));
+      pieces.push_back(std::move(mine));
     }
     before += part.end - part.begin;
+  }
+  return pieces;
+}
+
+std::vector<Optimizer::Piece> Optimizer::cut(const std::vector<Piece>& whole, const Range& range) {
+  std::vector<Piece> pieces;
+  for (const Piece& piece : whole) {
+    const int64_t n = piece.value.numel(), begin = place_of(piece.value);
+    const int64_t from = std::max(begin, range.begin), to = std::min(begin + n, range.end);
+    if (from >= to) continue;
+    const auto within = [&](const Tensor& t) {
+      return t.defined() ? part_of(flat_from(t, n), from - begin, to - from) : t;
+    };
+    Piece& mine = pieces.emplace_back();
+    mine.value = within(piece.value);
+    mine.grad = within(piece.grad);
+    mine.copy = within(piece.copy);
+    for (const Tensor& slot : piece.slots) mine.slots.push_back(within(slot));
+    mine.decay = piece.decay;
   }
   return pieces;
 }
@@ -172,6 +181,11 @@ Tensors Optimizer::flat_gradients() const {
 void Optimizer::step_on_device(const ops::UpdateScalars& scalars) {
   const auto scope = MemoryScope::op("optimizer step");
   for (const Piece& piece : pieces()) update(piece, {1, 0, 1, scalars});
+}
+
+void Optimizer::step_on_device(const ops::UpdateScalars& scalars, const Range& range) {
+  const auto scope = MemoryScope::op("optimizer step");
+  for (const Piece& piece : cut(pieces(), range)) update(piece, {1, 0, 1, scalars});
 }
 
 void Optimizer::step(double lr, double grad_scale) {

@@ -30,6 +30,8 @@ class Optimizer {
   // The same for parameters on a CUDA device, with everything that changes from step to step read
   // there. Only launches; step_count is left to the caller (optim/device_update.h).
   void step_on_device(const ops::UpdateScalars& scalars);
+  // The same of the elements in a range of the flat memory in which all parameters lie.
+  void step_on_device(const ops::UpdateScalars& scalars, const Range& range);
   // The gradients in as few flat pieces as their memory allows; parameters without one are left
   // out.
   Tensors flat_gradients() const;
@@ -76,6 +78,8 @@ class Optimizer {
   virtual void update(const Piece& piece, const Step& step) = 0;
   std::vector<Piece> pieces() const;
   std::vector<Piece> whole_pieces() const;
+  // What of them lies in a range of their flat memory.
+  static std::vector<Piece> cut(const std::vector<Piece>& whole, const Range& range);
   // Places the slots of parameters that share a storage as the parameters lie in it.
   void make_slots();
   void make_shard_slots();

@@ -11,7 +11,9 @@ class Single : public Communicator {
   explicit Single(Device device) : Communicator(World{}, device, {}) {}
 
  private:
-  void run(Call, const Tensor&, const char*) override {}
+  void run(Call call, const Tensor& from, const Tensor& to, const char*) override {
+    if (call == Call::all_to_all) Tensor(to).copy_from(from);
+  }
 };
 
 bool is_sent(DType dtype) {
@@ -21,42 +23,55 @@ bool is_sent(DType dtype) {
 }  // namespace
 
 const char* Communicator::kind_of(Call call) {
-  static const char* const kNames[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast"};
+  static const char* const kNames[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
+                                       "all_to_all"};
   return kNames[static_cast<int>(call)];
 }
 
-void Communicator::start(Call call, const Tensor& x, const char* name) {
+void Communicator::require_sendable(Call call, const Tensor& x, const char* name) const {
   require<ShapeError>(x.defined() && x.is_contiguous() && is_sent(x.dtype()), name,
                       ": a collective call takes a contiguous tensor of floating or int64 numbers");
   require<DeviceError>(x.device() == device_, name, ": tensor of a collective call, got one on ",
                        to_string(x.device()), ", expected ", to_string(device_));
-  const bool in_parts = call == Call::reduce_scatter || call == Call::all_gather;
+  const bool in_parts = call != Call::all_reduce && call != Call::broadcast;
   require<ShapeError>(!in_parts || x.numel() % size() == 0, name,
                       ": elements of a tensor in equal parts, got ", x.numel(),
                       ", expected a multiple of ", size(), " ranks");
-  if (x.numel() == 0) return;
+}
+
+void Communicator::start(Call call, const Tensor& from, const Tensor& to, const char* name) {
+  require_sendable(call, to, name);
+  if (to.numel() == 0) return;
   if (FaultPlan* plan = FaultPlan::of_environment()) {
     const FaultPlan::CallFault fault = plan->before_call();
     if (fault == FaultPlan::CallFault::skip) return;
-    if (fault == FaultPlan::CallFault::other_size)
-      return run(call, Tensor::zeros({2 * x.numel()}, x.dtype(), device_), name);
+    if (fault == FaultPlan::CallFault::other_size) {
+      const Tensor twice = Tensor::zeros({2 * to.numel()}, to.dtype(), device_);
+      return run(call, twice, call == Call::all_to_all ? twice.clone() : twice, name);
+    }
   }
-  run(call, x, name);
-  Tensor written = x;
+  run(call, from, to, name);
+  Tensor written = to;
   written.bump_version();
 }
 
 void Communicator::all_reduce(const Tensor& x, const char* name) {
-  start(Call::all_reduce, x, name);
+  start(Call::all_reduce, x, x, name);
 }
 void Communicator::reduce_scatter(const Tensor& x, const char* name) {
-  start(Call::reduce_scatter, x, name);
+  start(Call::reduce_scatter, x, x, name);
 }
 void Communicator::all_gather(const Tensor& x, const char* name) {
-  start(Call::all_gather, x, name);
+  start(Call::all_gather, x, x, name);
 }
 void Communicator::broadcast(const Tensor& x, const char* name) {
-  start(Call::broadcast, x, name);
+  start(Call::broadcast, x, x, name);
+}
+void Communicator::all_to_all(const Tensor& from, const Tensor& to, const char* name) {
+  require_sendable(Call::all_to_all, from, name);
+  require<ShapeError>(to.defined() && to.numel() == from.numel() && to.dtype() == from.dtype(),
+                      name, ": the tensors of an exchange must have one size and type");
+  start(Call::all_to_all, from, to, name);
 }
 
 std::unique_ptr<Communicator> make_single_communicator(Device device) {
@@ -64,10 +79,10 @@ std::unique_ptr<Communicator> make_single_communicator(Device device) {
 }
 
 std::unique_ptr<Communicator> make_communicator(const World& world, Device device,
-                                                const WatchLimits& limits) {
+                                                const WatchLimits& limits, bool copy_engines) {
   if (world.size == 1) return make_single_communicator(device);
   return device == kCpu ? make_mpi_communicator(world, limits)
-                        : make_nccl_communicator(world, device, limits);
+                        : make_nccl_communicator(world, device, limits, copy_engines);
 }
 
 std::vector<double> gather(Communicator& communicator, double value, const char* name) {

@@ -43,6 +43,16 @@ class Communicator {
   void all_gather(const Tensor& x, const char* name);
   // x becomes what it is on rank 0.
   void broadcast(const Tensor& x, const char* name);
+  // Both have size() equal parts, and share no memory. Part r of `to` becomes part rank() of what
+  // rank r has in `from`.
+  void all_to_all(const Tensor& from, const Tensor& to, const char* name);
+
+  // Whether copies between ranks (all_gather, all_to_all) of memory from zeros() are made by the
+  // devices' copy engines, which take no multiprocessor from the work beside them.
+  virtual bool has_copy_engines() const { return false; }
+  // [n] of zeros, which calls move fastest. A call of its own: every rank makes it, in the same
+  // order. The memory is freed after close() at the earliest.
+  virtual Tensor zeros(int64_t n, DType dtype) { return Tensor::zeros({n}, dtype, device_); }
 
   // Work given to the device from here on sees the results of all calls so far.
   virtual void join() {}
@@ -58,13 +68,14 @@ class Communicator {
  protected:
   Communicator(const World& world, Device device, const WatchLimits& limits)
       : world_(world), device_(device), watch_(world, limits) {}
-  enum class Call : int32_t { all_reduce, reduce_scatter, all_gather, broadcast };
+  enum class Call : int32_t { all_reduce, reduce_scatter, all_gather, broadcast, all_to_all };
   static const char* kind_of(Call call);
-  // Checked, and of at least one element.
-  virtual void run(Call call, const Tensor& x, const char* name) = 0;
+  // Checked, and of at least one element. from is to, but in all_to_all.
+  virtual void run(Call call, const Tensor& from, const Tensor& to, const char* name) = 0;
 
  private:
-  void start(Call call, const Tensor& x, const char* name);
+  void require_sendable(Call call, const Tensor& x, const char* name) const;
+  void start(Call call, const Tensor& from, const Tensor& to, const char* name);
   World world_;
   Device device_;
   CollectiveWatch watch_;
@@ -73,16 +84,19 @@ class Communicator {
 // A world of one: every call leaves x as it is.
 std::unique_ptr<Communicator> make_single_communicator(Device device);
 // CommError in a build without NCCL (no_nccl.cpp) or MPI (no_mpi.cpp), if the library is not there,
-// or if the other ranks do not come within limits.start seconds.
+// or if the other ranks do not come within limits.start seconds. copy_engines: whether they may be
+// used, where all ranks are on one host whose GPUs reach each other and NCCL is 2.28 or newer.
 std::unique_ptr<Communicator> make_nccl_communicator(const World& world, Device device,
-                                                     const WatchLimits& limits);
+                                                     const WatchLimits& limits,
+                                                     bool copy_engines = true);
 std::unique_ptr<Communicator> make_mpi_communicator(const World& world, const WatchLimits& limits);
 bool has_nccl();  // compiled in, and the library can be loaded
 bool has_mpi();
 
 // The one for this world and device.
 std::unique_ptr<Communicator> make_communicator(const World& world, Device device,
-                                                const WatchLimits& limits = {});
+                                                const WatchLimits& limits = {},
+                                                bool copy_engines = true);
 
 // Small things of the host. Each waits.
 std::vector<double> gather(Communicator& communicator, double value, const char* name);

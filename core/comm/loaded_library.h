@@ -26,9 +26,14 @@ class LoadedLibrary {
 
   // A function's address, or an object's; null if it is not there.
   template <class Pointer>
+  void find_if_there(Pointer& place, const char* name) {
+    if (library_ != nullptr) place = reinterpret_cast<Pointer>(dlsym(library_, name));
+  }
+  // The same of what cannot be done without.
+  template <class Pointer>
   void find(Pointer& place, const char* name) {
     if (library_ == nullptr) return;
-    place = reinterpret_cast<Pointer>(dlsym(library_, name));
+    find_if_there(place, name);
     if (place == nullptr) missing_ = std::string("no ") + name;
   }
 

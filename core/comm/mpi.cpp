@@ -116,25 +116,25 @@ class Mpi : public Communicator {
   }
 
  private:
-  void run(Call call, const Tensor& x, const char* name) override {
-    const int64_t bytes = x.numel() * size_of(x.dtype());
+  void run(Call call, const Tensor& from, const Tensor& to, const char* name) override {
+    const int64_t bytes = to.numel() * size_of(to.dtype());
     const char* kind = kind_of(call);
-    watch().starts({name, kind, bytes, x.dtype()});
+    watch().starts({name, kind, bytes, to.dtype()});
     ++watch().counters().begun;
     compare(name, kind, bytes);
-    switch (x.dtype()) {
+    switch (to.dtype()) {
       case DType::f32:
-        run_typed<float>(call, x);
+        run_typed<float>(call, from, to);
         break;
       case DType::f64:
-        run_typed<double>(call, x);
+        run_typed<double>(call, from, to);
         break;
       case DType::i64:
-        run_typed<int64_t>(call, x);
+        run_typed<int64_t>(call, from, to);
         break;
       default:
         throw_error<ShapeError>(name, ": element type of a sum on the CPU, got ",
-                                name_of(x.dtype()), ", expected float32, float64 or int64");
+                                name_of(to.dtype()), ", expected float32, float64 or int64");
     }
     ++watch().counters().ended;
   }
@@ -157,9 +157,11 @@ class Mpi : public Communicator {
   }
 
   template <class T>
-  void run_typed(Call call, const Tensor& x) {
-    T* data = static_cast<T*>(x.raw());
-    const int64_t n = x.numel();
+  void run_typed(Call call, const Tensor& from, const Tensor& to) {
+    T* data = static_cast<T*>(to.raw());
+    const int64_t n = to.numel();
+    if (call == Call::all_to_all)
+      return exchange_parts(static_cast<const T*>(from.raw()), data, n / size());
     if (call == Call::broadcast) return broadcast_bytes(data, n * int64_t{sizeof(T)});
     if (call == Call::all_gather) return gather_parts(data, n / size());
     if (call == Call::reduce_scatter) return scatter_sums(data, n / size());
@@ -181,9 +183,10 @@ class Mpi : public Communicator {
             "broadcast");
   }
 
-  // Rows of a matrix [size(), part], `n` elements of each from `at`, side by side.
-  template <class T>
-  void scatter_sums(T* data, int64_t part) {
+  // Sends each rank its row of a matrix [size(), part]; use(at, n, rows) is given what comes: from
+  // place `at` on n elements of each row, side by side in the order of the ranks.
+  template <class T, class Use>
+  void exchange(const T* data, int64_t part, const char* name, Use use) {
     const auto W = static_cast<int64_t>(size());
     std::vector<T> out, in;
     for (int64_t at = 0; at < part; at += kPiece) {
@@ -195,9 +198,24 @@ class Mpi : public Communicator {
       const int bytes = static_cast<int>(n * int64_t{sizeof(T)});
       check(api().all_to_all(out.data(), bytes, api().byte, in.data(), bytes, api().byte,
                              api().world),
-            "reduce_scatter");
-      add_rows(in.data(), W, n, data + rank() * part + at);
+            name);
+      use(at, n, in.data());
     }
+  }
+
+  template <class T>
+  void scatter_sums(T* data, int64_t part) {
+    exchange(data, part, "reduce_scatter", [&](int64_t at, int64_t n, const T* rows) {
+      add_rows(rows, size(), n, data + rank() * part + at);
+    });
+  }
+
+  template <class T>
+  void exchange_parts(const T* from, T* to, int64_t part) {
+    exchange(from, part, "all_to_all", [&](int64_t at, int64_t n, const T* rows) {
+      for (int64_t r = 0; r < size(); ++r)
+        std::memcpy(to + r * part + at, rows + r * n, static_cast<size_t>(n) * sizeof(T));
+    });
   }
 
   template <class T>

@@ -8,8 +8,8 @@ bool has_nccl() {
   return false;
 }
 
-std::unique_ptr<Communicator> make_nccl_communicator(const World& world, Device,
-                                                     const WatchLimits&) {
+std::unique_ptr<Communicator> make_nccl_communicator(const World& world, Device, const WatchLimits&,
+                                                     bool) {
   throw_error<CommError>(
       "nccl: this build has no NCCL, got ", world.size,
       " processes on GPUs, expected one (install NCCL's nccl.h and build again)");

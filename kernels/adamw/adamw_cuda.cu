@@ -160,19 +160,6 @@ xlstm_status run_update(const typename Update::Args& a, cudaStream_t stream) {
 
 // ---- sum of squares, clip ----
 
-// Sum over the block, in thread 0.
-__device__ inline double block_total(double x) {
-  __shared__ double scratch[32];
-#pragma unroll
-  for (int lane = 16; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
-  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;
-  __syncthreads();
-  double total = 0;
-  if (threadIdx.x == 0)
-    for (int warp = 0; warp < static_cast<int>(blockDim.x) / 32; ++warp) total += scratch[warp];
-  return total;
-}
-
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     squares_kernel(const T* x, int64_t n, int64_t packed, double* partial) {

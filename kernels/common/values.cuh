@@ -107,6 +107,20 @@ __device__ inline void store_values(T* p, const float (&x)[N]) {
   store_raw(p, raw);
 }
 
+// The sum over a block of whole warps, in thread 0. All threads call it; between two calls lies a
+// __syncthreads().
+__device__ inline double block_total(double x) {
+  __shared__ double scratch[32];
+#pragma unroll
+  for (int lane = 16; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;
+  __syncthreads();
+  double total = 0;
+  if (threadIdx.x == 0)
+    for (int warp = 0; warp < static_cast<int>(blockDim.x) / 32; ++warp) total += scratch[warp];
+  return total;
+}
+
 // *place(i) = sum over blocks of partial[block][i], i < n, for the i whose place is not null.
 // 32 threads share an element: each adds every 32nd block in order, then they are added in order.
 template <class W, class Place>

@@ -53,6 +53,13 @@ void check_calls(Communicator& c, DType dtype, int64_t part) {
   c.all_gather(scattered, "parts");
   for (int64_t i = 0; i < n; ++i) REQUIRE(scattered.data<T>()[i] == sum_at<T>(size, i));
 
+  const Tensor mine = tensor_of<T>(rank, n, dtype), exchanged = c.zeros(n, dtype);
+  c.all_to_all(mine, exchanged, "exchange");
+  for (int r = 0; r < size; ++r)
+    for (int64_t i = 0; i < part; ++i)
+      REQUIRE(exchanged.data<T>()[r * part + i] ==
+              static_cast<T>(value_of(r, rank * part + i) * 100));
+
   Tensor sent = tensor_of<T>(rank, n, dtype);
   c.broadcast(sent, "first");
   for (int64_t i = 0; i < n; ++i)

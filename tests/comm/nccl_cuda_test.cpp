@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "core/comm/communicator.h"
@@ -145,6 +146,59 @@ TEST_CASE("ranks: sums and copies over GPUs, each time the same bits", "[.ranks]
   c->close();
 }
 
+// Copy engines wait for each other on numbers in memory, in another way inside a graph than
+// outside.
+TEST_CASE("ranks: copies between GPUs, inside and outside a graph in any order", "[.ranks]") {
+  const World world = world_from_environment();
+  const Device device{DeviceType::cuda, world.local_rank};
+  for (const bool copy_engines : {true, false}) {
+    const auto c = make_communicator(world, device, {.start = 60, .call = 60}, copy_engines);
+    if (c->rank() == 0) std::printf("copy engines: %s\n", c->has_copy_engines() ? "yes" : "no");
+    if (!copy_engines) CHECK_FALSE(c->has_copy_engines());
+    const int64_t part = (1 << 18) + 32, n = part * c->size();
+    const Tensor from = c->zeros(n, DType::f32), to = c->zeros(n, DType::f32),
+                 all = c->zeros(n, DType::bf16);
+
+    const auto own = [&](const Tensor& x) { return x.strided_view({part}, {1}, c->rank() * part); };
+    // Part r of `from` grows by (rank + 1) each time, and travels to rank r; the first part of what
+    // has come goes to everybody.
+    const Tensor step = Tensor::full({n}, c->rank() + 1, DType::f32, device);
+    const auto work = [&] {
+      Tensor(from).copy_from(ops::add(from, step));
+      c->all_to_all(from, to, "exchange");
+      c->join();
+      Tensor(own(all)).copy_from(to.strided_view({part}, {1}, (c->size() - 1) * part));
+      c->all_gather(all, "gather");
+      c->join();
+    };
+    int times = 0;
+    const auto check = [&] {
+      const std::vector<float> came = to.to(kCpu).to_vector<float>(),
+                               everywhere = all.to(kCpu).to_vector<float>();
+      for (int64_t i = 0; i < n; ++i) {
+        REQUIRE(came[static_cast<size_t>(i)] == static_cast<float>(times * (i / part + 1)));
+        REQUIRE(everywhere[static_cast<size_t>(i)] == static_cast<float>(times * c->size()));
+      }
+    };
+    for (int i = 0; i < 2; ++i, ++times) work();
+    check();
+    std::optional<cuda::Graph> graph;
+    graph.emplace(device, work);
+    check();
+    for (const int replays : {1, 3, 0, 2, 5}) {
+      for (int i = 0; i < replays; ++i, ++times) graph->launch();
+      check();
+      for (int i = 0; i < 1 + replays % 2; ++i, ++times) work();
+      check();
+      // One comes late.
+      if (c->rank() == replays % c->size())
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    graph.reset();
+    c->close();
+  }
+}
+
 // Bus bandwidth as nccl-tests counts it: of an all-reduce 2 (n - 1) / n times the bytes, of the
 // others (n - 1) / n, over the time.
 TEST_CASE("ranks: bandwidth over GPUs", "[.bandwidth]") {
@@ -153,16 +207,17 @@ TEST_CASE("ranks: bandwidth over GPUs", "[.bandwidth]") {
   const auto c = make_communicator(world, device, {.start = 60, .call = 60});
   const double n = c->size();
   if (c->rank() == 0)
-    std::printf("%d GPUs, bus bandwidth in GB/s (time in us)\n%10s %20s %20s %20s\n", c->size(),
-                "MiB", "all_reduce", "reduce_scatter", "all_gather");
+    std::printf("%d GPUs, bus bandwidth in GB/s (time in us)\n%10s %20s %20s %20s %20s\n",
+                c->size(), "MiB", "all_reduce", "reduce_scatter", "all_gather", "all_to_all");
   for (const int64_t mib : {1, 4, 16, 64, 256, 1024}) {
-    const Tensor x = Tensor::zeros({mib << 18}, DType::f32, device);
+    const Tensor x = c->zeros(mib << 18, DType::f32), y = c->zeros(mib << 18, DType::f32);
     if (c->rank() == 0) std::printf("%10lld", static_cast<long long>(mib));
-    for (int call = 0; call < 3; ++call) {
+    for (int call = 0; call < 4; ++call) {
       const auto run = [&] {
         if (call == 0) c->all_reduce(x, "x");
         if (call == 1) c->reduce_scatter(x, "x");
         if (call == 2) c->all_gather(x, "x");
+        if (call == 3) c->all_to_all(x, y, "x");
       };
       const int repeats = mib > 100 ? 10 : 30;
       for (int i = 0; i < 5; ++i) run();

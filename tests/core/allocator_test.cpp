@@ -116,6 +116,38 @@ TEST_CASE("blocks that are held are not given back, and the report counts them")
   CHECK_NOTHROW(mebibytes(7));
 }
 
+TEST_CASE("memory from elsewhere counts while it is in use, and is not kept for others") {
+  struct Elsewhere : MemorySource {
+    int n_out = 0, n_left = 2;
+    void* take(int64_t bytes) override {
+      if (n_left == 0) return nullptr;
+      --n_left, ++n_out;
+      return std::aligned_alloc(64, static_cast<size_t>(bytes));
+    }
+    void give_back(void* memory) noexcept override {
+      --n_out;
+      std::free(memory);
+    }
+  };
+  const Limit limit(3 * kMiB);
+  const auto source = std::make_shared<Elsewhere>();
+  const MemoryStats before = memory_stats();
+  {
+    const Storage storage(2 * kMiB, kCpu, source);
+    CHECK(source->n_out == 1);
+    CHECK(memory_stats().in_use_bytes == before.in_use_bytes + 2 * kMiB);
+    // The limit holds for it too, and its report names the owner.
+    CHECK_THAT(refusal([&] { const Storage more(2 * kMiB, kCpu, source); }),
+               contains("out of memory"));
+    CHECK(source->n_out == 1);
+  }
+  CHECK(source->n_out == 0);
+  CHECK(memory_stats().in_use_bytes == before.in_use_bytes);
+  CHECK(memory_stats().cached_bytes == before.cached_bytes);
+  const Storage last(kMiB, kCpu, source);
+  CHECK_THAT(refusal([&] { const Storage more(kMiB, kCpu, source); }), contains("out of memory"));
+}
+
 TEST_CASE("blocks that were noted and are free again are kept from others until put back") {
   hold_cached_memory(kCpu);
   const Tensor before = Tensor::empty({1000}, DType::u8);

@@ -30,6 +30,7 @@
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
 #include "kernels/slstm/slstm_decode.h"
+#include "kernels/sum_parts/sum_parts.h"
 #include "tests/catch.h"
 #include "tests/test_data.h"
 
@@ -205,6 +206,16 @@ Entry progress() {
   Args a{};
   Entry e = ENTRY(progress);
   e.with_arrays({AT(counter), AT(shown)}, {}, {});
+  return e;
+}
+
+Entry sum_parts() {
+  using Args = xlstm_sum_parts_args;
+  Args a{};
+  a.n_parts = 2, a.n = 4;
+  Entry e = ENTRY_WITH_WORKSPACE(sum_parts);
+  e.with_arrays({AT(parts), AT(sum)}, {}, {});
+  e.sizes = {AT(n_parts), AT(n)}, e.dtypes = {AT(dtype)}, e.empties = {{AT(n)}};
   return e;
 }
 
@@ -684,6 +695,7 @@ std::vector<Entry> all_entries() {
           max_bwd(),
           cumsum_fwd(),
           progress(),
+          sum_parts(),
           sampling(),
           slstm_fwd(),
           slstm_bwd(),

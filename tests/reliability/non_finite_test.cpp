@@ -8,13 +8,12 @@
 namespace xlstm::proof {
 namespace {
 
-// The first, last and a random element of every gradient, as their places in a run on `n_ranks`.
-std::vector<int64_t> places(const SmallRuns& runs, int n_ranks, std::mt19937_64& random) {
+// The first, last and a random element of every gradient, as their places in the arena.
+std::vector<int64_t> places(const SmallRuns& runs, std::mt19937_64& random) {
   train::RunConfig config = train::load_run_config({runs.dir.path("c.yaml")}, {});
   std::visit([](auto& model) { model.vocab_size = 300; }, config.model);
   const auto model = layers::make_language_model(config.model, 1);
-  const auto arena =
-      train::make_arena(config, *model, train::training_placement(config.trainer), n_ranks);
+  const auto arena = train::make_arena(config, *model, train::training_placement(config.trainer));
   std::vector<int64_t> found;
   for (const auto& entry : arena->entries()) {
     const auto n = static_cast<uint64_t>(entry.numel);
@@ -55,8 +54,7 @@ TEST_CASE("NaN in the loss or in a gradient of any rank changes no weight and no
                   ",step=" + std::to_string(step) + what;
       };
       for (int i = 0; i < n_ranks; ++i) add(",of=loss");
-      for (const int64_t element : places(runs, n_ranks, random))
-        add(",element=" + std::to_string(element));
+      for (const int64_t element : places(runs, random)) add(",element=" + std::to_string(element));
       const std::string name = std::string(strategy) + std::to_string(n_ranks);
       Process job(
           "env XLSTM_FAULT='" + faults + "' " +

@@ -48,6 +48,7 @@ struct TrainerConfig {
   int64_t devices = 1;                // of one host; 0: all GPUs there, or one CPU process
   int64_t num_nodes = 1;
   int64_t bucket_mb = 64;                // of gradients that are sent together
+  bool copy_engines = true;              // where they can copy between the devices of a host
   std::string reduce_dtype = "float32";  // or bfloat16, in which gradients are summed
   double start_timeout = 300;            // seconds until all ranks have met
   double collective_timeout = 600;       // seconds that a rank waits for the others in one call

@@ -80,6 +80,7 @@ void for_each_field(C& c, F&& f) {
   f("num_nodes", c.num_nodes);
   f("bucket_mb", c.bucket_mb);
   f("reduce_dtype", c.reduce_dtype);
+  f("copy_engines", c.copy_engines);
   f("start_timeout", c.start_timeout);
   f("collective_timeout", c.collective_timeout);
   f("accelerator", c.accelerator);

@@ -110,6 +110,9 @@ std::vector<KeyRule> run_rules() {
        -kNoLimit,
        kNoLimit,
        {"float32", "bfloat16"}},
+      {"trainer.copy_engines",
+       "Whether the copy engines of GPUs on one host move gradients and weights (NCCL 2.28 or "
+       "newer), so that computing goes on undisturbed; else NCCL's kernels do."},
       {"trainer.start_timeout", "Seconds within which all processes must have met.", 0.1, kMany},
       {"trainer.collective_timeout",
        "Seconds that a process waits for the others in one call, the work before it included, "

@@ -24,7 +24,8 @@ bool decays_embedding(const RunConfig& config) {
 
 std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
                                                    const layers::LanguageModel& model,
-                                                   const Placement& placement, int n_ranks) {
+                                                   const Placement& placement,
+                                                   comm::Communicator* communicator) {
   const auto is_copied = [placement](const std::string&, const Tensor& parameter) {
     return has_copy(placement, parameter);
   };
@@ -32,11 +33,17 @@ std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
                          const std::string& name, const Tensor& parameter) {
     return (is_copied(name, parameter) ? 0 : 2) + (optim::decays(name, decay_embedding) ? 0 : 1);
   };
-  return std::make_unique<layers::ParameterArena>(
-      model, layers::ArenaOptions{.group = group,
-                                  .multiple_of = n_ranks * kFlatAlignment,
-                                  .copy_dtype = placement.compute,
-                                  .copied = is_copied});
+  layers::ArenaOptions options;
+  options.group = group;
+  options.copy_dtype = placement.compute;
+  options.copied = is_copied;
+  if (communicator != nullptr) {
+    options.zeros = [communicator](int64_t n, DType dtype) {
+      return communicator->zeros(n, dtype);
+    };
+    options.multiple_of = communicator->size() * kFlatAlignment;
+  }
+  return std::make_unique<layers::ParameterArena>(model, options);
 }
 
 // In the order of the arena, so that neighbours are updated together.
@@ -78,8 +85,8 @@ std::unique_ptr<comm::Communicator> make_communicator(const TrainerConfig& confi
   const comm::WatchLimits limits{.start = config.start_timeout, .call = config.collective_timeout};
   // A strategy that is named takes its whole way with one process too.
   if (world.size == 1 && device != kCpu && config.strategy != "auto" && comm::has_nccl())
-    return comm::make_nccl_communicator(world, device, limits);
-  return comm::make_communicator(world, device, limits);
+    return comm::make_nccl_communicator(world, device, limits, config.copy_engines);
+  return comm::make_communicator(world, device, limits, config.copy_engines);
 }
 
 std::unique_ptr<optim::DataParallel> make_data_parallel(const TrainerConfig& config,
@@ -98,7 +105,8 @@ std::unique_ptr<optim::DataParallel> make_data_parallel(const TrainerConfig& con
       optim::DataParallelConfig{
           .shards_optimizer = config.strategy == "zero1",
           .bucket_bytes = config.bucket_mb << 20,
-          .reduce_dtype = config.reduce_dtype == "bfloat16" ? DType::bf16 : DType::f32});
+          .reduce_dtype = config.reduce_dtype == "bfloat16" ? DType::bf16 : DType::f32,
+          .adds_parts = communicator.has_copy_engines()});
 }
 
 TrainingData prepare_data(const RunConfig& config, FileSystem& files,

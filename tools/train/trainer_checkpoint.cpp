@@ -40,6 +40,7 @@ bool may_change(const std::string& key) {
                                           "trainer.num_nodes",
                                           "trainer.bucket_mb",
                                           "trainer.reduce_dtype",
+                                          "trainer.copy_engines",
                                           "trainer.start_timeout",
                                           "trainer.collective_timeout",
                                           "trainer.accelerator",

@@ -28,10 +28,12 @@ namespace xlstm::train {
 TrainerServices with_defaults(TrainerServices services, bool is_first);
 void use_threads(int64_t n_threads, int n_processes);  // 0: all processors, a share of them each
 // All parameters, those that an optimizer treats alike together: with a low-precision copy first,
-// and of these the decaying ones first. Filled up for equal parts on n_ranks.
+// and of these the decaying ones first. With a communicator, filled up for equal parts on its
+// ranks, in memory that it moves fastest.
 std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
                                                    const layers::LanguageModel& model,
-                                                   const Placement& placement, int n_ranks = 1);
+                                                   const Placement& placement,
+                                                   comm::Communicator* communicator = nullptr);
 std::unique_ptr<optim::Optimizer> make_optimizer(
     const RunConfig& config, const layers::ParameterArena& arena,
     std::optional<std::vector<optim::Range>> shard = std::nullopt);
@@ -101,7 +103,7 @@ struct Trainer::State {
     const uint64_t seed = static_cast<uint64_t>(config.seed_everything);
     model = layers::make_language_model(config.model, seed, placement.parameters);
     place(*model, placement);
-    arena = make_arena(config, *model, placement, world.size);
+    arena = make_arena(config, *model, placement, communicator.get());
     parallel = make_data_parallel(config.trainer, *communicator, *arena);
     if (parallel != nullptr) final_from = final_elements(*model, *arena, parallel->n_early());
     optimizer = make_optimizer(config, *arena,
