@@ -192,9 +192,10 @@ void DataParallel::gather_ahead(size_t end) {
   for (; n_begun_ < std::min(end, gather_order_.size()); ++n_begun_) {
     const Range& bucket = layout_.buckets[gather_order_[n_begun_]];
     const bool copied = parameters_.copies.defined() && bucket.begin < parameters_.n_copied;
-    if (copied) communicator_.all_gather(view(parameters_.copies, bucket), "weights, rounded");
+    if (copied)
+      communicator_.all_gather(view(parameters_.copies, bucket), "weights, rounded", false);
     if (!copied || bucket.end > parameters_.n_copied)
-      communicator_.all_gather(view(parameters_.weights, bucket), "weights");
+      communicator_.all_gather(view(parameters_.weights, bucket), "weights", false);
     communicator_.mark(n_begun_);
   }
 }
@@ -202,6 +203,9 @@ void DataParallel::gather_ahead(size_t end) {
 void DataParallel::start_gathering() {
   if (!config_.shards_optimizer) return;
   n_begun_ = n_waited_ = 0;
+  // Said once, before the forward pass: what it has read by then is written no more.
+  parameters_.weights.bump_version();
+  if (parameters_.copies.defined()) parameters_.copies.bump_version();
   gather_ahead(kAhead);
 }
 

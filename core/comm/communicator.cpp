@@ -39,7 +39,8 @@ void Communicator::require_sendable(Call call, const Tensor& x, const char* name
                       ", expected a multiple of ", size(), " ranks");
 }
 
-void Communicator::start(Call call, const Tensor& from, const Tensor& to, const char* name) {
+void Communicator::start(Call call, const Tensor& from, const Tensor& to, const char* name,
+                         bool is_noted) {
   require_sendable(call, to, name);
   if (to.numel() == 0) return;
   if (FaultPlan* plan = FaultPlan::of_environment()) {
@@ -51,8 +52,7 @@ void Communicator::start(Call call, const Tensor& from, const Tensor& to, const 
     }
   }
   run(call, from, to, name);
-  Tensor written = to;
-  written.bump_version();
+  if (is_noted) Tensor(to).bump_version();
 }
 
 void Communicator::all_reduce(const Tensor& x, const char* name) {
@@ -61,8 +61,8 @@ void Communicator::all_reduce(const Tensor& x, const char* name) {
 void Communicator::reduce_scatter(const Tensor& x, const char* name) {
   start(Call::reduce_scatter, x, x, name);
 }
-void Communicator::all_gather(const Tensor& x, const char* name) {
-  start(Call::all_gather, x, x, name);
+void Communicator::all_gather(const Tensor& x, const char* name, bool is_noted) {
+  start(Call::all_gather, x, x, name, is_noted);
 }
 void Communicator::broadcast(const Tensor& x, const char* name) {
   start(Call::broadcast, x, x, name);

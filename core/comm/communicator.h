@@ -39,8 +39,9 @@ class Communicator {
   // x has size() equal parts. Part rank() becomes the sum of all ranks' part rank(); the others are
   // left in any state.
   void reduce_scatter(const Tensor& x, const char* name);
-  // x has size() equal parts. Part r becomes what rank r has there.
-  void all_gather(const Tensor& x, const char* name);
+  // x has size() equal parts. Part r becomes what rank r has there. is_noted: whether autograd is
+  // told that x was written; if not, nothing may have read these elements for a gradient.
+  void all_gather(const Tensor& x, const char* name, bool is_noted = true);
   // x becomes what it is on rank 0.
   void broadcast(const Tensor& x, const char* name);
   // Both have size() equal parts, and share no memory. Part r of `to` becomes part rank() of what
@@ -75,7 +76,8 @@ class Communicator {
 
  private:
   void require_sendable(Call call, const Tensor& x, const char* name) const;
-  void start(Call call, const Tensor& from, const Tensor& to, const char* name);
+  void start(Call call, const Tensor& from, const Tensor& to, const char* name,
+             bool is_noted = true);
   World world_;
   Device device_;
   CollectiveWatch watch_;

@@ -67,7 +67,7 @@ TEST_CASE("parts are added in their order and rounded once, and so are the squar
                               : dtype == DType::bf16 ? 0x1p-8
                               : dtype == DType::f16  ? 0x1p-11
                                                      : 0x1p-24;
-          double squares = 0;
+          long double squares = 0;  // of many like numbers, whose roundings add up
           for (int64_t i = 0; i < n; ++i) {
             double want = 0, size = 0;
             for (int64_t r = 0; r < n_parts; ++r) {
@@ -78,9 +78,10 @@ TEST_CASE("parts are added in their order and rounded once, and so are the squar
             REQUIRE(std::abs(y - want) <= unit * std::abs(want) +
                                               0x1p-24 * static_cast<double>(n_parts) * size +
                                               0x1p-25);
-            squares += y * y;
+            squares += static_cast<long double>(y) * y;
           }
-          CHECK(sums.squares.to(kCpu).item() == Approx(squares).epsilon(1e-12));
+          CHECK(sums.squares.to(kCpu).item() ==
+                Approx(static_cast<double>(squares)).epsilon(1e-12));
           CHECK(sums.arrived.to(kCpu).to_vector<int64_t>() == std::vector<int64_t>{0});
           // The same bits again, without squares, and in place.
           const auto bits = [](const Tensor& t) { return t.to(kCpu).to_vector<double>(); };

@@ -181,6 +181,23 @@ TEST_CASE("one rank, either strategy: as without") {
   for (const bool adds_parts : {false, true}) check_strategies(*c, adds_parts);
 }
 
+TEST_CASE("weights that arrive during a forward pass are noted as written before it") {
+  const auto c = comm::make_single_communicator(kCpu);
+  Course course;
+  course.flat.copies = Tensor::zeros({kElements});
+  course.flat.n_copied = kEarly;
+  DataParallel parallel(*c, course.flat, {.shards_optimizer = true, .bucket_bytes = 1});
+  REQUIRE(parallel.layout().buckets.size() > 20);
+  const uint64_t weights = course.flat.weights.version(), copies = course.flat.copies.version();
+  parallel.start_gathering();
+  CHECK(course.flat.weights.version() == weights + 1);
+  CHECK(course.flat.copies.version() == copies + 1);
+  for (const int64_t element : {int64_t{100}, int64_t{290}, kEarly, kElements})
+    parallel.needs(element);
+  CHECK(course.flat.weights.version() == weights + 1);
+  CHECK(course.flat.copies.version() == copies + 1);
+}
+
 TEST_CASE("a shard takes its part of a whole state") {
   const auto c = comm::make_single_communicator(kCpu);
   Course course;
