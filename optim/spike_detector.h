@@ -1,8 +1,8 @@
 // Notices values that leap out of the ones before them: a loss or gradient norm that spikes.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <vector>
 
 namespace xlstm::optim {
 
@@ -20,11 +20,13 @@ class SpikeDetector {
   // which it leaves out.
   double add(double value);
   bool is_spike(double z) const { return z > threshold_; }
+  // The window, oldest first: with it another detector goes on as this one would.
+  const std::vector<double>& recent() const { return recent_; }
+  void restore(std::vector<double> recent);
 
  private:
   double threshold_;
-  std::array<double, kWindow> window_{};
-  int64_t n_ = 0;  // values so far
+  std::vector<double> recent_;
 };
 
 }  // namespace xlstm::optim

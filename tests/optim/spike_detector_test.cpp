@@ -79,6 +79,23 @@ TEST_CASE("a loss that stays high becomes the usual one") {
   CHECK(n_flagged < SpikeDetector::kWindow);
 }
 
+TEST_CASE("a detector with the window of another goes on as that one would") {
+  for (const int n_before : {0, 1, 127, 128, 300}) {
+    std::mt19937_64 random(7);
+    SpikeDetector whole(6), after(6);
+    for (int i = 0; i < n_before; ++i) whole.add(clean_loss(i, random));
+    after.restore(whole.recent());
+    for (int i = 0; i < 200; ++i) {
+      const double loss = clean_loss(i, random) * (i == 150 ? 2 : 1);
+      REQUIRE(after.add(loss) == whole.add(loss));
+    }
+    CHECK(after.recent() == whole.recent());
+  }
+  SpikeDetector detector(6);
+  detector.restore(std::vector<double>(1000, 1));  // of a later version, say
+  CHECK(static_cast<int64_t>(detector.recent().size()) == SpikeDetector::kWindow);
+}
+
 TEST_CASE("values that do not vary or are not finite raise no alarm") {
   SpikeDetector detector(6);
   for (int i = 0; i < 300; ++i) CHECK_FALSE(detector.is_spike(detector.add(1 + (i % 2) * 1e-9)));

@@ -83,7 +83,10 @@ class FitLoop {
         display_(out_, state.services.is_terminal, clock_,
                  state.config.trainer.enable_progress_bar),
         loss_spikes_(state.config.trainer.spike_threshold),
-        norm_spikes_(state.config.trainer.spike_threshold) {}
+        norm_spikes_(state.config.trainer.spike_threshold) {
+    loss_spikes_.restore(state.progress.recent_losses);
+    norm_spikes_.restore(state.progress.recent_norms);
+  }
 
   FitReport run() {
     if (is_trial()) return train();
@@ -335,6 +338,8 @@ class FitLoop {
   void find_spike(const StepReport& report) {
     if (s_.config.trainer.spike_threshold == 0) return;
     const double loss = loss_spikes_.add(report.loss), norm = norm_spikes_.add(report.grad_norm);
+    s_.progress.recent_losses = loss_spikes_.recent();
+    s_.progress.recent_norms = norm_spikes_.recent();
     if (!loss_spikes_.is_spike(loss) && !norm_spikes_.is_spike(norm)) return;
     Json row = Json::object();
     row.set("split", "spike");

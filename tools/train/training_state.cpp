@@ -11,6 +11,20 @@ uint64_t from_hex(const JsonField& field) {
   return *value;
 }
 
+Json numbers_to_json(const std::vector<double>& numbers) {
+  Json json = Json::array();
+  for (const double number : numbers) json.push_back(number);
+  return json;
+}
+
+// Of checkpoints that have none: empty.
+std::vector<double> numbers_from_json(const JsonField& field, const char* name) {
+  std::vector<double> numbers;
+  if (!field.has(name)) return numbers;
+  for (const JsonField& number : field.at(name).as_array()) numbers.push_back(number.as_double());
+  return numbers;
+}
+
 }  // namespace
 
 Json to_json(const TrainingState& state) {
@@ -29,6 +43,8 @@ Json to_json(const TrainingState& state) {
   json.set("best_step", state.best_step);
   if (std::isfinite(state.patience.best)) json.set("early_stopping_best", state.patience.best);
   json.set("early_stopping_waited", state.patience.n_waited);
+  json.set("recent_losses", numbers_to_json(state.recent_losses));
+  json.set("recent_norms", numbers_to_json(state.recent_norms));
   return json;
 }
 
@@ -68,6 +84,8 @@ TrainingState training_state_from_json(const Json& json, const std::string& sour
     state.patience.best = field.at("early_stopping_best").as_double();
   if (field.has("early_stopping_waited"))
     state.patience.n_waited = field.at("early_stopping_waited").as_int(0);
+  state.recent_losses = numbers_from_json(field, "recent_losses");
+  state.recent_norms = numbers_from_json(field, "recent_norms");
   return state;
 }
 

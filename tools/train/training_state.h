@@ -22,8 +22,9 @@ struct TrainingState {
   Generator generator;    // dropout
   uint64_t data_fingerprint = 0;
   double best_validation_loss = 0;
-  int64_t best_step = -1;  // -1: never validated
-  Patience patience;       // of early stopping
+  int64_t best_step = -1;                           // -1: never validated
+  Patience patience;                                // of early stopping
+  std::vector<double> recent_losses, recent_norms;  // windows of the spike detectors
   bool operator==(const TrainingState&) const = default;
 };
 
