@@ -58,7 +58,7 @@ check:
 	@bash tests/format.sh
 	@bash tests/self_contained_headers.sh
 
-fuzz:
+fuzz: setup
 	@bash tests/fuzz/run.sh
 
 reliability: build

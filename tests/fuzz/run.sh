@@ -7,10 +7,10 @@ command -v clang++ >/dev/null || { echo "fuzzing needs clang (apt-get install cl
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
   -DCMAKE_BUILD_TYPE=RelWithDebInfo -DXLSTM_CUDA=OFF -DXLSTM_FUZZ=ON >/dev/null
 cmake --build build/fuzz --target fuzzers -j "${JOBS:-2}"
-for reader in ${FUZZERS:-safetensors json yaml tokenizer token_file manifest hang_record metrics environment}; do
+for reader in ${FUZZERS:-safetensors json yaml tokenizer token_file manifest hang_record metrics environment state_file}; do
   grown=build/fuzz/corpus/$reader
   mkdir -p "$grown"
-  dictionary=tests/fuzz/$reader.dict
+  dictionary=tests/fuzz/${reader/state_file/safetensors}.dict
   options=(-max_total_time="${FUZZ_SECONDS:-10}" -max_len=16384 -timeout=10 -rss_limit_mb=2048
     -artifact_prefix="build/fuzz/$reader-" -print_final_stats=1)
   [ -f "$dictionary" ] && options+=(-dict="$dictionary")

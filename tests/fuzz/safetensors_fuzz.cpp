@@ -1,23 +1,11 @@
 // Any bytes as a safetensors file: a FormatError, or tensors that add up.
-//
-// An input that begins with '{' is a header, up to the first NUL, and the data after it; the length
-// prefix is put in front, so that mutations reach what lies behind it. Other inputs are whole
-// files.
 #include <cstring>
 
 #include "core/safetensors.h"
 #include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/safetensors_input.h"
 
 namespace {
-
-std::string as_file(std::string input) {
-  if (input.empty() || input[0] != '{') return input;
-  const size_t end = std::min(input.find('\0'), input.size());
-  const uint64_t header_bytes = end;
-  std::string file(8, '\0');
-  std::memcpy(file.data(), &header_bytes, 8);
-  return file + input.substr(0, end) + (end < input.size() ? input.substr(end + 1) : "");
-}
 
 void check(bool condition) {
   if (!condition) __builtin_trap();
@@ -41,7 +29,8 @@ void check_accepted(const xlstm::SafetensorsFile& file, const std::string& bytes
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string bytes = as_file(std::string(reinterpret_cast<const char*>(data), size));
+  const std::string bytes =
+      xlstm::as_safetensors(std::string(reinterpret_cast<const char*>(data), size));
   const xlstm::MemoryFiles files(bytes);
   try {
     const xlstm::SafetensorsFile file = xlstm::SafetensorsFile::open("input", files);

@@ -9,20 +9,10 @@
 #include <string>
 
 #include "core/file_system.h"
-#include "data/bpe_tokenizer.h"
+#include "tools/train/state_format.h"
 #include "tools/train/text_state.h"
 
 namespace xlstm::train {
-
-// Whose states these are. A state means nothing to another model, and its text was cut into tokens
-// by one tokenizer.
-struct StateOwner {
-  std::string config, weights, tokenizer;
-
-  // The fingerprint of the weights is made of the first elements of each parameter: a step of
-  // training changes it, and so does another precision.
-  static StateOwner of(const layers::LanguageModel& model, const data::Tokenizer& tokenizer);
-};
 
 // Atomically. ConfigError for the empty state; FileError.
 void save_text_state(const std::string& path, const TextState& text, const StateOwner& owner,
