@@ -129,9 +129,7 @@ void DataParallel::finish() {
   n_sent_ = 0;
   whole_ = {0, n()};
   if (config_.adds_parts && !config_.shards_optimizer && !narrow_.defined()) {
-    whole_.end = layout_.buckets.empty() || n_early_buckets_ == 0
-                     ? 0
-                     : layout_.buckets[n_early_buckets_ - 1].end;
+    whole_.end = n_early_buckets_ == 0 ? 0 : layout_.buckets[n_early_buckets_ - 1].end;
     for (const size_t bucket : to_gather_)
       if (bucket < n_early_buckets_)
         whole_.begin = std::max(whole_.begin, layout_.buckets[bucket].end);

@@ -72,8 +72,9 @@ class DataParallel {
   Total total(double loss, double votes);
 
   // With zero1, before a step: all ranks' parts of what the model reads, which are the copies where
-  // there are any, are on their way; needs(element) is to be called before the forward pass reads
-  // early elements before `element`, or any others. With ddp nothing is to do.
+  // there are any, begin to come, in the order in which it reads them; needs(element) is to be
+  // called before the forward pass reads early elements before `element`, or any others. With ddp
+  // nothing is to do.
   void start_gathering();
   void needs(int64_t element);
   // Both at once: for whoever reads weights between steps.

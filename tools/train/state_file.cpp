@@ -10,6 +10,7 @@ namespace xlstm::train {
 namespace {
 
 constexpr int64_t kElementsOfParameter = 1024;  // that the fingerprint looks at
+constexpr const char* kStatePrefix = "state.";
 
 std::string weights_hash(const layers::LanguageModel& model) {
   Hasher hasher;
@@ -26,7 +27,8 @@ std::vector<StateTensor> expected_tensors(const layers::LanguageModel& model,
                                           layers::ModelState& state, std::vector<Tensor*>& places) {
   std::vector<StateTensor> expected;
   for (layers::BlockState& block : state.blocks) {
-    const std::string prefix = "state.blocks." + std::to_string(&block - state.blocks.data()) + ".";
+    const std::string prefix =
+        kStatePrefix + std::string("blocks.") + std::to_string(&block - state.blocks.data()) + ".";
     layers::for_each_tensor(block, [&](const char* name, Tensor& tensor) {
       if (!tensor.defined()) return;
       expected.push_back({prefix + name, tensor.shape()});
@@ -51,7 +53,7 @@ void save_text_state(const std::string& path, const TextState& text, const State
                        ": nothing was read yet, expected a text before saving");
   StateContents contents{{}, text.n_read, text.n_drawn};
   for (const auto& [name, tensor] : text.state.named_tensors())
-    contents.tensors.emplace_back("state." + name, tensor.detach().to(kCpu));
+    contents.tensors.emplace_back(kStatePrefix + name, tensor.detach().to(kCpu));
   contents.tensors.emplace_back("logits", text.logits.detach().to(kCpu));
   contents.tensors.emplace_back("seen",
                                 Tensor::from(text.seen, {static_cast<int64_t>(text.seen.size())}));
