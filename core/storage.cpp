@@ -14,7 +14,16 @@ Storage::Storage(int64_t n_bytes, Device where, std::shared_ptr<MemorySource> fr
 }
 
 Storage::~Storage() {
+  release();
+}
+
+void Storage::release() noexcept {
   deallocate(data, block, device, source.get());
+  data = nullptr;
+}
+
+void Storage::renew() {
+  if (data == nullptr) data = allocate(bytes, device, block, source.get());
 }
 
 }  // namespace xlstm

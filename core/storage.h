@@ -21,6 +21,10 @@ struct Storage {
 
   Storage(int64_t bytes, Device device, std::shared_ptr<MemorySource> source = nullptr);
   ~Storage();
+  // Gives the memory back while tensors still refer to it; they keep their shapes, and reading one
+  // is an error until renew() has taken memory again, which is not initialised.
+  void release() noexcept;
+  void renew();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 };

@@ -112,6 +112,10 @@ bool Tensor::is_contiguous() const {
 
 void* Tensor::raw() const {
   const TensorImpl& t = checked();
+  require<AutogradError>(t.storage->data != nullptr || t.storage->bytes == 0,
+                         "tensor: its memory has been given back, got a read of ",
+                         to_string(t.shape), " ", name_of(t.dtype),
+                         ", expected one of its low-precision copy");
   return static_cast<char*>(t.storage->data) + t.offset * size_of(t.dtype);
 }
 

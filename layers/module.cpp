@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include "core/checked_size.h"
 #include "core/ops/dropout.h"
@@ -146,50 +147,74 @@ void Module::zero_grad() {
 
 ParameterArena::ParameterArena(const Module& module, const ArenaOptions& options) {
   NamedTensors parameters = module.named_parameters();
+  const DType dtype = parameters.empty() ? DType::f32 : parameters.front().second.dtype();
+  const Device device = parameters.empty() ? kCpu : parameters.front().second.device();
+  const bool with_copies = options.copy_dtype != dtype && options.copy_dtype != DType::f32;
+  const auto is_copied = [&](const auto& named) {
+    return with_copies && (!options.copied || options.copied(named.first, named.second));
+  };
   const auto group_of = [&](const auto& named) {
     return options.group ? options.group(named.first, named.second) : 0;
   };
-  std::stable_sort(parameters.begin(), parameters.end(),
-                   [&](const auto& a, const auto& b) { return group_of(a) < group_of(b); });
-  for (const auto& named : parameters) groups_.push_back(group_of(named));
-  const DType dtype = parameters.empty() ? DType::f32 : parameters.front().second.dtype();
-  const Device device = parameters.empty() ? kCpu : parameters.front().second.device();
+  std::stable_sort(parameters.begin(), parameters.end(), [&](const auto& a, const auto& b) {
+    return std::pair(!is_copied(a), group_of(a)) < std::pair(!is_copied(b), group_of(b));
+  });
+  const auto filled_up = [](int64_t n, int64_t multiple) {
+    return checked_add(n, multiple - 1, "parameter arena") / multiple * multiple;
+  };
+  const auto others = std::find_if_not(parameters.begin(), parameters.end(), is_copied);
   int64_t n = 0;
-  for (const auto& [name, parameter] : parameters) {
+  for (auto named = parameters.begin(); named != parameters.end(); ++named) {
+    const auto& [name, parameter] = *named;
     require<ShapeError>(parameter.dtype() == dtype && parameter.device() == device,
                         "parameter arena: ", name, " is of another kind, got ",
                         name_of(parameter.dtype()), " on ", to_string(parameter.device()),
                         ", expected ", name_of(dtype), " on ", to_string(device));
+    if (named == others) n = filled_up(n, options.multiple_of);
+    groups_.push_back(group_of(*named));
     entries_.push_back({name, parameter, n, parameter.numel()});
-    const int64_t end = checked_add(parameter.numel(), kFlatAlignment - 1, "parameter arena");
-    n = checked_add(n, end / kFlatAlignment * kFlatAlignment, "parameter arena");
+    n = checked_add(n, filled_up(parameter.numel(), kFlatAlignment), "parameter arena");
+    if (named < others) n_copied_ = filled_up(n, options.multiple_of);
   }
-  const int64_t multiple = options.multiple_of;
-  n = checked_add(n, multiple - 1, "parameter arena") / multiple * multiple;
+  n = filled_up(n, options.multiple_of);
   const MemoryScope scope(MemoryCategory::weights);
-  const auto zeros = [&](DType type) {
-    return options.zeros ? options.zeros(n, type) : Tensor::zeros({n}, type, device);
+  const auto zeros = [&](int64_t length, DType type) {
+    return options.zeros ? options.zeros(length, type) : Tensor::zeros({length}, type, device);
   };
-  weights_ = zeros(dtype);
   {
     const MemoryScope inner(MemoryCategory::gradients);
-    gradients_ = zeros(dtype);
+    gradients_ = zeros(n, dtype);
   }
-  const bool with_copies = options.copy_dtype != dtype && options.copy_dtype != DType::f32;
-  if (with_copies) copies_ = zeros(options.copy_dtype);
+  weights_ = zeros(n - n_copied_, dtype);
+  if (n_copied_ > 0) {
+    copies_ = zeros(n_copied_, options.copy_dtype);
+    masters_ = Tensor::zeros({n_copied_}, dtype, device);  // nobody else reaches it
+  }
   for (Entry& entry : entries_) {
     const Shape& shape = entry.parameter.shape();
     const Shape strides = contiguous_strides(shape);
-    Tensor weight = weights_.strided_view(shape, strides, entry.offset);
+    const bool copied = entry.offset < n_copied_;
+    Tensor weight = copied ? masters_.strided_view(shape, strides, entry.offset)
+                           : weights_.strided_view(shape, strides, entry.offset - n_copied_);
     Tensor gradient = gradients_.strided_view(shape, strides, entry.offset);
     weight.copy_from(entry.parameter);
     if (entry.parameter.grad().defined()) gradient.copy_from(entry.parameter.grad());
     entry.parameter.rebind(weight);
     entry.parameter.set_grad(gradient);
-    if (with_copies && (!options.copied || options.copied(entry.name, entry.parameter)))
+    if (copied)
       entry.parameter.set_low_precision(copies_.strided_view(shape, strides, entry.offset));
   }
   refresh_copies();
+}
+
+void ParameterArena::release_masters() {
+  if (masters_.defined()) masters_.impl()->storage->release();
+}
+
+void ParameterArena::restore_masters() {
+  if (!masters_.defined()) return;
+  const MemoryScope scope(MemoryCategory::weights);
+  masters_.impl()->storage->renew();
 }
 
 int64_t ParameterArena::end_of_group(int group) const {

@@ -98,12 +98,14 @@ class Module {
 };
 
 struct ArenaOptions {
-  // Parameters lie in ascending order of their group, and within one in order of registration: what
-  // an optimizer treats alike belongs together. Null: one group.
+  // Parameters lie in ascending order of their group, those with a copy before all others, and
+  // within a group in order of registration: what an optimizer treats alike belongs together. Null:
+  // one group.
   std::function<int(const std::string& name, const Tensor& parameter)> group;
   // Where flat memory of n zeros comes from; null: Tensor::zeros on the parameters' device.
   std::function<Tensor(int64_t n, DType dtype)> zeros;
-  // The number of elements is filled up to a multiple of this.
+  // The number of elements is filled up to a multiple of this, and so is that of the parameters
+  // with a copy.
   int64_t multiple_of = kFlatAlignment;
   // The type of low-precision copies (Tensor::low_precision) and which parameters have one (null:
   // all). float32: none.
@@ -111,7 +113,7 @@ struct ArenaOptions {
   std::function<bool(const std::string& name, const Tensor& parameter)> copied;
 };
 
-// All parameters of a module in one flat tensor, all gradients in another and low-precision copies
+// All parameters of a module in flat memory, all gradients in other memory and low-precision copies
 // in a third, at the same places (kFlatAlignment), so that clipping, reduction and the optimizer
 // run over flat memory. Parameters keep their handles, their values and their device.
 class ParameterArena {
@@ -126,11 +128,18 @@ class ParameterArena {
     int64_t numel = 0;
   };
   const std::vector<Entry>& entries() const { return entries_; }
-  // Where the entries of a group end: those of the groups up to `group` lie before it.
+  // Where the first entry of a group above `group` lies, or the entries end.
   int64_t end_of_group(int group) const;
-  const Tensor& weights() const { return weights_; }      // [n]
   const Tensor& gradients() const { return gradients_; }  // [n]
-  const Tensor& copies() const { return copies_; }        // [n]; undefined without copies
+  int64_t n_copied() const { return n_copied_; }          // of them, those before have a copy
+  const Tensor& copies() const { return copies_; }        // [n_copied]; undefined without copies
+  const Tensor& masters() const { return masters_; }      // [n_copied]: what they are copies of
+  const Tensor& weights() const { return weights_; }      // [n - n_copied]: the other parameters
+  // Gives the memory of masters() back, for an optimizer that keeps them elsewhere: these
+  // parameters must not be read any more, only their copies. restore_masters takes memory again,
+  // not initialised.
+  void release_masters();
+  void restore_masters();
   void zero_grad();
   // Rounds every copy from its parameter again: after the parameters were written by anyone but an
   // optimizer.
@@ -139,7 +148,8 @@ class ParameterArena {
  private:
   std::vector<Entry> entries_;
   std::vector<int> groups_;  // of each entry
-  Tensor weights_, gradients_, copies_;
+  Tensor gradients_, copies_, masters_, weights_;
+  int64_t n_copied_ = 0;
 };
 
 }  // namespace xlstm::layers

@@ -290,6 +290,8 @@ NamedTensors join_fused(const NamedTensors& single) {
   return out;
 }
 
+}  // namespace
+
 NamedTensors in_layout(NamedTensors tensors, const StateLayout& layout) {
   for (auto& [name, tensor] : tensors)
     if (is_recurrent(name)) tensor = in_file_layout(tensor, layout.recurrent);
@@ -300,8 +302,6 @@ NamedTensors in_layout(NamedTensors tensors, const StateLayout& layout) {
   }
   return tensors;
 }
-
-}  // namespace
 
 NamedTensors state_dict(const Module& module, const StateLayout& layout) {
   NamedTensors tensors = module.named_parameters_and_aliases();

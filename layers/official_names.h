@@ -40,6 +40,9 @@ StateLayout load_state(Module& module, const NamedTensors& file);
 // The parameters in a layout, outside the tape. Tensors may share memory with the parameters.
 // Tied weights appear under both names.
 NamedTensors state_dict(const Module& module, const StateLayout& layout = {});
+// The same of tensors with the names and shapes of a module's parameters, those of tied weights
+// included (Module::named_parameters_and_aliases).
+NamedTensors in_layout(NamedTensors parameters, const StateLayout& layout);
 // The gradients in the same layout; parameters that have none get zeros. Tied weights appear once.
 NamedTensors grad_dict(const Module& module, const StateLayout& layout = {});
 

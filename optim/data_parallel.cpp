@@ -22,8 +22,9 @@ DataParallel::DataParallel(comm::Communicator& communicator, const FlatParameter
                            const DataParallelConfig& config)
     : communicator_(communicator), parameters_(parameters), config_(config) {
   const Tensor& gradients = parameters.gradients;
-  layout_ = make_shard_layout(gradients.numel(), parameters.n_early, communicator.size(),
-                              config.bucket_bytes / size_of(gradients.dtype()));
+  layout_ =
+      make_shard_layout(gradients.numel(), parameters.n_early, communicator.size(),
+                        config.bucket_bytes / size_of(gradients.dtype()), parameters.n_copied);
   for (size_t i = 0; i < layout_.buckets.size(); ++i) {
     names_.push_back("gradients " + std::to_string(i));
     if (layout_.buckets[i].end <= parameters.n_early) n_early_buckets_ = i + 1;
@@ -189,11 +190,13 @@ DataParallel::Total DataParallel::total(double loss, double votes) {
 void DataParallel::gather_ahead(size_t end) {
   for (; n_begun_ < std::min(end, gather_order_.size()); ++n_begun_) {
     const Range& bucket = layout_.buckets[gather_order_[n_begun_]];
-    const bool copied = parameters_.copies.defined() && bucket.begin < parameters_.n_copied;
-    if (copied)
+    const int64_t n_copied = parameters_.n_copied;
+    if (bucket.begin < n_copied)
       communicator_.all_gather(view(parameters_.copies, bucket), "weights, rounded", false);
-    if (!copied || bucket.end > parameters_.n_copied)
-      communicator_.all_gather(view(parameters_.weights, bucket), "weights", false);
+    else
+      communicator_.all_gather(
+          view(parameters_.weights, {bucket.begin - n_copied, bucket.end - n_copied}), "weights",
+          false);
     communicator_.mark(n_begun_);
   }
 }
@@ -223,15 +226,34 @@ void DataParallel::needs(int64_t element) {
 
 void DataParallel::gather_weights() {
   start_gathering();
-  needs(parameters_.weights.numel());
+  needs(n());
 }
 
-void DataParallel::gather_full_weights() {
-  if (!config_.shards_optimizer || !parameters_.copies.defined()) return;
-  for (const Range& bucket : layout_.buckets)
-    if (bucket.end <= parameters_.n_copied)
-      communicator_.all_gather(view(parameters_.weights, bucket), "weights");
-  communicator_.join();
+// Bucket by bucket: no rank's device holds the whole. parts: those of this rank, one behind the
+// other, of the first n elements; what the others call for, all call.
+Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted) {
+  Tensor flat;
+  if (is_wanted) flat = Tensor::zeros({n}, parts.dtype(), kCpu);
+  const Tensor buffer = Tensor::zeros({longest_bucket()}, parts.dtype(), communicator_.device());
+  int64_t at = 0;
+  for (size_t i = 0; i < layout_.buckets.size() && layout_.buckets[i].end <= n; ++i) {
+    const Range& bucket = layout_.buckets[i];
+    const Range part = layout_.part(i, communicator_.rank());
+    const int64_t length = part.end - part.begin;
+    const Tensor whole = view(buffer, {0, bucket.end - bucket.begin});
+    view(whole, {part.begin - bucket.begin, part.end - bucket.begin})
+        .copy_from(view(parts, {at, at + length}));
+    at += length;
+    communicator_.all_gather(whole, "optimizer state");
+    communicator_.join();
+    if (is_wanted) view(flat, bucket).copy_from(whole.to(kCpu));
+  }
+  return flat;
+}
+
+Tensor DataParallel::gathered_masters(const Optimizer& optimizer, bool everywhere) {
+  return gathered(optimizer.masters(), parameters_.n_copied,
+                  everywhere || communicator_.rank() == 0);
 }
 
 NamedTensors DataParallel::gathered_state(const Optimizer& optimizer) {
@@ -242,29 +264,13 @@ NamedTensors DataParallel::gathered_state(const Optimizer& optimizer) {
     for (const auto& [name, tensor] : optimizer.state()) whole.emplace_back(name, tensor.to(kCpu));
     return whole;
   }
-  const DType dtype = parameters_.weights.dtype();
-  const Tensor buffer = Tensor::zeros({longest_bucket()}, dtype, communicator_.device());
   for (size_t slot = 0; slot < optimizer.slot_names().size(); ++slot) {
-    Tensor flat;
-    if (is_first) flat = Tensor::zeros(parameters_.weights.shape(), dtype, kCpu);
-    int64_t at = 0;  // in this rank's parts, which lie one behind the other
-    for (size_t i = 0; i < layout_.buckets.size(); ++i) {
-      const Range& bucket = layout_.buckets[i];
-      const Range part = layout_.part(i, communicator_.rank());
-      const int64_t length = part.end - part.begin;
-      const Tensor gathered = view(buffer, {0, bucket.end - bucket.begin});
-      Tensor mine = view(gathered, {part.begin - bucket.begin, part.end - bucket.begin});
-      mine.copy_from(view(optimizer.shard_slot(slot), {at, at + length}));
-      at += length;
-      communicator_.all_gather(gathered, "optimizer state");
-      communicator_.join();
-      if (is_first) view(flat, bucket).copy_from(gathered.to(kCpu));
-    }
+    const Tensor flat = gathered(optimizer.shard_slot(slot), n(), is_first);
     if (!is_first) continue;
     for (const Parameter& p : optimizer.parameters())
       whole.emplace_back(optimizer.slot_names()[slot] + "." + p.name,
                          flat.strided_view(p.value.shape(), contiguous_strides(p.value.shape()),
-                                           p.value.impl()->offset));
+                                           p.value.grad().impl()->offset));
   }
   return whole;
 }

@@ -8,7 +8,9 @@
 //   ddp    an all-gather completes the gradients, and every rank updates all weights;
 //   zero1  every rank updates its parts of the weights, keeping moments for these alone, and
 //          all-gathers complete the weights at the start of the next step, each before the forward
-//          pass comes to it (Rajbhandari and others 2020, the first stage).
+//          pass comes to it (Rajbhandari and others 2020, the first stage). Of weights that have a
+//          low-precision copy the copies are gathered, and the optimizer may keep the masters of
+//          its parts alone (Optimizer::shard_masters).
 // Both have the same bits.
 #pragma once
 
@@ -25,10 +27,11 @@ namespace xlstm::optim {
 
 // What a parameter arena holds, seen flat.
 struct FlatParameters {
-  Tensor weights, gradients;  // [n]
-  Tensor copies;              // [n] in a narrower type, or undefined
-  int64_t n_copied = 0;       // the first so many have a copy
-  int64_t n_early = 0;        // the first so many become final from the last to the first
+  Tensor gradients;      // [n]
+  int64_t n_early = 0;   // the first so many become final from the last to the first
+  int64_t n_copied = 0;  // the first so many are of weights with a copy in a narrower type
+  Tensor copies;         // [n_copied], or undefined
+  Tensor weights;        // [n - n_copied]: the others
 };
 
 struct DataParallelConfig {
@@ -40,7 +43,8 @@ struct DataParallelConfig {
 
 class DataParallel {
  public:
-  // All must outlive this. ConfigError if n is no multiple of the ranks times kFlatAlignment.
+  // All must outlive this. ConfigError if n or n_copied is no multiple of the ranks times
+  // kFlatAlignment.
   DataParallel(comm::Communicator& communicator, const FlatParameters& parameters,
                const DataParallelConfig& config);
 
@@ -79,13 +83,15 @@ class DataParallel {
   void needs(int64_t element);
   // Both at once: for whoever reads weights between steps.
   void gather_weights();
-  // The same of the weights in full precision, before they are saved.
-  void gather_full_weights();
-  // What Optimizer::state has, on the CPU, whole: on rank 0; elsewhere empty. All ranks call it.
+  // For saving, by all ranks, on the CPU: what Optimizer::state has, whole, on rank 0, elsewhere
+  // empty; and the masters of an optimizer that keeps parts of them, [n_copied], on rank 0,
+  // elsewhere undefined, or `everywhere`.
   NamedTensors gathered_state(const Optimizer& optimizer);
+  Tensor gathered_masters(const Optimizer& optimizer, bool everywhere = false);
 
  private:
   Tensor view(const Tensor& flat, const Range& range) const;
+  Tensor gathered(const Tensor& parts, int64_t n, bool is_wanted);
   int64_t longest_bucket() const;
   const Tensor& sent() const { return narrow_.defined() ? narrow_ : parameters_.gradients; }
   void send_next();

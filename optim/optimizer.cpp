@@ -95,16 +95,38 @@ void Optimizer::make_slots() {
 
 void Optimizer::make_shard_slots() {
   const MemoryScope scope(MemoryCategory::optimizer);
-  for (const Parameter& p : parameters_)
-    require<ConfigError>(p.value.impl()->storage == parameters_.front().value.impl()->storage,
-                         "optimizer: a shard is of parameters in one flat memory, got ", p.name,
-                         " elsewhere, expected a parameter arena");
+  for (const Parameter& p : parameters_) {
+    const Tensor grad = p.value.grad(), first = parameters_.front().value.grad();
+    require<ConfigError>(grad.defined() && grad.impl()->storage == first.impl()->storage,
+                         "optimizer: a shard is of parameters whose gradients lie in one flat "
+                         "memory, got ",
+                         p.name, grad.defined() ? " elsewhere" : " without a gradient",
+                         ", expected a parameter arena");
+  }
   int64_t n = 0;
   for (const Range& part : *shard_) n += part.end - part.begin;
   if (parameters_.empty()) return;
   const Tensor& like = parameters_.front().value;
   for (size_t s = 0; s < slot_names_.size(); ++s)
     shard_slots_.push_back(Tensor::zeros({n}, like.dtype(), like.device()));
+}
+
+void Optimizer::shard_masters(int64_t n_copied) {
+  require<ConfigError>(shard_.has_value() && !parameters_.empty(),
+                       "optimizer: masters, got no shard, expected parts to keep them in");
+  int64_t n = 0;
+  for (const Range& part : *shard_)
+    n += std::max<int64_t>(0, std::min(part.end, n_copied) - part.begin);
+  const Tensor& like = parameters_.front().value;
+  const MemoryScope scope(MemoryCategory::weights);
+  const Tensor masters =
+      masters_.defined() ? masters_ : Tensor::zeros({n}, like.dtype(), like.device());
+  masters_ = {};
+  const std::vector<Piece> from = pieces();
+  masters_ = masters;
+  std::vector<Piece> to = pieces();
+  for (size_t i = 0; i < to.size(); ++i)
+    if (to[i].copy.defined()) to[i].value.copy_from(from[i].value);
 }
 
 std::vector<Optimizer::Piece> Optimizer::pieces() const {
@@ -114,9 +136,9 @@ std::vector<Optimizer::Piece> Optimizer::pieces() const {
   int64_t before = 0;  // elements of the shard's parts so far
   for (const Range& part : *shard_) {
     for (Piece& mine : cut(whole, part)) {
-      const int64_t place = before + place_of(mine.value) - part.begin;
-      for (const Tensor& slot : shard_slots_)
-        mine.slots.push_back(part_of(slot, place, mine.value.numel()));
+      const int64_t place = before + place_of(mine.grad) - part.begin, n = mine.value.numel();
+      for (const Tensor& slot : shard_slots_) mine.slots.push_back(part_of(slot, place, n));
+      if (masters_.defined() && mine.copy.defined()) mine.value = part_of(masters_, place, n);
       pieces.push_back(std::move(mine));
     }
     before += part.end - part.begin;
@@ -127,7 +149,7 @@ std::vector<Optimizer::Piece> Optimizer::pieces() const {
 std::vector<Optimizer::Piece> Optimizer::cut(const std::vector<Piece>& whole, const Range& range) {
   std::vector<Piece> pieces;
   for (const Piece& piece : whole) {
-    const int64_t n = piece.value.numel(), begin = place_of(piece.value);
+    const int64_t n = piece.value.numel(), begin = place_of(piece.grad);
     const int64_t from = std::max(begin, range.begin), to = std::min(begin + n, range.end);
     if (from >= to) continue;
     const auto within = [&](const Tensor& t) {
@@ -254,7 +276,7 @@ void Optimizer::load_slot(size_t parameter, size_t slot, const Tensor& saved) {
   }
   const Tensor& value = parameters_[parameter].value;
   const Tensor flat = flat_from(saved.is_contiguous() ? saved : saved.clone(), saved.numel());
-  const int64_t begin = place_of(value), end = begin + value.numel();
+  const int64_t begin = place_of(value.grad()), end = begin + value.numel();
   int64_t before = 0;
   for (const Range& part : *shard_) {
     const int64_t from = std::max(begin, part.begin), to = std::min(end, part.end);

@@ -30,7 +30,7 @@ class Optimizer {
   // The same for parameters on a CUDA device, with everything that changes from step to step read
   // there. Only launches; step_count is left to the caller (optim/device_update.h).
   void step_on_device(const ops::UpdateScalars& scalars);
-  // The same of the elements in a range of the flat memory in which all parameters lie.
+  // The same of the elements in a range of the flat memory in which all gradients lie.
   void step_on_device(const ops::UpdateScalars& scalars, const Range& range);
   // The gradients in as few flat pieces as their memory allows; parameters without one are left
   // out.
@@ -45,7 +45,14 @@ class Optimizer {
   const std::vector<std::string>& slot_names() const { return slot_names_; }
   const Tensor& shard_slot(size_t slot) const { return shard_slots_[slot]; }
 
-  int64_t state_bytes() const;  // of all slots, of a shard its own
+  // With a shard: from now on the parameters with a low-precision copy, whose gradients are the
+  // first n_copied elements, are kept in full precision as parts, like slots, and updated there.
+  // Their values are taken from the parameters, with every call anew; between the calls nothing
+  // here reads or writes the parameters' own memory.
+  void shard_masters(int64_t n_copied);
+  const Tensor& masters() const { return masters_; }  // [elements of those parts]; undefined before
+
+  int64_t state_bytes() const;  // of all slots, of a shard its own; without masters
 
   // Everything a checkpoint must keep beside step_count, as <slot>.<parameter name>, sharing memory
   // with the optimizer: moment1.x and moment2.x for AdamW, velocity.x for SGD with momentum.
@@ -57,8 +64,8 @@ class Optimizer {
   void load_state(const NamedTensors& state, int64_t step_count);
 
  protected:
-  // shard: of flat memory that holds all parameters, the parts that this optimizer updates and has
-  // slots for; none: everything.
+  // shard: of flat memory that holds the gradients of all parameters, the parts that this optimizer
+  // updates and has slots for; none: everything.
   Optimizer(Parameters parameters, std::vector<std::string> slot_names,
             std::optional<std::vector<Range>> shard);
 
@@ -78,7 +85,7 @@ class Optimizer {
   virtual void update(const Piece& piece, const Step& step) = 0;
   std::vector<Piece> pieces() const;
   std::vector<Piece> whole_pieces() const;
-  // What of them lies in a range of their flat memory.
+  // What of them lies in a range of the flat memory of their gradients.
   static std::vector<Piece> cut(const std::vector<Piece>& whole, const Range& range);
   // Places the slots of parameters that share a storage as the parameters lie in it.
   void make_slots();
@@ -90,6 +97,7 @@ class Optimizer {
   std::vector<Tensors> slots_;  // [parameter][slot]; empty with a shard
   std::optional<std::vector<Range>> shard_;
   Tensors shard_slots_;  // [slot]
+  Tensor masters_;
   int64_t step_count_ = 0;
 };
 

@@ -25,8 +25,10 @@ struct ShardLayout {
 
 // n elements, of which the first n_early become final one by one from the last to the first, and
 // are cut into buckets of about bucket_elements from there; the others become final together, and
-// are buckets of their own. n is a multiple of n_ranks * kFlatAlignment, and so is the length of
-// every bucket; else ConfigError.
-ShardLayout make_shard_layout(int64_t n, int64_t n_early, int n_ranks, int64_t bucket_elements);
+// are buckets of their own, of which none lies across `border` (which is 0 or not below n_early). n
+// and border are multiples of n_ranks * kFlatAlignment, and so is the length of every bucket; else
+// ConfigError.
+ShardLayout make_shard_layout(int64_t n, int64_t n_early, int n_ranks, int64_t bucket_elements,
+                              int64_t border = 0);
 
 }  // namespace xlstm::optim

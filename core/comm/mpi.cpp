@@ -19,7 +19,7 @@
 namespace xlstm::comm {
 namespace {
 
-constexpr int64_t kPiece = 1 << 20;  // elements of a part that travel at a time
+constexpr int64_t kPieceBytes = 8 << 20;  // of a part, that travel at a time
 
 // What is used of the library. Its constants are addresses of its objects.
 struct Api {
@@ -122,19 +122,19 @@ class Mpi : public Communicator {
     watch().starts({name, kind, bytes, to.dtype()});
     ++watch().counters().begun;
     compare(name, kind, bytes);
-    switch (to.dtype()) {
-      case DType::f32:
-        run_typed<float>(call, from, to);
+    auto* data = static_cast<char*>(to.raw());
+    switch (call) {
+      case Call::broadcast:
+        broadcast_bytes(data, bytes);
         break;
-      case DType::f64:
-        run_typed<double>(call, from, to);
+      case Call::all_gather:
+        gather_parts(data, bytes / size());
         break;
-      case DType::i64:
-        run_typed<int64_t>(call, from, to);
+      case Call::all_to_all:
+        exchange_parts(static_cast<const char*>(from.raw()), data, bytes / size());
         break;
       default:
-        throw_error<ShapeError>(name, ": element type of a sum on the CPU, got ",
-                                name_of(to.dtype()), ", expected float32, float64 or int64");
+        add(call, to, name);
     }
     ++watch().counters().ended;
   }
@@ -156,21 +156,29 @@ class Mpi : public Communicator {
                          bytes, " bytes (call number ", n_calls_, ")");
   }
 
+  void add(Call call, const Tensor& x, const char* name) {
+    switch (x.dtype()) {
+      case DType::f32:
+        return add_typed(call, x.data<float>(), x.numel());
+      case DType::f64:
+        return add_typed(call, x.data<double>(), x.numel());
+      case DType::i64:
+        return add_typed(call, x.data<int64_t>(), x.numel());
+      default:
+        throw_error<ShapeError>(name, ": element type of a sum on the CPU, got ",
+                                name_of(x.dtype()), ", expected float32, float64 or int64");
+    }
+  }
+
   template <class T>
-  void run_typed(Call call, const Tensor& from, const Tensor& to) {
-    T* data = static_cast<T*>(to.raw());
-    const int64_t n = to.numel();
-    if (call == Call::all_to_all)
-      return exchange_parts(static_cast<const T*>(from.raw()), data, n / size());
-    if (call == Call::broadcast) return broadcast_bytes(data, n * int64_t{sizeof(T)});
-    if (call == Call::all_gather) return gather_parts(data, n / size());
+  void add_typed(Call call, T* data, int64_t n) {
     if (call == Call::reduce_scatter) return scatter_sums(data, n / size());
     // In equal parts, the last one filled up.
     const int64_t part = (n + size() - 1) / size();
     std::vector<T> padded(static_cast<size_t>(part * size()));
     std::memcpy(padded.data(), data, static_cast<size_t>(n) * sizeof(T));
     scatter_sums(padded.data(), part);
-    gather_parts(padded.data(), part);
+    gather_parts(reinterpret_cast<char*>(padded.data()), part * int64_t{sizeof(T)});
     std::memcpy(data, padded.data(), static_cast<size_t>(n) * sizeof(T));
   }
 
@@ -189,6 +197,7 @@ class Mpi : public Communicator {
   void exchange(const T* data, int64_t part, const char* name, Use use) {
     const auto W = static_cast<int64_t>(size());
     std::vector<T> out, in;
+    constexpr int64_t kPiece = kPieceBytes / int64_t{sizeof(T)};
     for (int64_t at = 0; at < part; at += kPiece) {
       const int64_t n = std::min(kPiece, part - at);
       out.resize(static_cast<size_t>(n * W));
@@ -210,28 +219,26 @@ class Mpi : public Communicator {
     });
   }
 
-  template <class T>
-  void exchange_parts(const T* from, T* to, int64_t part) {
-    exchange(from, part, "all_to_all", [&](int64_t at, int64_t n, const T* rows) {
+  // From here on a part is so many bytes.
+  void exchange_parts(const char* from, char* to, int64_t part) {
+    exchange(from, part, "all_to_all", [&](int64_t at, int64_t n, const char* rows) {
       for (int64_t r = 0; r < size(); ++r)
-        std::memcpy(to + r * part + at, rows + r * n, static_cast<size_t>(n) * sizeof(T));
+        std::memcpy(to + r * part + at, rows + r * n, static_cast<size_t>(n));
     });
   }
 
-  template <class T>
-  void gather_parts(T* data, int64_t part) {
-    const auto W = static_cast<int64_t>(size());
-    std::vector<T> in;
-    for (int64_t at = 0; at < part; at += kPiece) {
-      const int64_t n = std::min(kPiece, part - at);
-      in.resize(static_cast<size_t>(n * W));
-      const int bytes = static_cast<int>(n * int64_t{sizeof(T)});
+  void gather_parts(char* data, int64_t part) {
+    std::vector<char> in;
+    for (int64_t at = 0; at < part; at += kPieceBytes) {
+      const int64_t n = std::min(kPieceBytes, part - at);
+      in.resize(static_cast<size_t>(n * size()));
+      const int bytes = static_cast<int>(n);
       check(api().all_gather(data + rank() * part + at, bytes, api().byte, in.data(), bytes,
                              api().byte, api().world),
             "all_gather");
-      for (int64_t r = 0; r < W; ++r)
+      for (int64_t r = 0; r < size(); ++r)
         if (r != rank())
-          std::memcpy(data + r * part + at, in.data() + r * n, static_cast<size_t>(n) * sizeof(T));
+          std::memcpy(data + r * part + at, in.data() + r * n, static_cast<size_t>(n));
     }
   }
 

@@ -71,12 +71,19 @@ void check_calls(Communicator& c, DType dtype, int64_t part) {
 TEST_CASE("ranks: sums, parts and copies", "[.ranks][.calls]") {
   const auto c = communicator();
   REQUIRE(c->size() > 1);
-  for (int64_t part : {1, 7, 1000, (1 << 20) + 3}) {
+  for (int64_t part : {1, 7, 1000, (2 << 20) + 3}) {
     check_calls<float>(*c, DType::f32, part);
     if (part > 1000) continue;
     check_calls<double>(*c, DType::f64, part);
     check_calls<int64_t>(*c, DType::i64, part);
   }
+  // What is only moved may be of any type.
+  Tensor gathered = Tensor::zeros({3 * c->size()}, DType::bf16);
+  gathered.strided_view({3}, {1}, 3 * c->rank()).fill(c->rank() + 1);
+  c->all_gather(gathered, "rounded");
+  for (int64_t i = 0; i < gathered.numel(); ++i)
+    CHECK(gathered.to_vector<double>()[static_cast<size_t>(i)] == static_cast<double>(i / 3 + 1));
+  CHECK_THROWS_AS(c->all_reduce(gathered, "rounded"), ShapeError);
   c->all_reduce(Tensor::empty({0}), "nothing");
   CHECK(gather(*c, c->rank() * 2.5, "values").back() == (c->size() - 1) * 2.5);
   barrier(*c, "end");

@@ -46,6 +46,47 @@ TEST_CASE("the arena keeps values, names and results, and collects gradients") {
   }
 }
 
+TEST_CASE("copies lie first in the arena, and what they are copies of may be given back") {
+  const auto model = testing::perturbed_model(testing::small_a(), DType::f32);
+  const NamedTensors named = model->named_parameters();
+  std::vector<std::vector<float>> before;
+  for (const auto& [name, parameter] : named) before.push_back(parameter.to_vector<float>());
+  constexpr int64_t kMultiple = 3 * kFlatAlignment;
+  ArenaOptions options;
+  options.multiple_of = kMultiple;
+  options.copy_dtype = DType::bf16;
+  options.copied = [](const std::string&, const Tensor& parameter) { return parameter.dim() == 2; };
+  ParameterArena arena(*model, options);
+  CHECK(arena.n_copied() % kMultiple == 0);
+  CHECK(arena.gradients().numel() % kMultiple == 0);
+  CHECK(arena.masters().numel() == arena.n_copied());
+  CHECK(arena.copies().numel() == arena.n_copied());
+  CHECK(arena.weights().numel() == arena.gradients().numel() - arena.n_copied());
+  for (const auto& entry : arena.entries()) {
+    const bool copied = entry.parameter.dim() == 2;
+    CHECK(copied == (entry.offset < arena.n_copied()));
+    CHECK(copied == entry.parameter.low_precision().defined());
+    CHECK(entry.parameter.grad().impl()->offset == entry.offset);
+  }
+  const int64_t in_use = memory_stats().in_use_bytes;
+  arena.release_masters();
+  CHECK(in_use - memory_stats().in_use_bytes >= 4 * arena.n_copied());
+  for (size_t i = 0; i < named.size(); ++i) {
+    const Tensor& parameter = named[i].second;
+    if (parameter.dim() == 2)
+      CHECK_THROWS_AS(parameter.raw(), AutogradError);
+    else
+      CHECK(parameter.to_vector<float>() == before[i]);
+  }
+  arena.release_masters();
+  arena.restore_masters();
+  for (size_t i = 0; i < named.size(); ++i) {
+    Tensor parameter = named[i].second;
+    if (parameter.dim() == 2) parameter.copy_from(Tensor::from(before[i], parameter.shape()));
+    CHECK(parameter.to_vector<float>() == before[i]);
+  }
+}
+
 TEST_CASE("gradients accumulate until they are zeroed, in an arena or not") {
   const auto model = testing::perturbed_model(testing::small_b(), DType::f64);
   const auto check = [&] {

@@ -15,6 +15,7 @@ using comm::Communicator;
 
 constexpr int64_t kElements = 36 * kFlatAlignment;  // for 1, 2, 3 and 4 ranks
 constexpr int64_t kEarly = 17 * kFlatAlignment;
+constexpr int64_t kCopied = 24 * kFlatAlignment;  // where parameters may have copies
 
 double gradient_at(int rank, int64_t step, int64_t i) {
   return std::sin(0.1 * static_cast<double>(i) + rank + 2.0 * static_cast<double>(step));
@@ -23,18 +24,33 @@ double gradient_at(int rank, int64_t step, int64_t i) {
 // Parameters of odd sizes in flat memory, as an arena lays them.
 struct Course {
   FlatParameters flat;
+  Tensor masters;  // of those with copies
   Parameters parameters;
-  Course() {
-    flat.weights = Tensor::zeros({kElements});
+  explicit Course(bool with_copies = false) {
+    flat.n_copied = with_copies ? kCopied : 0;
+    flat.weights = Tensor::zeros({kElements - flat.n_copied});
     flat.gradients = Tensor::zeros({kElements});
     flat.n_early = kEarly;
+    if (with_copies) {
+      flat.copies = Tensor::zeros({kCopied}, DType::bf16);
+      masters = Tensor::zeros({kCopied});
+    }
     int64_t at = 0;
-    for (const int64_t n : {100, 64, 31, 33, 200, 1, 250}) {
-      Tensor value = flat.weights.strided_view({n}, {1}, at);
+    for (const int64_t n : {100, 64, 31, 33, 200, 1, 150, 100, 201}) {
+      if (n == 100 && at > 0) at = kCopied;
+      const auto part = [n](const Tensor& all, int64_t place) {
+        return all.strided_view({n}, {1}, place);
+      };
+      const bool copied = at < flat.n_copied;
+      Tensor value = copied ? part(masters, at) : part(flat.weights, at - flat.n_copied);
       for (int64_t i = 0; i < n; ++i)
         value.data<float>()[i] = static_cast<float>(std::cos(static_cast<double>(at + i)));
       value.set_requires_grad(true);
-      value.set_grad(flat.gradients.strided_view({n}, {1}, at));
+      value.set_grad(part(flat.gradients, at));
+      if (copied) {
+        part(flat.copies, at).copy_from(value);
+        value.set_low_precision(part(flat.copies, at));
+      }
       parameters.push_back({"p" + std::to_string(at) + ".weight", value, at < kEarly});
       at += (n + kFlatAlignment - 1) / kFlatAlignment * kFlatAlignment;
     }
@@ -47,7 +63,7 @@ struct Course {
       Tensor grad = p.value.grad();
       for (int64_t i = 0; i < grad.numel(); ++i)
         grad.data<float>()[i] =
-            static_cast<float>(gradient_at(rank, step, p.value.impl()->offset + i));
+            static_cast<float>(gradient_at(rank, step, grad.impl()->offset + i));
     }
   }
 };
@@ -58,12 +74,17 @@ std::unique_ptr<Communicator> communicator() {
 
 // Weights and whole optimizer state after some steps of data parallelism.
 struct Ending {
-  std::vector<float> weights, state;
+  std::vector<float> weights, copies, state;
   std::vector<double> norms;
 };
 
-Ending train(Communicator& c, bool zero1, bool adamw, int64_t bucket_bytes, bool adds_parts) {
-  Course course;
+std::vector<float> values_of(const Tensor& tensor) {
+  return tensor.defined() ? tensor.to_vector<float>() : std::vector<float>{};
+}
+
+Ending train(Communicator& c, bool zero1, bool adamw, int64_t bucket_bytes, bool adds_parts,
+             bool with_copies) {
+  Course course(with_copies);
   DataParallel parallel(
       c, course.flat,
       {.shards_optimizer = zero1, .bucket_bytes = bucket_bytes, .adds_parts = adds_parts});
@@ -72,6 +93,11 @@ Ending train(Communicator& c, bool zero1, bool adamw, int64_t bucket_bytes, bool
   if (adamw) optimizer = std::make_unique<AdamW>(course.parameters, AdamWConfig{}, shard);
   if (!adamw)
     optimizer = std::make_unique<Sgd>(course.parameters, SgdConfig{.momentum = 0.9}, shard);
+  if (zero1 && with_copies) {
+    optimizer->shard_masters(kCopied);
+    REQUIRE(optimizer->masters().numel() == kCopied / c.size());
+    course.masters.impl()->storage->release();
+  }
   StepGuard guard;
   Ending ending;
   for (int64_t step = 0; step < 4; ++step) {
@@ -87,7 +113,10 @@ Ending train(Communicator& c, bool zero1, bool adamw, int64_t bucket_bytes, bool
     parallel.gather_weights();
     ending.norms.push_back(result.gradient_norm);
   }
-  ending.weights = course.flat.weights.to_vector<float>();
+  if (zero1 && with_copies) course.masters = parallel.gathered_masters(*optimizer, true);
+  ending.weights = values_of(course.masters);
+  for (const float weight : values_of(course.flat.weights)) ending.weights.push_back(weight);
+  ending.copies = values_of(course.flat.copies);
   for (const auto& [name, tensor] : parallel.gathered_state(*optimizer)) {
     const auto values = tensor.to_vector<float>();
     ending.state.insert(ending.state.end(), values.begin(), values.end());
@@ -128,9 +157,23 @@ void check_strategies(Communicator& c, bool adds_parts) {
   for (const bool adamw : {true, false}) {
     for (const int64_t bucket_bytes : {1 << 20, 1024, 1}) {
       CAPTURE(c.size(), adamw, bucket_bytes, adds_parts);
-      const Ending ddp = train(c, false, adamw, bucket_bytes, adds_parts);
-      const Ending zero1 = train(c, true, adamw, bucket_bytes, adds_parts);
+      const Ending ddp = train(c, false, adamw, bucket_bytes, adds_parts, false);
+      const Ending zero1 = train(c, true, adamw, bucket_bytes, adds_parts, false);
       const Ending alone = train_alone(c.size(), adamw);
+      // Copies change which memory is gathered, and nothing of the masters.
+      for (const bool is_zero1 : {false, true}) {
+        const Ending copied = train(c, is_zero1, adamw, bucket_bytes, adds_parts, true);
+        CHECK(copied.weights == ddp.weights);
+        // Buckets end elsewhere, so the norm is added up in another order.
+        for (size_t i = 0; i < ddp.norms.size(); ++i)
+          CHECK(copied.norms[i] == Approx(ddp.norms[i]).epsilon(1e-14));
+        CHECK(copied.state == ddp.state);
+        REQUIRE(copied.copies.size() == kCopied);
+        Tensor rounded = Tensor::zeros({kCopied}, DType::bf16);
+        rounded.copy_from(Tensor::from(
+            std::vector<float>(ddp.weights.begin(), ddp.weights.begin() + kCopied), {kCopied}));
+        CHECK(copied.copies == values_of(rounded));
+      }
       CHECK(ddp.weights == zero1.weights);
       CHECK(ddp.norms == zero1.norms);
       CHECK(ddp.state == zero1.state);
@@ -183,16 +226,14 @@ TEST_CASE("one rank, either strategy: as without") {
 
 TEST_CASE("weights that arrive during a forward pass are noted as written before it") {
   const auto c = comm::make_single_communicator(kCpu);
-  Course course;
-  course.flat.copies = Tensor::zeros({kElements});
-  course.flat.n_copied = kEarly;
+  Course course(true);
   DataParallel parallel(*c, course.flat, {.shards_optimizer = true, .bucket_bytes = 1});
   REQUIRE(parallel.layout().buckets.size() > 20);
   const uint64_t weights = course.flat.weights.version(), copies = course.flat.copies.version();
   parallel.start_gathering();
   CHECK(course.flat.weights.version() == weights + 1);
   CHECK(course.flat.copies.version() == copies + 1);
-  for (const int64_t element : {int64_t{100}, int64_t{290}, kEarly, kElements})
+  for (const int64_t element : {int64_t{100}, int64_t{290}, kEarly, kCopied, kElements})
     parallel.needs(element);
   CHECK(course.flat.weights.version() == weights + 1);
   CHECK(course.flat.copies.version() == copies + 1);
@@ -225,6 +266,27 @@ TEST_CASE("a shard takes its part of a whole state") {
     shard.step(0.1);
   }
   CHECK(again.flat.weights.to_vector<float>() == want);
+}
+
+TEST_CASE("masters in parts are taken from the parameters again and again, and only by a shard") {
+  Course course(true);
+  AdamW whole(course.parameters, {});
+  CHECK_THROWS_AS(whole.shard_masters(kCopied), ConfigError);
+  const ShardLayout layout = make_shard_layout(kElements, kEarly, 2, 200, kCopied);
+  AdamW shard(course.parameters, {}, layout.parts(1));
+  for (const float factor : {1.0f, 2.0f}) {
+    for (int64_t i = 0; i < kCopied; ++i)
+      course.masters.data<float>()[i] = factor * static_cast<float>(i);
+    shard.shard_masters(kCopied);
+    const std::vector<float> got = values_of(shard.masters());
+    REQUIRE(got.size() == kCopied / 2);
+    size_t place = 0;
+    for (const Range& part : layout.parts(1))
+      for (int64_t i = part.begin; i < std::min(part.end, kCopied); ++i, ++place)
+        // What lies between parameters is nobody's.
+        REQUIRE((got[place] == factor * static_cast<float>(i) || got[place] == 0));
+    CHECK(got[1] == factor * static_cast<float>(layout.part(0, 1).begin + 1));
+  }
 }
 
 TEST_CASE("a shard is of flat memory") {

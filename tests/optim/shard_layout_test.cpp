@@ -18,8 +18,12 @@ TEST_CASE("buckets cover everything once, in parts that are as long for every ra
     const int64_t n_early = n == 0 ? 0 : static_cast<int64_t>(random()) & 0x7fffffff;
     const int64_t early = n == 0 ? 0 : n_early % (n + 1);
     const auto length = static_cast<int64_t>(random() % 4000);
-    CAPTURE(n_ranks, n, early, length);
-    const ShardLayout layout = make_shard_layout(n, early, n_ranks, length);
+    // A border anywhere from there on, or none.
+    const int64_t first = (early + unit - 1) / unit, choices = n / unit - first + 1;
+    const int64_t border =
+        random() % 3 == 0 ? 0 : (first + static_cast<int64_t>(random() % 1000) % choices) * unit;
+    CAPTURE(n_ranks, n, early, length, border);
+    const ShardLayout layout = make_shard_layout(n, early, n_ranks, length, border);
     int64_t at = 0, straddling = 0;
     for (size_t i = 0; i < layout.buckets.size(); ++i) {
       const Range& bucket = layout.buckets[i];
@@ -29,6 +33,7 @@ TEST_CASE("buckets cover everything once, in parts that are as long for every ra
       REQUIRE(bucket.end - bucket.begin <= std::max(unit, length));
       // What ends early waits for nothing that does not.
       if (bucket.begin < early / unit * unit && bucket.end > early) ++straddling;
+      if (bucket.begin < border && bucket.end > border) ++straddling;
       int64_t inner = bucket.begin;
       for (int rank = 0; rank < n_ranks; ++rank) {
         const Range part = layout.part(i, rank);
@@ -49,6 +54,10 @@ TEST_CASE("sizes that do not fall into equal parts are refused") {
   CHECK_THROWS_AS(make_shard_layout(kFlatAlignment + 1, 0, 1, 64), ConfigError);
   CHECK_THROWS_AS(make_shard_layout(kFlatAlignment, 2 * kFlatAlignment, 1, 64), ConfigError);
   CHECK_THROWS_AS(make_shard_layout(kFlatAlignment, 0, 0, 64), ConfigError);
+  const int64_t n = 4 * kFlatAlignment;
+  CHECK_THROWS_AS(make_shard_layout(n, 0, 2, 64, kFlatAlignment), ConfigError);
+  CHECK_THROWS_AS(make_shard_layout(n, n, 1, 64, n - kFlatAlignment), ConfigError);
+  CHECK_THROWS_AS(make_shard_layout(n, 0, 1, 64, n + kFlatAlignment), ConfigError);
 }
 
 }  // namespace

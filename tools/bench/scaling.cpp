@@ -139,10 +139,12 @@ double end_of_calls(const std::vector<double>& ready_ms, const std::vector<doubl
 
 double memory_bytes(const Workload& work, Strategy strategy, int64_t n_gpus) {
   const double shards = strategy == Strategy::zero1 ? static_cast<double>(n_gpus) : 1;
+  // Only weights without a copy to read must be whole everywhere.
+  const double weight = work.copy_bytes > 0 ? kWeightBytes / shards : kWeightBytes;
   // Gradients that are sent in another type are rounded into memory of their own.
   const double narrow = work.reduce_bytes < kGradientBytes ? work.reduce_bytes : 0;
   return work.n_parameters *
-             (kWeightBytes + kGradientBytes + work.copy_bytes + narrow + kMomentBytes / shards) +
+             (weight + kGradientBytes + work.copy_bytes + narrow + kMomentBytes / shards) +
          work.activation_bytes;
 }
 

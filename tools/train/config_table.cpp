@@ -90,8 +90,9 @@ std::vector<KeyRule> run_rules() {
        0, kMany},
       {"trainer.strategy",
        "How devices share the work. `ddp`: each has all weights and updates them; `zero1`: each "
-       "keeps the optimizer's moments for its part of the weights. Same results. `auto`: `ddp` on "
-       "several devices.",
+       "keeps the optimizer's moments, and in 16-bit modes the float32 weights, for its part "
+       "alone. "
+       "Same results. `auto`: `ddp` on several devices.",
        -kNoLimit,
        kNoLimit,
        {"auto", "ddp", "zero1"}},

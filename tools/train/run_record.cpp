@@ -95,11 +95,12 @@ Json memory_table(const layers::LanguageModel& model, const optim::Optimizer& op
     return t.defined() ? t.numel() * static_cast<int64_t>(size_of(t.dtype())) : 0;
   };
   for (const Tensor& parameter : model.parameters()) {
-    weights += bytes_of(parameter);
-    copies += bytes_of(parameter.low_precision());
+    const Tensor copy = parameter.low_precision();
+    if (!copy.defined() || !optimizer.masters().defined()) weights += bytes_of(parameter);
+    copies += bytes_of(copy);
     gradients += bytes_of(parameter.grad());
   }
-  add("weights", weights);
+  add("weights", weights + bytes_of(optimizer.masters()));
   if (copies > 0) add("16-bit copies of weights", copies);
   add("gradients", gradients);
   add("moments of the optimizer", optimizer.state_bytes());

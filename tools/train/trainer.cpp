@@ -29,9 +29,9 @@ std::unique_ptr<layers::ParameterArena> make_arena(const RunConfig& config,
   const auto is_copied = [placement](const std::string&, const Tensor& parameter) {
     return has_copy(placement, parameter);
   };
-  const auto group = [is_copied, decay_embedding = decays_embedding(config)](
-                         const std::string& name, const Tensor& parameter) {
-    return (is_copied(name, parameter) ? 0 : 2) + (optim::decays(name, decay_embedding) ? 0 : 1);
+  const auto group = [decay_embedding = decays_embedding(config)](const std::string& name,
+                                                                  const Tensor&) {
+    return optim::decays(name, decay_embedding) ? 0 : 1;
   };
   layers::ArenaOptions options;
   options.group = group;
@@ -96,10 +96,13 @@ std::unique_ptr<optim::DataParallel> make_data_parallel(const TrainerConfig& con
   require<ConfigError>(config.reduce_dtype == "float32" || communicator.device() != kCpu,
                        "trainer.reduce_dtype: got ", config.reduce_dtype,
                        ", expected float32 on the CPU");
-  optim::FlatParameters flat{arena.weights(), arena.gradients(), arena.copies(),
-                             arena.copies().defined() ? arena.end_of_group(1) : 0, 0};
+  optim::FlatParameters flat{.gradients = arena.gradients(),
+                             .n_early = arena.end_of_group(0),
+                             .n_copied = arena.n_copied(),
+                             .copies = arena.copies(),
+                             .weights = arena.weights()};
   // The decaying ones of the first kind lie in the order of the model.
-  flat.n_early = arena.end_of_group(flat.n_copied > 0 ? 0 : 2);
+  if (flat.n_copied > 0) flat.n_early = std::min(flat.n_early, flat.n_copied);
   return std::make_unique<optim::DataParallel>(
       communicator, flat,
       optim::DataParallelConfig{

@@ -168,7 +168,31 @@ RunConfig same_batches(const Trainer::State& s, const Json& saved, const Json& s
 
 }  // namespace
 
+void Trainer::State::share_out_masters() {
+  if (!shards_masters()) return;
+  optimizer->shard_masters(arena->n_copied());
+  arena->release_masters();
+  release_cached_memory(placement.device);
+}
+
+NamedTensors Trainer::State::in_full_precision(NamedTensors parameters, bool everywhere) const {
+  Tensor masters;
+  if (shards_masters()) {
+    masters = parallel->gathered_masters(*optimizer, everywhere);
+    if (!masters.defined()) return {};
+  }
+  for (auto& [name, tensor] : parameters) {
+    const int64_t place = tensor.grad().impl()->offset;
+    const Shape& shape = tensor.shape();
+    tensor = masters.defined() && place < masters.numel()
+                 ? masters.strided_view(shape, contiguous_strides(shape), place)
+                 : tensor.detach();
+  }
+  return parameters;
+}
+
 NamedTensors Trainer::State::live_tensors() const {
+  if (shards_masters()) return {};
   NamedTensors live = layers::state_dict(*model, layers::preferred_layout(*model));
   if (shards()) return live;
   for (const auto& named : optimizer->state()) live.push_back(named);
@@ -181,8 +205,8 @@ CheckpointContents Trainer::State::gather_contents() {
   complete_weights();
   NamedTensors carried_on, moments;
   if (carried) carried_on = all_lanes(*this, carried->named_tensors());
+  const NamedTensors weights = in_full_precision(model->named_parameters_and_aliases(), false);
   if (shards()) {
-    parallel->gather_full_weights();
     moments = parallel->gathered_state(*optimizer);
   } else if (is_first()) {
     moments = optimizer->state();
@@ -193,7 +217,7 @@ CheckpointContents Trainer::State::gather_contents() {
   progress.skipped_in_a_row = guard.n_in_a_row();
   contents.step = progress.step;
   contents.tensor_files.push_back({"model.safetensors",
-                                   layers::state_dict(*model, layers::preferred_layout(*model)),
+                                   layers::in_layout(weights, layers::preferred_layout(*model)),
                                    {{"format", "pt"}, {"arch", model->arch()}}});
   contents.tensor_files.push_back({"optimizer.safetensors", moments, {}});
   if (carried) contents.tensor_files.push_back({kCarriedState, carried_on, {}});
@@ -332,12 +356,14 @@ void Trainer::resume(const std::string& ckpt_path) {
                          "on");
     states = file.load_tensors(kCarriedState);
   }
+  s.arena->restore_masters();
   layers::load_state(*s.model, file.load_tensors("model.safetensors"));
   s.optimizer->load_state(file.load_tensors("optimizer.safetensors"), then.step - then.n_skipped);
   if (s.carried) s.carried->load(own_lanes(s, states), join_path(checkpoint, kCarriedState));
   s.guard.restore(then.n_skipped, then.skipped_in_a_row);
   s.progress = then;
   s.arena->refresh_copies();
+  s.share_out_masters();
   s.engine->restored();
   s.run_folder = run_folder_of(checkpoint);
 }

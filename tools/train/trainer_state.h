@@ -108,6 +108,7 @@ struct Trainer::State {
     if (parallel != nullptr) final_from = final_elements(*model, *arena, parallel->n_early());
     optimizer = make_optimizer(config, *arena,
                                shards() ? std::optional(parallel->own_parts()) : std::nullopt);
+    share_out_masters();
     schedule = make_schedule(config, max_steps());
     progress.generator = {seed + 1, 0};  // dropout must not replay the initialiser's numbers
     require_same_job();
@@ -194,13 +195,20 @@ struct Trainer::State {
   // Makes the folder of a new run unless there is one already.
   void open_run_folder();
   void make_new_run_folder();
-  // Tensors that a checkpoint copies, and that change with the next step; rank 0 has them whole.
   bool shards() const { return parallel != nullptr && parallel->shards_optimizer(); }
+  // Masters of weights with copies too: no rank's device holds all of them.
+  bool shards_masters() const { return shards() && arena->n_copied() > 0; }
+  // Once the arena's weights are those to go on with: each rank keeps its parts of the masters.
+  void share_out_masters();
+  // These parameters of the model in full precision, by all ranks: on rank 0 or `everywhere`;
+  // elsewhere, perhaps, none.
+  NamedTensors in_full_precision(NamedTensors parameters, bool everywhere) const;
+  // Tensors that a checkpoint copies, and that change with the next step; rank 0 has them whole.
   NamedTensors live_tensors() const;
   // What a checkpoint of this step holds, by all ranks; on rank 0, elsewhere empty. The first
   // n_live_files() files hold live tensors, the others copies.
   CheckpointContents gather_contents();
-  size_t n_live_files() const { return shards() ? 1 : 2; }
+  size_t n_live_files() const { return shards_masters() ? 0 : shards() ? 1 : 2; }
   // Writes, and removes what need not be kept. Reads nothing that training changes.
   std::string write_checkpoint(const std::string& root, CheckpointContents contents) const;
   void reserve_staging();

@@ -8,14 +8,11 @@ namespace xlstm::train {
 std::string Trainer::weights_hash() {
   State& s = *state_;
   s.complete_weights();
-  if (s.parallel != nullptr) s.parallel->gather_full_weights();
-  const Tensor weights = s.arena->weights().to(kCpu);
-  const auto* bytes = static_cast<const std::byte*>(weights.raw());
-  const auto element = static_cast<size_t>(size_of(weights.dtype()));
   Hasher hasher;
-  for (const Tensor& parameter : s.model->parameters()) {
-    const auto at = static_cast<size_t>(parameter.impl()->offset) * element;
-    hasher.add({bytes + at, static_cast<size_t>(parameter.numel()) * element});
+  for (const auto& [name, parameter] : s.in_full_precision(s.model->named_parameters(), true)) {
+    const Tensor weights = parameter.to(kCpu);
+    hasher.add({static_cast<const std::byte*>(weights.raw()),
+                static_cast<size_t>(weights.numel() * size_of(weights.dtype()))});
   }
   const std::string hash = hasher.hex();
   if (s.world.size > 1)
