@@ -1,5 +1,7 @@
 #include "core/cuda/graph.h"
 
+#include <utility>
+
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
 
@@ -10,58 +12,80 @@ cudaStream_t stream_of(Device device) {
   return static_cast<cudaStream_t>(stream(device));
 }
 
+thread_local Graph* recorded = nullptr;  // in progress
+
 }  // namespace
 
 Graph::Graph(Device device, const std::function<void()>& work, Memory memory) : device_(device) {
   make_current(device);
-  const cudaStream_t s = stream_of(device);
-  // Relaxed: the pool may still ask the driver for memory, which is no part of the graph.
-  check(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed), "graph capture");
-  cudaGraph_t graph = nullptr;
+  begin_part();
   // From the first launch on: blocks that the work has used and returned are the graph's already.
   hold_cached_memory(device_);
   if (memory == Memory::own) note_blocks(device_);
-  const auto let_go = [&] {
-    put_back_blocks(own_, device_);
-    unhold_cached_memory(device_);
-  };
+  Graph* const outer = std::exchange(recorded, this);
   try {
     work();
+    recorded = outer;
     if (memory == Memory::own) own_ = take_noted_blocks(device_);
+    end_part();
   } catch (...) {
-    if (memory == Memory::own) own_ = take_noted_blocks(device_);
-    let_go();
-    static_cast<void>(cudaStreamEndCapture(s, &graph));
-    if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
-    static_cast<void>(cudaGetLastError());
+    if (std::exchange(recorded, outer) == this && memory == Memory::own)
+      own_ = take_noted_blocks(device_);
+    give_up();
     throw;
   }
-  const cudaError_t captured = cudaStreamEndCapture(s, &graph);
+}
+
+// Relaxed: the pool may still ask the driver for memory, which is no part of the graph.
+void Graph::begin_part() const {
+  check(cudaStreamBeginCapture(stream_of(device_), cudaStreamCaptureModeRelaxed), "graph capture");
+}
+
+void Graph::end_part() {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream_of(device_), &graph),
+        "graph capture (did the work wait for the device?)");
   size_t n = 0;
   cudaGraphExec_t executable = nullptr;
-  cudaError_t status = captured;
-  if (status == cudaSuccess) status = cudaGraphGetNodes(graph, nullptr, &n);
+  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &n);
   if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
-  if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
-  if (status != cudaSuccess) let_go();
-  check(captured, "graph capture (did the work wait for the device?)");
+  static_cast<void>(cudaGraphDestroy(graph));
   check(status, "graph instantiation");
-  n_nodes_ = static_cast<int64_t>(n);
-  executable_ = executable;
+  n_nodes_ += static_cast<int64_t>(n);
+  parts_.push_back(executable);
+}
+
+void Graph::cut(Device device) {
+  if (recorded == nullptr || recorded->device_ != device) return;
+  recorded->end_part();
+  recorded->begin_part();
+}
+
+// What was recorded is of no use.
+void Graph::give_up() noexcept {
+  cudaGraph_t graph = nullptr;
+  static_cast<void>(cudaStreamEndCapture(stream_of(device_), &graph));
+  if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+  static_cast<void>(cudaGetLastError());
+  for (void* part : parts_)
+    static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(part)));
+  put_back_blocks(own_, device_);
+  unhold_cached_memory(device_);
 }
 
 Graph::~Graph() {
   // A replay may still be running.
   static_cast<void>(cudaStreamSynchronize(stream_of(device_)));
-  static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_)));
+  for (void* part : parts_)
+    static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(part)));
   put_back_blocks(own_, device_);
   unhold_cached_memory(device_);
 }
 
 void Graph::launch() {
   const DeviceGuard guard(device_);
-  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream_of(device_)),
-        "graph launch");
+  for (void* part : parts_)
+    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(part), stream_of(device_)), "graph launch");
   check_status(settled(XLSTM_OK, device_), "graph launch", device_);
 }
 

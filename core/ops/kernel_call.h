@@ -126,8 +126,8 @@ inline void require_weight(const Tensor& t, const Shape& shape, DType activation
   require_like(t, shape, mixed ? DType::f32 : activations, op, name);
 }
 
-// A learned parameter as kernels read it beside activations of this type: its low-precision copy if
-// it has one of that type, else itself. On the tape.
+// A learned parameter as kernels read it beside activations of this type: itself, or its
+// low-precision copy if it has one, widened if need be. On the tape.
 Tensor beside(const Tensor& weight, DType activations);
 
 // ShapeError unless `reset` is undefined or marks the steps of [B, T] with bytes.

@@ -55,7 +55,8 @@ Tensors linear_few(const Tensor& x, const std::vector<LinearPart>& parts) {
   args.x_stride_row = rows.stride(0);
   Tensors results, read;  // what is read lives until the launch
   for (const LinearPart& part : parts) {
-    const Tensor weight = beside(part.weight, x.dtype()), bias = dense(part.bias);
+    const Tensor weight = beside(part.weight, x.dtype()),
+                 bias = dense(beside(part.bias, x.dtype()));
     Shape shape = x.shape();
     shape.back() = weight.size(0);
     const Tensor y = Tensor::empty(shape, part.wide ? wide_type(x.dtype()) : x.dtype(), x.device());
