@@ -29,7 +29,7 @@ void require_computes(const Tensor& x, const char* op, const char* name) {
 
 Tensor beside(const Tensor& weight, DType activations) {
   if (!weight.defined() || !weight.low_precision().defined()) return weight;
-  return cast(cast(weight, weight.low_precision().dtype()), activations);
+  return cast(weight, activations);
 }
 
 Tensors empty_like_neighbours(const Tensors& xs) {

@@ -118,7 +118,7 @@ Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Te
   Tensor narrow_weight;
   {
     const autograd::NoGrad no_grad;
-    narrow_weight = cast(weight, hidden.dtype());
+    narrow_weight = in_type(weight, hidden.dtype());
   }
   const Tensor ids = dense(targets);
   const Pass pass =

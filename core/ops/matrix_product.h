@@ -9,7 +9,7 @@ namespace xlstm::ops {
 // CUDA y may be float32 beside narrower a and b.
 void multiply_into(const Tensor& a, const Tensor& b, double beta, const Tensor& y);
 
-// A cast outside the tape; of a parameter with a low-precision copy, one of that copy.
+// A cast outside the tape.
 Tensor in_type(const Tensor& x, DType dtype);
 
 // A view with the last two dimensions exchanged.

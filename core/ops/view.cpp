@@ -234,13 +234,16 @@ Tensor concat(const Tensors& xs, int64_t dim) {
   }
   shape[static_cast<size_t>(d)] = total;
   // Neighbours in memory, such as weights in an arena, need no copy.
-  const Tensor in_place = joined_in_place(xs, shape, d);
-  Tensor y =
-      in_place.defined() ? in_place : joined(xs, sizes, shape, d, xs[0].dtype(), xs[0].device());
-  if (in_place.defined()) {
-    Tensors copies;
-    for (const Tensor& x : xs) copies.push_back(x.low_precision());
+  Tensor y = joined_in_place(xs, shape, d);
+  Tensors copies;
+  for (const Tensor& x : xs) copies.push_back(x.low_precision());
+  if (y.defined()) {
     y.set_low_precision(joined_in_place(copies, shape, d));
+  } else {
+    // Parameters that have a copy are read there.
+    for (size_t i = 0; i < xs.size(); ++i)
+      if (!copies[i].defined()) copies[i] = xs[i];
+    y = joined(copies, sizes, shape, d, xs[0].dtype(), xs[0].device());
   }
   if (must_record(xs)) {
     record("concat", xs, {y}, [sizes, d](const Tensors& g) {
@@ -265,14 +268,14 @@ Tensor stack(const Tensors& xs, int64_t dim) {
 
 Tensor cast(const Tensor& x, DType dtype) {
   const OpScope scope("cast", {x});
-  if (x.dtype() == dtype) return x;
   const Tensor known = x.low_precision();
+  if (x.dtype() == dtype && !known.defined()) return x;
   Tensor y;
   if (known.defined() && known.dtype() == dtype) {
     y = known.detach();
   } else {
     y = Tensor::empty(x.shape(), dtype, x.device());
-    y.copy_from(x);
+    y.copy_from(known.defined() ? known : x);
   }
   if (!is_floating(dtype)) return y;
   return viewed("cast", x, y, [from = x.dtype()](const Tensor& g) {

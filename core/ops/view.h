@@ -22,11 +22,12 @@ Tensor expand(const Tensor& x, const Shape& shape);  // broadcasts with stride 0
 Tensors split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim);
 // Copies.
 Tensor contiguous(const Tensor& x);  // x itself if it is contiguous
-// A view if the tensors are neighbours in memory.
+// A view if the tensors are neighbours in memory; else those with a low-precision copy are read
+// there.
 Tensor concat(const Tensors& xs, int64_t dim);
 Tensor stack(const Tensors& xs, int64_t dim);
-// x itself if it has the type; its low-precision copy (tensor.h) if that has it. The gradient is
-// cast back.
+// x itself if it has the type. Of a tensor with a low-precision copy (tensor.h) the copy is read:
+// itself if it has the type. The gradient is cast back.
 Tensor cast(const Tensor& x, DType dtype);
 
 }  // namespace xlstm::ops

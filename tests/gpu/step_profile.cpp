@@ -6,7 +6,7 @@
 // It records every kernel and copy through CUPTI, also those inside graphs, and prints at the end a
 // line of means over the steps, which the kernel that decides on the update (update_control)
 // divides. Recording costs about a percent. XLSTM_STEP_PROFILE=N prints the N kernels that take
-// most, too.
+// most, too, and how long nothing ran before them.
 #include <cupti.h>
 
 #include <algorithm>
@@ -120,18 +120,28 @@ void report() {
       moving > 0 ? 100 * (computing + moving - either) / moving : 0, step - either);
   const char* asked = std::getenv("XLSTM_STEP_PROFILE");
   const long n_lines = asked != nullptr ? std::strtol(asked, nullptr, 10) : 0;
-  std::vector<std::pair<uint64_t, uint64_t>> sums(names.size());  // time, calls
+  struct Sum {
+    uint64_t time = 0, calls = 0, idle = 0;
+  };
+  std::vector<Sum> sums(names.size());
+  uint64_t until = spans[first].begin;
   for (size_t i = first; i < last; ++i) {
-    sums[spans[i].name].first += spans[i].end - spans[i].begin;
-    ++sums[spans[i].name].second;
+    const Span& span = spans[i];
+    Sum& sum = sums[span.name];
+    sum.time += span.end - span.begin;
+    ++sum.calls;
+    if (span.kind == Kind::counts) continue;
+    if (span.begin > until) sum.idle += span.begin - until;
+    until = std::max(until, span.end);
   }
   std::vector<size_t> order;
   for (size_t i = 0; i < sums.size(); ++i) order.push_back(i);
   std::sort(order.begin(), order.end(),
-            [&](size_t a, size_t b) { return sums[a].first > sums[b].first; });
+            [&](size_t a, size_t b) { return sums[a].time > sums[b].time; });
   for (size_t i = 0; i < order.size() && static_cast<long>(i) < n_lines; ++i)
-    std::fprintf(stderr, "%10.3f ms %7.1f calls  %.100s\n", ms(sums[order[i]].first),
-                 static_cast<double>(sums[order[i]].second) / n, names[order[i]].c_str());
+    std::fprintf(stderr, "%10.3f ms, %.3f idle before, %7.1f calls  %.100s\n",
+                 ms(sums[order[i]].time), ms(sums[order[i]].idle),
+                 static_cast<double>(sums[order[i]].calls) / n, names[order[i]].c_str());
 }
 
 }  // namespace

@@ -87,6 +87,26 @@ TEST_CASE("copies lie first in the arena, and what they are copies of may be giv
   }
 }
 
+TEST_CASE("of parameters with a copy a model reads the copy, in both passes") {
+  for (const ModelConfig& config :
+       {ModelConfig(testing::small_a()), ModelConfig(testing::small_b())}) {
+    const auto rounded = testing::perturbed_model(config, DType::f32);
+    for (Tensor& parameter : rounded->parameters()) {
+      Tensor narrow = Tensor::empty(parameter.shape(), DType::bf16);
+      narrow.copy_from(parameter);
+      parameter.copy_from(narrow);
+    }
+    const auto packed = testing::perturbed_model(config, DType::f32);
+    ArenaOptions options;
+    options.copy_dtype = DType::bf16;
+    ParameterArena arena(*packed, options);
+    arena.release_masters();
+    const Tensors expected = gradients_of(*rounded), got = gradients_of(*packed);
+    REQUIRE(got.size() == expected.size());
+    for (size_t i = 0; i < got.size(); ++i) CHECK(testing::same_bits(got[i], expected[i]));
+  }
+}
+
 TEST_CASE("gradients accumulate until they are zeroed, in an arena or not") {
   const auto model = testing::perturbed_model(testing::small_b(), DType::f64);
   const auto check = [&] {

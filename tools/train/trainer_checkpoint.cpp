@@ -176,17 +176,20 @@ void Trainer::State::share_out_masters() {
 }
 
 NamedTensors Trainer::State::in_full_precision(NamedTensors parameters, bool everywhere) const {
-  Tensor masters;
-  if (shards_masters()) {
-    masters = parallel->gathered_masters(*optimizer, everywhere);
-    if (!masters.defined()) return {};
+  if (!shards_masters()) {
+    for (auto& [name, tensor] : parameters) tensor = tensor.detach();
+    return parameters;
   }
+  const Tensor masters = parallel->gathered_masters(*optimizer, everywhere);
+  if (!masters.defined()) return {};
   for (auto& [name, tensor] : parameters) {
-    const int64_t place = tensor.grad().impl()->offset;
     const Shape& shape = tensor.shape();
-    tensor = masters.defined() && place < masters.numel()
-                 ? masters.strided_view(shape, contiguous_strides(shape), place)
-                 : tensor.detach();
+    const int64_t place = tensor.grad().impl()->offset;
+    const bool is_master = place < masters.numel();
+    Tensor whole = is_master ? masters.strided_view(shape, contiguous_strides(shape), place)
+                             : Tensor::empty(shape, tensor.dtype());
+    if (!is_master) whole.copy_from(tensor);
+    tensor = whole;
   }
   return parameters;
 }

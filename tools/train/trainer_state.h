@@ -201,7 +201,7 @@ struct Trainer::State {
   // Once the arena's weights are those to go on with: each rank keeps its parts of the masters.
   void share_out_masters();
   // These parameters of the model in full precision, by all ranks: on rank 0 or `everywhere`;
-  // elsewhere, perhaps, none.
+  // elsewhere, perhaps, none. With shards_masters() copies on the CPU, else live.
   NamedTensors in_full_precision(NamedTensors parameters, bool everywhere) const;
   // Tensors that a checkpoint copies, and that change with the next step; rank 0 has them whole.
   NamedTensors live_tensors() const;
