@@ -112,7 +112,7 @@ class Pool {
   // A request that needs no memory has a place in the list all the same.
   void record_empty() {
     std::lock_guard lock(mutex_);
-    if (records_) requests_.push_back({0, -1, MemoryOwner::current().category});
+    if (records_) requests_.push_back({0, -1, MemoryOwner::current().category, 0});
   }
 
   std::mutex mutex_;
@@ -136,13 +136,14 @@ class Pool {
 
   void record(void* memory, int64_t bytes) {
     request_of_[memory] = static_cast<int64_t>(requests_.size());
-    requests_.push_back({bytes, -1, MemoryOwner::current().category});
+    const MemoryOwner& owner = MemoryOwner::current();
+    requests_.push_back({bytes, -1, owner.category, owner.most});
   }
   void record_return(void* memory) noexcept {
     const auto found = request_of_.find(memory);
     if (found == request_of_.end()) return;
     try {
-      requests_.push_back({0, found->second, MemoryCategory::other});
+      requests_.push_back({0, found->second, MemoryCategory::other, 0});
     } catch (...) {
       records_ = false;  // a list with a gap is of no use
       requests_.clear();

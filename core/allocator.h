@@ -32,6 +32,7 @@ struct MemoryRequest {
   int64_t bytes = 0;     // as asked for, not rounded; 0 for a return
   int64_t returns = -1;  // the request, by its place in the list, whose memory this gives back
   MemoryCategory category = MemoryCategory::other;
+  int64_t most = 0;  // MemoryOwner::most
 };
 // Between the two calls all requests are recorded, and returns of what was requested since. Ones
 // that fail are not. The memory of the list is no part of the pool.

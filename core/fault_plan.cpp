@@ -178,10 +178,11 @@ FaultPlan::CallFault FaultPlan::before_call() {
   return result;
 }
 
-bool FaultPlan::has_nan() const {
+std::vector<PlannedFault> FaultPlan::nans() const {
+  std::vector<PlannedFault> found;
   for (const PlannedFault& fault : faults_)
-    if (fault.kind == FaultKind::nan) return true;
-  return false;
+    if (fault.kind == FaultKind::nan) found.push_back(fault);
+  return found;
 }
 
 bool FaultPlan::loss_is_nan(int64_t step) const {

@@ -39,7 +39,7 @@ class FaultPlan {
   // A collective call; calls are counted from 1.
   enum class CallFault { none, skip, other_size };
   CallFault before_call();
-  bool has_nan() const;
+  std::vector<PlannedFault> nans() const;  // all of the plan, in its order
   bool loss_is_nan(int64_t step) const;
   std::vector<int64_t> nan_gradients(int64_t step) const;  // their places
   // `inner`, or a file system in which a call fails.

@@ -26,6 +26,7 @@ struct MemoryOwner {
   const char* op = nullptr;      // "mlstm"
   bool backward = false;         // of the op
   MemoryCategory category = MemoryCategory::other;
+  int64_t most = 0;  // bytes that such a request does not exceed with any batch; 0: no such limit
 
   static const MemoryOwner& current();  // of this thread
 };

@@ -12,12 +12,8 @@
 // of its kernels would take multiprocessors from products that are cut for all of them.
 #include <nccl.h>
 
-#include <chrono>
-#include <condition_variable>
 #include <cstdlib>
-#include <mutex>
 #include <new>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -147,42 +143,14 @@ ncclComm_t init(const World& world, const ncclUniqueId& id, bool copy_engines) {
   return comm;
 }
 
-// The initialisation has no limit of time of its own and cannot be interrupted. So it runs in a
-// thread that is given up, and with it the process, when the others do not come.
 ncclComm_t meet(const World& world, Device device, CollectiveWatch& watch, bool copy_engines) {
   if (world.size > 1) setenv("NCCL_COMM_ID", rendezvous_of(world).c_str(), 0);
-  struct Meeting {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool over = false;
-    ncclComm_t comm = nullptr;
-    std::string error;
-  };
-  const auto meeting = std::make_shared<Meeting>();
-  std::thread([meeting, world, device, copy_engines] {
-    ncclComm_t comm = nullptr;
-    std::string error;
-    try {
-      cuda::make_current(device);
-      ncclUniqueId id;
-      check(api().get_unique_id(&id), "ncclGetUniqueId");
-      comm = init(world, id, copy_engines);
-    } catch (const std::exception& e) {
-      error = e.what();
-    }
-    const std::lock_guard lock(meeting->mutex);
-    meeting->comm = comm;
-    meeting->error = error;
-    meeting->over = true;
-    meeting->changed.notify_all();
-  }).detach();
-  std::unique_lock lock(meeting->mutex);
-  const auto limit = std::chrono::duration<double>(watch.limits().start);
-  if (!meeting->changed.wait_for(lock, limit, [&] { return meeting->over; }))
-    watch.give_up("the ranks did not all meet within " +
-                  std::to_string(static_cast<int64_t>(watch.limits().start)) + " s");
-  require<CommError>(meeting->error.empty(), meeting->error);
-  return meeting->comm;
+  // The initialisation has no limit of time of its own and cannot be interrupted.
+  const CollectiveWatch::Start start(watch);
+  cuda::make_current(device);
+  ncclUniqueId id;
+  check(api().get_unique_id(&id), "ncclGetUniqueId");
+  return init(world, id, copy_engines);
 }
 
 #if XLSTM_NCCL_WINDOWS

@@ -25,6 +25,8 @@ struct Kernel {
   // The name of the variant that the CUDA kernel will choose for these arguments; null: there is
   // one alone, "portable", as on the CPU.
   const char* (*cuda_variant)(const Args*) = nullptr;
+  // What the workspace on the CPU does not exceed with any batch; null: it grows with the batch.
+  Query cpu_workspace_most = nullptr;
 };
 // Clang 14 does not deduce the arguments of aggregates by itself.
 template <class Args, class... More>
@@ -33,9 +35,12 @@ Kernel(xlstm_status (*)(const Args*, xlstm_exec), More...) -> Kernel<Args>;
 // Where a call on `device` runs: its stream and its cuBLASLt handle.
 xlstm_exec exec_on(Device device);
 
-// Memory that a kernel works in.
-inline Tensor scratch(int64_t bytes, Device device) {
-  const MemoryScope scope(MemoryCategory::workspace);
+// Memory that a kernel works in. most: MemoryOwner::most.
+inline Tensor scratch(int64_t bytes, Device device, int64_t most = 0) {
+  MemoryOwner owner = MemoryOwner::current();
+  owner.category = MemoryCategory::workspace;
+  owner.most = most;
+  const MemoryScope scope(owner);
   return Tensor::empty({bytes}, DType::u8, device);
 }
 
@@ -50,7 +55,9 @@ xlstm_status status_of(const Kernel<Args>& kernel, const Args& args, Device devi
     const std::string_view name = is_one ? "portable" : kernel.cuda_variant(&args);
     if (name != "none") note_variant(name.data());  // refused below
   }
-  const Tensor workspace = scratch(query == nullptr ? 0 : query(&args), device);
+  const bool has_most = on_cpu && kernel.cpu_workspace_most != nullptr;
+  const Tensor workspace = scratch(query == nullptr ? 0 : query(&args), device,
+                                   has_most ? kernel.cpu_workspace_most(&args) : 0);
   exec.workspace = workspace.raw();
   exec.workspace_bytes = workspace.numel();
   return on_cpu ? kernel.cpu(&args, exec) : cuda::settled(kernel.cuda(&args, exec), device);

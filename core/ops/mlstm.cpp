@@ -191,7 +191,8 @@ Forward run_forward(const xlstm_mlstm_config& config, const Inputs& in, bool sav
   if (kept > 0) out.states = Tensor::empty({kept}, DType::u8, device);
   args.states = raw_or_null(out.states);
   run(Kernel{xlstm_mlstm_fwd_cpu, xlstm_mlstm_fwd_cuda, xlstm_mlstm_fwd_workspace_cpu,
-             xlstm_mlstm_fwd_workspace_cuda, xlstm_mlstm_fwd_variant_cuda},
+             xlstm_mlstm_fwd_workspace_cuda, xlstm_mlstm_fwd_variant_cuda,
+             xlstm_mlstm_fwd_workspace_most_cpu},
       args, in.q.device(), "mlstm");
   return out;
 }
@@ -286,7 +287,8 @@ Tensors SavedMlstm::backward(const Tensor& dh_any, const Tensor& dC_any, const T
   args.dn0 = raw_or_null(grads[6]);
   args.dm0 = raw_or_null(grads[7]);
   run(Kernel{xlstm_mlstm_bwd_cpu, xlstm_mlstm_bwd_cuda, xlstm_mlstm_bwd_workspace_cpu,
-             xlstm_mlstm_bwd_workspace_cuda, xlstm_mlstm_bwd_variant_cuda},
+             xlstm_mlstm_bwd_workspace_cuda, xlstm_mlstm_bwd_variant_cuda,
+             xlstm_mlstm_bwd_workspace_most_cpu},
       args, in.q.device(), "mlstm backward");
   return grads;
 }

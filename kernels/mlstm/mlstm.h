@@ -109,6 +109,8 @@ typedef struct xlstm_mlstm_fwd_args {
 
 xlstm_status xlstm_mlstm_fwd_check(const xlstm_mlstm_fwd_args* args);
 int64_t xlstm_mlstm_fwd_workspace_cpu(const xlstm_mlstm_fwd_args* args); /* bytes; 0 if refused */
+/* What the workspace does not exceed with any B: a part for each thread. */
+int64_t xlstm_mlstm_fwd_workspace_most_cpu(const xlstm_mlstm_fwd_args* args);
 int64_t xlstm_mlstm_fwd_workspace_cuda(const xlstm_mlstm_fwd_args* args);
 xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_mlstm_fwd_cuda(const xlstm_mlstm_fwd_args* args, xlstm_exec exec);
@@ -154,6 +156,8 @@ typedef struct xlstm_mlstm_bwd_args {
 
 xlstm_status xlstm_mlstm_bwd_check(const xlstm_mlstm_bwd_args* args);
 int64_t xlstm_mlstm_bwd_workspace_cpu(const xlstm_mlstm_bwd_args* args); /* bytes; 0 if refused */
+/* What the workspace does not exceed with any B: a part for each thread. */
+int64_t xlstm_mlstm_bwd_workspace_most_cpu(const xlstm_mlstm_bwd_args* args);
 int64_t xlstm_mlstm_bwd_workspace_cuda(const xlstm_mlstm_bwd_args* args);
 xlstm_status xlstm_mlstm_bwd_cpu(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);
 xlstm_status xlstm_mlstm_bwd_cuda(const xlstm_mlstm_bwd_args* args, xlstm_exec exec);

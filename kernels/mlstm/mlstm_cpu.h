@@ -31,12 +31,17 @@ int64_t slot_bytes(const xlstm_mlstm_config& c) {
   return count.bytes();
 }
 
-// How many slots a call wants, and so how many threads: one for little work, some 10 us, where
-// waking the others costs more. The gates of a step take as long as about 1024 products.
+// How many slots a call asks for: one for each head, until every thread has one.
 inline int64_t slots_wanted(const xlstm_mlstm_config& c) {
+  return std::min<int64_t>(c.B * c.H, omp_get_max_threads());
+}
+
+// How many of them it uses, and so how many threads: one for little work, some 10 us, where waking
+// the others costs more. The gates of a step take as long as about 1024 products.
+inline int64_t threads_wanted(const xlstm_mlstm_config& c) {
   const double per_step = static_cast<double>(c.K) * static_cast<double>(c.V) + 1024;
   const double work = static_cast<double>(c.B * c.H) * static_cast<double>(c.T) * per_step;
-  return work < 128 * 1024 ? 1 : std::min<int64_t>(c.B * c.H, omp_get_max_threads());
+  return work < 128 * 1024 ? 1 : slots_wanted(c);
 }
 
 // head(index, layout) for each of the B H heads, on as many threads as there are slots.
@@ -44,7 +49,7 @@ template <class Layout, class Head>
 void for_each_head(const xlstm_mlstm_config& c, xlstm_exec exec, Head head) {
   const int64_t slot = slot_bytes<Layout>(c);
   if (slot == 0) return;
-  const int64_t slots = std::min(slots_wanted(c), exec.workspace_bytes / slot);
+  const int64_t slots = std::min(threads_wanted(c), exec.workspace_bytes / slot);
 #pragma omp parallel num_threads(static_cast <int>(slots)) if (slots > 1)
   {
     Scratch scratch(static_cast<char*>(exec.workspace) + omp_get_thread_num() * slot);

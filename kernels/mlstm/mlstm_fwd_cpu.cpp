@@ -169,6 +169,10 @@ int64_t xlstm_mlstm_fwd_workspace_cpu(const xlstm_mlstm_fwd_args* args) {
   return slot == 0 ? 0 : slot * mlstm::slots_wanted(args->config);
 }
 
+int64_t xlstm_mlstm_fwd_workspace_most_cpu(const xlstm_mlstm_fwd_args* args) {
+  return mlstm::slot_of(args) * omp_get_max_threads();
+}
+
 xlstm_status xlstm_mlstm_fwd_cpu(const xlstm_mlstm_fwd_args* args, xlstm_exec exec) {
   return Cpu::run(args, mlstm::check_on_cpu<xlstm_mlstm_fwd_check>, exec, mlstm::slot_of,
                   [&]<class T>(Element<T>) { mlstm::forward<T>(*args, exec); });

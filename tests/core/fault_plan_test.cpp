@@ -76,7 +76,9 @@ TEST_CASE("faults strike their rank, step and call alone") {
   CHECK_FALSE(first.loss_is_nan(6));
   CHECK(first.nan_gradients(6) == std::vector<int64_t>{9});
   CHECK(second.nan_gradients(6) == std::vector<int64_t>{8, 9});
-  CHECK(FaultPlan(parse_faults("kill@step=1"), 0).has_nan() == false);
+  CHECK(FaultPlan(parse_faults("kill@step=1"), 0).nans().empty());
+  CHECK(first.nans() == std::vector<PlannedFault>{faults[4], faults[6]});
+  CHECK(second.nans() == std::vector<PlannedFault>{faults[4], faults[5], faults[6]});
 }
 
 TEST_CASE("the n-th call of the file system fails as planned, once") {

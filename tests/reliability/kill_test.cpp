@@ -6,32 +6,48 @@
 namespace xlstm::proof {
 namespace {
 
+// Of the calls that a run makes of its file system, which do not depend on the device.
+bool is_left_to_cpu() {
+  if (on_cuda()) test::skipped("shown on the CPU: it does not concern the device");
+  return on_cuda();
+}
+
 TEST_CASE("a run killed at a random moment and continued has the bits of the undisturbed one") {
   const SmallRuns runs;
   std::mt19937_64 random = random_source();
   const std::string options = "--trainer.max_steps 100 --checkpoint.every_n_train_steps 1";
-  const double begin = now_s();
-  Process whole(runs.fit("whole", options), runs.dir.path(), runs.dir.path("log"));
-  REQUIRE(whole.wait(60) == 0);
-  const double whole_s = now_s() - begin;
+  const Pace pace = runs.make_whole("whole", options, 60);
   const std::string want = runs.bytes("whole");
   Promise promise(4, "kill -9 at a random moment, then --ckpt_path last");
-  int64_t n_continued = 0, n_saving = 0;
-  const int n = n_points(4, 120);
-  for (int i = 0; i < n; ++i) {
-    const std::string name = "k" + std::to_string(i);
+  const int n = n_points(4, 120, 20);
+  std::vector<Moment> moments;
+  for (int i = 0; i < n; ++i) moments.push_back(random_moment(random, i % 4 == 3));
+  struct Result {
+    bool saving = false, goes_on = false, equal = false;
+    std::string why;
+  };
+  const auto results = each_trial<Result>(n, [&](int i) {
+    const std::string name = "k" + std::to_string(i), log = runs.dir.path(name + ".log");
+    Result result;
     {
-      Process run(runs.fit(name, options), runs.dir.path(), runs.dir.path("log"));
-      sleep_ms(static_cast<double>(random() % 1000) * whole_s);
-      n_saving += runs.disturb(name, run, SIGKILL);
+      Process run(runs.fit(name, options), runs.dir.path(), log);
+      runs.await(name, run, moments[static_cast<size_t>(i)], pace.start_s, pace.train_s);
+      result.saving = runs.disturb(name, run, SIGKILL);
       run.wait(10);
     }
-    n_continued += runs.last(name).has_value();
-    Process rest(runs.fit_or_go_on(name, options), runs.dir.path(), runs.dir.path("log"));
+    result.goes_on = runs.last(name).has_value();
+    Process rest(runs.fit_or_go_on(name, options), runs.dir.path(), log);
     const std::optional<int> code = rest.wait(60);
-    promise.point(code == 0 && runs.bytes(name) == want,
-                  name + " differs or failed\n" + rest.output());
+    result.equal = code == 0 && runs.bytes(name) == want;
+    result.why = name + " differs or failed\n" + rest.output();
     runs.forget(name);
+    return result;
+  });
+  int64_t n_continued = 0, n_saving = 0;
+  for (const Result& result : results) {
+    promise.point(result.equal, result.why);
+    n_continued += result.goes_on;
+    n_saving += result.saving;
   }
   CHECK(n_continued >= n / 3);
   promise.figure(std::to_string(n_saving) + " during a save, " + std::to_string(n_continued) +
@@ -46,19 +62,18 @@ TEST_CASE("a long run under a random killer, started again and again, has the sa
       "--trainer.max_steps " + std::to_string(steps) +
       " --lr_scheduler.total_steps 1000 --checkpoint.every_n_train_steps 5 "
       "--trainer.val_check_interval 50 --model.embedding_dim 64 --data.batch_size 16";
-  const double begin = now_s();
-  Process whole(runs.fit("whole", options), runs.dir.path(), runs.dir.path("log"));
-  REQUIRE(whole.wait(300) == 0);
-  const double whole_s = now_s() - begin;
+  const Pace pace = runs.make_whole("whole", options, 300);
   Promise promise(9, "soak of " + std::to_string(steps) + " steps under a random killer");
   // Long enough to get somewhere, short enough for many starts.
-  const int limit = n_points(40, 1000);
+  const double span_s = 2 * pace.train_s / n_points(5, 18, 14);
+  const int limit = n_points(40, 1000, 60);
+  const double begin = now_s();
   int n_killed = 0;
   std::optional<int> code;
   for (; n_killed < limit; ++n_killed) {
     Process run(runs.fit_or_go_on("soak", options), runs.dir.path(), runs.dir.path("log"));
-    const double life_s = std::min(0.6 * whole_s, 1.3);
-    code = run.wait(life_s * (0.3 + 0.7e-3 * static_cast<double>(random() % 1000)));
+    runs.await("soak", run, random_moment(random, n_killed % 4 == 3), pace.start_s, span_s);
+    code = run.code();
     if (code) break;
     run.kill(random() % 4 == 0 ? SIGTERM : SIGKILL);
     run.wait(10);
@@ -69,7 +84,7 @@ TEST_CASE("a long run under a random killer, started again and again, has the sa
   CHECK(n_killed >= n_points(1, 10));
   char text[120];
   std::snprintf(text, sizeof text, "%d kills, undisturbed %.1f s, disturbed %.1f s; equal bits",
-                n_killed, whole_s, now_s() - begin - whole_s);
+                n_killed, pace.start_s + pace.train_s, now_s() - begin);
   promise.figure(text);
 }
 
@@ -90,6 +105,7 @@ int64_t n_calls_of(const SmallRuns& runs, const std::string& options) {
 }
 
 TEST_CASE("a run whose n-th file-system call kills it goes on to the same bits") {
+  if (is_left_to_cpu()) return;
   const SmallRuns runs;
   Process whole(runs.fit("whole", "--trainer.max_steps 6"), runs.dir.path(), runs.dir.path("log"));
   REQUIRE(whole.wait(60) == 0);
@@ -116,6 +132,7 @@ TEST_CASE("a run whose n-th file-system call kills it goes on to the same bits")
 }
 
 TEST_CASE("a disk that is full or fails in the n-th call costs no run that has begun") {
+  if (is_left_to_cpu()) return;
   const SmallRuns runs;
   Promise promise(18, "ENOSPC or EIO in the n-th file-system call of a whole fit");
   int64_t n_ended = 0;

@@ -2,6 +2,11 @@
 //
 // In `make test` a case tries a few points; with XLSTM_PROOF=long (`make reliability`) as many as
 // the promise names. Either way it prints "promise NN | what | points | failures | figure".
+//
+// XLSTM_PROOF_DEVICE=cuda: the runs of tests/reliability train on GPUs, in bf16-mixed, with CUDA
+// graphs, and NCCL between ranks, one GPU each. A process takes seconds to start there, so cases
+// have counts of their own. What does not concern the device is left out. Ranks for which there
+// are not enough GPUs are skipped; without any GPU every case fails.
 #pragma once
 
 #include <algorithm>
@@ -19,9 +24,19 @@ inline bool is_long() {
   return asked != nullptr && std::string(asked) == "long";
 }
 
-// So many points, or as many as the promise names.
-inline int n_points(int quick, int full) {
-  return is_long() ? full : quick;
+// "cpu" or "cuda".
+inline std::string asked_device() {
+  const char* asked = std::getenv("XLSTM_PROOF_DEVICE");
+  return asked == nullptr ? "cpu" : asked;
+}
+inline bool on_cuda() {
+  return asked_device() == "cuda";
+}
+
+// So many points, or as many as the promise names, of which a GPU may have a number of its own.
+inline int n_points(int quick, int full, int full_on_cuda = 0) {
+  if (!is_long()) return quick;
+  return on_cuda() && full_on_cuda > 0 ? full_on_cuda : full;
 }
 
 // Moments are drawn from it; XLSTM_PROOF_SEED draws others.
@@ -32,7 +47,8 @@ inline std::mt19937_64 random_source() {
 
 class Promise {
  public:
-  Promise(int number, std::string what) : number_(number), what_(std::move(what)) {}
+  Promise(int number, const std::string& what)
+      : number_(number), what_(what + (on_cuda() ? ", on cuda" : "")) {}
   ~Promise() {
     std::printf("promise %02d | %s | %lld | %lld | %s\n", number_, what_.c_str(),
                 static_cast<long long>(n_points_), static_cast<long long>(n_failures_),

@@ -14,42 +14,58 @@ TEST_CASE("a signal at any moment ends a run with its code and a checkpoint of t
   const SmallRuns runs;
   std::mt19937_64 random = random_source();
   Promise promise(7, "SIGTERM, SIGUSR1 or SIGINT at a random moment");
-  double longest = 0;
-  int64_t n_before = 0, n_saving = 0, most_lost = 0;
-  const int n = n_points(9, 150);
-  for (int i = 0; i < n; ++i) {
+  const std::string options = "--trainer.max_steps 1000000 --checkpoint.every_n_train_steps 1";
+  // On a CPU at any time within 0.6 s, the start included, which takes less than a tenth of that.
+  Pace pace{0.6, 0};
+  if (on_cuda()) pace = runs.make_whole("pace", "--checkpoint.every_n_train_steps 1", 60);
+  const int n = n_points(9, 150, 24);
+  std::vector<Moment> moments;
+  for (int i = 0; i < n; ++i) moments.push_back(random_moment(random, !on_cuda() || i % 8 == 7));
+  struct Result {
+    bool holds = false, before = false, saving = false;
+    double took = 0;
+    int64_t lost = 0;
+    std::string text;
+  };
+  const auto results = each_trial<Result>(n, [&](int i) {
     const Case c = kCases[i % 3];
     const std::string name = "s" + std::to_string(i);
-    Process run(runs.fit(name, "--trainer.max_steps 1000000 --checkpoint.every_n_train_steps 1"),
-                runs.dir.path(), runs.dir.path("log"));
-    sleep_ms(static_cast<double>(random() % 600));
+    Process run(runs.fit(name, options), runs.dir.path(), runs.dir.path(name + ".log"));
+    runs.await(name, run, moments[static_cast<size_t>(i)], pace.start_s, 0.6);
+    Result result;
     const double begin = now_s();
-    const bool saving = runs.disturb(name, run, c.signal);
+    result.saving = runs.disturb(name, run, c.signal);
     const std::optional<int> code = run.wait(20);
-    const double took = now_s() - begin;
-    longest = std::max(longest, took);
+    result.took = now_s() - begin;
     const int64_t logged = runs.last_logged_step(name);
-    const std::string text = name + " by signal " + std::to_string(c.signal) + ", logged step " +
-                             std::to_string(logged) + ", code " +
-                             std::to_string(code.value_or(-1)) + "\n" + run.output();
+    result.text = name + " by signal " + std::to_string(c.signal) + ", logged step " +
+                  std::to_string(logged) + ", code " + std::to_string(code.value_or(-1)) + "\n" +
+                  run.output();
+    const std::optional<std::string> last = runs.last(name);
     if (code == 128 + c.signal && c.code != 128 + c.signal && logged == 0) {
       // The system's own way: training had not begun.
-      ++n_before;
-      promise.point(!runs.last(name), text);
+      result.before = true;
+      result.holds = !last;
     } else if (code == 130 && logged == 0) {
-      ++n_before;
-      promise.point(true, text);
+      result.before = result.holds = true;
     } else {
-      n_saving += saving;
-      const std::optional<std::string> last = runs.last(name);
       const int64_t step = last ? Checkpoint::open(*last).step() : -1;
-      const int64_t lost = logged - step;
-      most_lost = std::max(most_lost, lost);
-      promise.point(code == c.code && last && verify_checkpoint(*last).empty() && lost <= 1 &&
-                        !runs.saves_now(name),
-                    text + "checkpoint of step " + std::to_string(step));
+      result.lost = logged - step;
+      result.holds = code == c.code && last && verify_checkpoint(*last).empty() &&
+                     result.lost <= 1 && !runs.saves_now(name);
+      result.text += "checkpoint of step " + std::to_string(step);
     }
     runs.forget(name);
+    return result;
+  });
+  double longest = 0;
+  int64_t n_before = 0, n_saving = 0, most_lost = 0;
+  for (const Result& result : results) {
+    promise.point(result.holds, result.text);
+    longest = std::max(longest, result.took);
+    n_before += result.before;
+    n_saving += result.saving && !result.before;
+    most_lost = std::max(most_lost, result.lost);
   }
   if (is_long()) CHECK(n_saving >= n / 10);
   char text[160];
@@ -64,7 +80,7 @@ TEST_CASE("SIGUSR2 never ends a run, also before training begins") {
   const SmallRuns runs;
   std::mt19937_64 random = random_source();
   Promise promise(7, "SIGUSR2 again and again, from the start on");
-  const int n = n_points(1, 10);
+  const int n = n_points(1, 10, 4);
   for (int i = 0; i < n; ++i) {
     const std::string name = "u" + std::to_string(i);
     Process run(runs.fit(name), runs.dir.path(), runs.dir.path("log"));
@@ -81,7 +97,7 @@ TEST_CASE("SIGUSR2 never ends a run, also before training begins") {
 TEST_CASE("a second signal ends a run at once, and leaves a good checkpoint") {
   const SmallRuns runs;
   Promise promise(7, "a second signal during the last save");
-  const int n = n_points(1, 20);
+  const int n = n_points(1, 20, 6);
   for (int i = 0; i < n; ++i) {
     const std::string name = "t" + std::to_string(i);
     Process run(runs.fit(name, "--trainer.max_steps 1000000 --checkpoint.every_n_train_steps 1"),

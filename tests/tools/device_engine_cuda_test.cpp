@@ -1,10 +1,16 @@
-// Training on a GPU: with and without a graph, against the CPU, after a resume, short of memory.
+// Training on a GPU: with and without a graph, against the CPU, after a resume, short of memory,
+// with planned faults.
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/allocator.h"
+#include "core/checkpoint.h"
 #include "core/variant_log.h"
 #include "tests/cuda_device.h"
+#include "tests/tools/run_command.h"
 #include "tests/tools/tiny_run.h"
+#include "tools/train/config_io.h"
+#include "tools/train/metrics_log.h"
 
 namespace xlstm::train {
 namespace {
@@ -157,6 +163,54 @@ TEST_CASE("a run on a GPU that was stopped and resumed equals one that was not, 
     second.fit();
     CHECK(weights_of(second.model()) == weights_of(unbroken.model()));
   }
+}
+
+TEST_CASE("NaN that are planned strike a graph as steps one by one, and only in their steps") {
+  if (!has_cuda_device()) return;
+  TinyRun run;
+  run.config.trainer.accelerator = "gpu";
+  run.config.trainer.precision = "bf16-mixed";
+  run.config.sample.prompts = {};
+  real_file_system().write_file(run.dir.path("run.yaml"), run_config_to_yaml(run.config));
+  // The faults live as long as a process.
+  const auto fit = [&](const std::string& name, const std::string& faults, bool graph) {
+    ::setenv("XLSTM_FAULT", faults.c_str(), 1);
+    const testing::CommandResult result =
+        testing::run_command({"fit", "--config", "run.yaml", "--trainer.name", name,
+                              "--trainer.cuda_graph", graph ? "true" : "false"},
+                             run.dir.path(""));
+    ::unsetenv("XLSTM_FAULT");
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return run.dir.path("runs/" + name + "/version_0");
+  };
+  const auto weights = [](const std::string& folder) {
+    const std::string path = find_latest_checkpoint(join_path(folder, "checkpoints")).value();
+    return real_file_system().read_file(join_path(path, "model.safetensors"));
+  };
+  const auto skipped = [](const std::string& folder) {
+    std::vector<int64_t> steps;
+    for (const Json& row : MetricsLog::read(join_path(folder, "metrics.jsonl"), real_file_system()))
+      if (row.find("split")->as_string() == "skipped") steps.push_back(row.find("step")->as_int());
+    return steps;
+  };
+  const std::string faults =
+      "nan@step=2,of=loss;nan@step=4,element=7;nan@step=6,of=loss;nan@step=9,element=7;"
+      "nan@step=9,element=3000";
+  const std::vector<int64_t> want = {2, 4, 6, 9};
+  const std::string recorded = fit("recorded", faults, true), eager = fit("eager", faults, false);
+  CHECK(skipped(recorded) == want);
+  CHECK(skipped(eager) == want);
+  CHECK(weights(recorded) == weights(eager));
+  const std::string late = fit("late", "nan@step=99,of=loss;nan@step=99,element=7", true);
+  const std::string none = fit("none", "", true);
+  CHECK(skipped(late).empty());
+  CHECK(weights(late) == weights(none));
+  CHECK(weights(late) != weights(recorded));
+  ::setenv("XLSTM_FAULT", "nan@step=3,element=123456789", 1);
+  const auto refused = testing::run_command({"fit", "--config", "run.yaml"}, run.dir.path(""));
+  ::unsetenv("XLSTM_FAULT");
+  testing::check_refused(refused, 2, {"XLSTM_FAULT: element", "123456789", "less than"});
 }
 
 TEST_CASE("whichever allocation of a step on a GPU fails, training can go on") {

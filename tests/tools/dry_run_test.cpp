@@ -98,19 +98,40 @@ TEST_CASE("a whole run takes the copies for checkpoints besides") {
   check_near("fit", run.config, without, 0, measured_peak(run.config, run.services(), true));
 }
 
+// Threads have memory of their own, until each has some.
+TEST_CASE("the peak is predicted with any number of threads, few and many to a batch") {
+  TinyRun run;
+  run.config.trainer.accumulate_grad_batches = 1;
+  for (const int64_t threads : {1, 3, 16, 64}) {
+    run.config.trainer.num_threads = threads;
+    const std::string what = std::to_string(threads) + " threads";
+    for (const int64_t batch : {2, 6, 30}) {
+      run.config.data.batch_size = batch;
+      const MemoryPrediction predicted = predict_memory(run.config, run.services());
+      check_near(what.c_str(), run.config, predicted, 0,
+                 measured_peak(run.config, run.services(), false));
+    }
+  }
+}
+
 TEST_CASE("the largest batch fits under a limit, and one more does not") {
   TinyRun run;
   run.config.trainer.accumulate_grad_batches = 1;
   run.config.trainer.enable_checkpointing = false;
-  ::setenv("XLSTM_MEMORY_LIMIT", "6M", 1);
-  const MemoryPrediction predicted = predict_memory(run.config, run.services());
-  ::unsetenv("XLSTM_MEMORY_LIMIT");
-  CHECK(predicted.usable_bytes == 6 << 20);
-  REQUIRE(predicted.largest_batch > 2);
-  run.config.data.batch_size = predicted.largest_batch;
-  CHECK(measured_peak(run.config, run.services(), false) <= 6 << 20);
-  run.config.data.batch_size = predicted.largest_batch + predicted.largest_batch / 20 + 1;
-  CHECK(measured_peak(run.config, run.services(), false) > 6 << 20);
+  for (const int64_t threads : {2, 32}) {
+    CAPTURE(threads);
+    run.config.trainer.num_threads = threads;
+    run.config.data.batch_size = 2;
+    ::setenv("XLSTM_MEMORY_LIMIT", "6M", 1);
+    const MemoryPrediction predicted = predict_memory(run.config, run.services());
+    ::unsetenv("XLSTM_MEMORY_LIMIT");
+    CHECK(predicted.usable_bytes == 6 << 20);
+    REQUIRE(predicted.largest_batch > 2);
+    run.config.data.batch_size = predicted.largest_batch;
+    CHECK(measured_peak(run.config, run.services(), false) <= 6 << 20);
+    run.config.data.batch_size = predicted.largest_batch + predicted.largest_batch / 20 + 1;
+    CHECK(measured_peak(run.config, run.services(), false) > 6 << 20);
+  }
 }
 
 TEST_CASE(

@@ -3,10 +3,12 @@
 // After two steps one by one the whole step is recorded as a graph and replayed.
 //
 // Everything that changes from step to step lies in one block of device memory, `inputs_`: tokens,
-// document starts, the counter of random numbers, learning rates. What goes from step to step on
+// document starts, the counter of random numbers, learning rates, and for each NaN of XLSTM_FAULT a
+// number, NaN in its step and else 0, that every step adds. What goes from step to step on
 // the device alone (number of updates, loss scale, whether to skip) is optim::DeviceUpdate's, and
 // CarriedState's with data.stateful.
 #include <cstring>
+#include <limits>
 
 #include "core/autograd.h"
 #include "core/cuda/graph.h"
@@ -30,6 +32,7 @@ constexpr int64_t kEagerSteps = 2;     // before the graph: they find every bloc
 struct InputLayout {
   int64_t B, T, n_micro;
   bool has_reset, has_fresh;
+  int64_t n_nans;
   int64_t tokens_bytes() const { return B * T * 8; }
   int64_t reset_bytes() const { return has_reset ? (B * T + 255) / 256 * 256 : 0; }
   int64_t fresh_bytes() const { return has_fresh ? (B + 255) / 256 * 256 : 0; }
@@ -42,11 +45,25 @@ struct InputLayout {
   int64_t counter() const { return inputs(n_micro); }
   int64_t votes() const { return counter() + 8; }
   int64_t rates() const { return votes() + 8; }
-  int64_t bytes() const { return rates() + static_cast<int64_t>(sizeof(DeviceUpdate::Rates)); }
+  int64_t nan(int64_t i) const {
+    return rates() + static_cast<int64_t>(sizeof(DeviceUpdate::Rates)) + 4 * i;
+  }
+  int64_t bytes() const { return nan(n_nans); }
 };
 
 Tensor view_of(const Tensor& bytes, int64_t offset, const Shape& shape, DType dtype) {
   return tensor_in(bytes.impl()->storage, offset, shape, dtype);
+}
+
+// Those of XLSTM_FAULT, where there are any.
+std::vector<PlannedFault> planned_nans(const Trainer::State& state) {
+  const FaultPlan* plan = FaultPlan::of_environment();
+  std::vector<PlannedFault> nans = plan == nullptr ? std::vector<PlannedFault>{} : plan->nans();
+  const int64_t n = state.arena->gradients().numel();
+  for (const PlannedFault& fault : nans)
+    require<ConfigError>(fault.in_loss || fault.element < n, "XLSTM_FAULT: element, got ",
+                         fault.element, ", expected less than ", n);
+  return nans;
 }
 
 // A step on its way: its outcome, and the place of its inputs, in pinned memory.
@@ -63,9 +80,13 @@ class DeviceEngine : public StepEngine {
   explicit DeviceEngine(Trainer::State& state)
       : s_(state),
         device_(state.model->device()),
-        layout_{state.config.data.batch_size, state.config.data.max_length,
-                state.config.trainer.accumulate_grad_batches, state.config.data.document_reset,
-                state.config.data.stateful},
+        nans_(planned_nans(state)),
+        layout_{state.config.data.batch_size,
+                state.config.data.max_length,
+                state.config.trainer.accumulate_grad_batches,
+                state.config.data.document_reset,
+                state.config.data.stateful,
+                static_cast<int64_t>(nans_.size())},
         inputs_(Tensor::zeros({layout_.bytes()}, DType::u8, device_)),
         update_(*state.optimizer,
                 {.max_norm = state.config.trainer.gradient_clip_val,
@@ -157,6 +178,11 @@ class DeviceEngine : public StepEngine {
       if (layout_.has_fresh)
         std::memcpy(bytes + layout_.fresh(micro), batch.fresh.raw(), static_cast<size_t>(B));
     }
+    for (int64_t i = 0; i < layout_.n_nans; ++i) {
+      const bool is_now = nans_[static_cast<size_t>(i)].step == step + 1;
+      const float number = is_now ? std::numeric_limits<float>::quiet_NaN() : 0;
+      std::memcpy(bytes + layout_.nan(i), &number, sizeof(number));
+    }
   }
 
   // What follows from the steps before.
@@ -201,6 +227,7 @@ class DeviceEngine : public StepEngine {
     Tensor rates = update_.rates();
     rates.copy_from(view_of(inputs_, layout_.rates(), rates.shape(), DType::u8));
     s_.arena->zero_grad();
+    add_nans_to_gradients();
     Tensor loss_sum;
     const Shape shape{layout_.B, layout_.T};
     for (int64_t micro = 0; micro < layout_.n_micro; ++micro) {
@@ -219,13 +246,34 @@ class DeviceEngine : public StepEngine {
       const autograd::NoGrad no_grad;
       loss_sum = micro == 0 ? loss.detach() : ops::add(loss_sum, loss.detach());
     }
+    add_nans_to_loss(loss_sum);
     if (s_.parallel != nullptr) s_.parallel->finish();
     update_.launch(loss_sum, view_of(inputs_, layout_.votes(), {1}, DType::f64));
     n_drawn_ = generator.offset;
   }
 
+  // Into sums that have only begun, so every later addition keeps it.
+  void add_nans_to_gradients() {
+    const autograd::NoGrad no_grad;
+    for (int64_t i = 0; i < layout_.n_nans; ++i) {
+      const PlannedFault& fault = nans_[static_cast<size_t>(i)];
+      if (fault.in_loss) continue;
+      Tensor place = s_.arena->gradients().strided_view({1}, {1}, fault.element);
+      place.copy_from(ops::add(place, view_of(inputs_, layout_.nan(i), {1}, DType::f32)));
+    }
+  }
+
+  void add_nans_to_loss(Tensor& loss_sum) {
+    const autograd::NoGrad no_grad;
+    for (int64_t i = 0; i < layout_.n_nans; ++i)
+      if (nans_[static_cast<size_t>(i)].in_loss)
+        loss_sum =
+            ops::add(loss_sum, view_of(inputs_, layout_.nan(i), loss_sum.shape(), DType::f32));
+  }
+
   Trainer::State& s_;
   Device device_;
+  std::vector<PlannedFault> nans_;
   InputLayout layout_;
   Tensor inputs_;
   DeviceUpdate update_;
@@ -242,10 +290,6 @@ class DeviceEngine : public StepEngine {
 }  // namespace
 
 std::unique_ptr<StepEngine> make_device_engine(Trainer::State& state) {
-  // A recorded step has no place for them.
-  const FaultPlan* plan = FaultPlan::of_environment();
-  require<ConfigError>(plan == nullptr || !plan->has_nan(),
-                       "XLSTM_FAULT: got nan on a GPU, expected it with trainer.accelerator cpu");
   return std::make_unique<DeviceEngine>(state);
 }
 

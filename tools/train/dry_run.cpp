@@ -60,12 +60,14 @@ bool same_order(const Sample& a, const Sample& b) {
                     });
 }
 
-// On the line through both samples.
+// On the line through both samples, as far as it goes.
 int64_t bytes_at(int64_t batch, const Sample& a, const Sample& b, size_t i) {
   const int64_t from = a.requests[i].bytes, to = b.requests[i].bytes;
   const double slope = static_cast<double>(to - from) / static_cast<double>(b.batch - a.batch);
   const double bytes = static_cast<double>(from) + slope * static_cast<double>(batch - a.batch);
-  return std::max<int64_t>(0, static_cast<int64_t>(bytes + 0.5));
+  const auto rounded = std::max<int64_t>(0, static_cast<int64_t>(bytes + 0.5));
+  const int64_t most = a.requests[i].most;
+  return most > 0 ? std::min(rounded, most) : rounded;
 }
 
 struct Replay {

@@ -1,8 +1,9 @@
 // How much memory training will take, found by two small batches.
 //
 // A step asks the allocator for the same blocks in the same order whatever the batch, and each
-// request grows evenly with it. So the requests of a run with two batch sizes tell those of any
-// other, and playing them back, with the allocator's rounding, tells its peak.
+// request grows evenly with it, some up to a limit that they bring (MemoryOwner::most). So the
+// requests of a run with two batch sizes tell those of any other, and playing them back, with the
+// allocator's rounding, tells its peak.
 #pragma once
 
 #include <cstdint>
