@@ -4,6 +4,7 @@
 
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
+#include "kernels/common/memset_nodes.h"
 
 namespace xlstm::cuda {
 namespace {
@@ -11,6 +12,9 @@ namespace {
 cudaStream_t stream_of(Device device) {
   return static_cast<cudaStream_t>(stream(device));
 }
+
+// Bytes. Longer ones the memset's own engine may do faster.
+constexpr int64_t kSmallMemset = 1024;
 
 thread_local Graph* recorded = nullptr;  // in progress
 
@@ -47,9 +51,13 @@ void Graph::end_part() {
         "graph capture (did the work wait for the device?)");
   size_t n = 0;
   cudaGraphExec_t executable = nullptr;
+  int64_t n_replaced = 0;
+  const xlstm_status replaced = xlstm_replace_memsets(graph, kSmallMemset, &n_replaced);
   cudaError_t status = cudaGraphGetNodes(graph, nullptr, &n);
-  if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
+  if (status == cudaSuccess && replaced == XLSTM_OK)
+    status = cudaGraphInstantiate(&executable, graph, 0);
   static_cast<void>(cudaGraphDestroy(graph));
+  check_status(replaced, "graph capture", device_);
   check(status, "graph instantiation");
   n_nodes_ += static_cast<int64_t>(n);
   parts_.push_back(executable);
