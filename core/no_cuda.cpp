@@ -69,7 +69,6 @@ Graph::Graph(Device, const std::function<void()>&, Memory) {
   absent();
 }
 Graph::~Graph() = default;
-void Graph::cut(Device) {}
 void Graph::launch() {
   absent();
 }

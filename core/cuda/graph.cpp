@@ -1,7 +1,5 @@
 #include "core/cuda/graph.h"
 
-#include <utility>
-
 #include "core/cuda/check.h"
 #include "core/cuda/runtime.h"
 #include "kernels/common/memset_nodes.h"
@@ -9,91 +7,69 @@
 namespace xlstm::cuda {
 namespace {
 
-cudaStream_t stream_of(Device device) {
-  return static_cast<cudaStream_t>(stream(device));
-}
-
 // Bytes. Longer ones the memset's own engine may do faster.
 constexpr int64_t kSmallMemset = 1024;
 
-thread_local Graph* recorded = nullptr;  // in progress
+cudaStream_t stream_of(Device device) {
+  return static_cast<cudaStream_t>(stream(device));
+}
 
 }  // namespace
 
 Graph::Graph(Device device, const std::function<void()>& work, Memory memory) : device_(device) {
   make_current(device);
-  begin_part();
+  const cudaStream_t s = stream_of(device);
+  // Relaxed: the pool may still ask the driver for memory, which is no part of the graph.
+  check(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed), "graph capture");
+  cudaGraph_t graph = nullptr;
   // From the first launch on: blocks that the work has used and returned are the graph's already.
   hold_cached_memory(device_);
   if (memory == Memory::own) note_blocks(device_);
-  Graph* const outer = std::exchange(recorded, this);
+  const auto let_go = [&] {
+    put_back_blocks(own_, device_);
+    unhold_cached_memory(device_);
+  };
   try {
     work();
-    recorded = outer;
     if (memory == Memory::own) own_ = take_noted_blocks(device_);
-    end_part();
   } catch (...) {
-    if (std::exchange(recorded, outer) == this && memory == Memory::own)
-      own_ = take_noted_blocks(device_);
-    give_up();
+    if (memory == Memory::own) own_ = take_noted_blocks(device_);
+    let_go();
+    static_cast<void>(cudaStreamEndCapture(s, &graph));
+    if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+    static_cast<void>(cudaGetLastError());
     throw;
   }
-}
-
-// Relaxed: the pool may still ask the driver for memory, which is no part of the graph.
-void Graph::begin_part() const {
-  check(cudaStreamBeginCapture(stream_of(device_), cudaStreamCaptureModeRelaxed), "graph capture");
-}
-
-void Graph::end_part() {
-  cudaGraph_t graph = nullptr;
-  check(cudaStreamEndCapture(stream_of(device_), &graph),
-        "graph capture (did the work wait for the device?)");
+  const cudaError_t captured = cudaStreamEndCapture(s, &graph);
   size_t n = 0;
   cudaGraphExec_t executable = nullptr;
   int64_t n_replaced = 0;
-  const xlstm_status replaced = xlstm_replace_memsets(graph, kSmallMemset, &n_replaced);
-  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &n);
-  if (status == cudaSuccess && replaced == XLSTM_OK)
-    status = cudaGraphInstantiate(&executable, graph, 0);
-  static_cast<void>(cudaGraphDestroy(graph));
-  check_status(replaced, "graph capture", device_);
-  check(status, "graph instantiation");
-  n_nodes_ += static_cast<int64_t>(n);
-  parts_.push_back(executable);
-}
-
-void Graph::cut(Device device) {
-  if (recorded == nullptr || recorded->device_ != device) return;
-  recorded->end_part();
-  recorded->begin_part();
-}
-
-// What was recorded is of no use.
-void Graph::give_up() noexcept {
-  cudaGraph_t graph = nullptr;
-  static_cast<void>(cudaStreamEndCapture(stream_of(device_), &graph));
+  xlstm_status replaced = XLSTM_OK;
+  cudaError_t status = captured;
+  if (status == cudaSuccess) replaced = xlstm_replace_memsets(graph, kSmallMemset, &n_replaced);
+  if (replaced != XLSTM_OK) status = cudaErrorUnknown;
+  if (status == cudaSuccess) status = cudaGraphGetNodes(graph, nullptr, &n);
+  if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
   if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
-  static_cast<void>(cudaGetLastError());
-  for (void* part : parts_)
-    static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(part)));
-  put_back_blocks(own_, device_);
-  unhold_cached_memory(device_);
+  if (status != cudaSuccess) let_go();
+  check(captured, "graph capture (did the work wait for the device?)");
+  check(status, "graph instantiation");
+  n_nodes_ = static_cast<int64_t>(n);
+  executable_ = executable;
 }
 
 Graph::~Graph() {
   // A replay may still be running.
   static_cast<void>(cudaStreamSynchronize(stream_of(device_)));
-  for (void* part : parts_)
-    static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(part)));
+  static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_)));
   put_back_blocks(own_, device_);
   unhold_cached_memory(device_);
 }
 
 void Graph::launch() {
   const DeviceGuard guard(device_);
-  for (void* part : parts_)
-    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(part), stream_of(device_)), "graph launch");
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream_of(device_)),
+        "graph launch");
   check_status(settled(XLSTM_OK, device_), "graph launch", device_);
 }
 

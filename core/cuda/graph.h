@@ -26,22 +26,12 @@ class Graph {
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  // Called by the work that is being recorded, if it is: what follows is a graph of its own,
-  // launched behind the one before. Kernels of a graph without branches start sooner, so what needs
-  // none should not lie in one graph with what does. Branches must have come together.
-  static void cut(Device device);
-
   void launch();  // in the device's order of work
   int64_t n_nodes() const { return n_nodes_; }
-  size_t n_parts() const { return parts_.size(); }
 
  private:
-  void begin_part() const;
-  void end_part();
-  void give_up() noexcept;
-
   Device device_;
-  std::vector<void*> parts_;  // cudaGraphExec_t
+  void* executable_ = nullptr;  // cudaGraphExec_t
   int64_t n_nodes_ = 0;
   std::vector<FreeBlock> own_;
 };

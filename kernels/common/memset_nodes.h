@@ -1,6 +1,6 @@
 /* Kernels in place of the small memsets of a CUDA graph. Library products clear a counter of a few
- * bytes before many of their launches. Between kernels of a graph a memset node takes about 2.5
- * microseconds, and one more where the graph has branches; a kernel node less.
+ * bytes before many of their launches. On an H100 such a memset between kernels takes about 2
+ * microseconds, idle time included, and 5 where the graph has branches; a kernel takes less.
  */
 #ifndef XLSTM_KERNELS_COMMON_MEMSET_NODES_H_
 #define XLSTM_KERNELS_COMMON_MEMSET_NODES_H_

@@ -11,7 +11,6 @@
 #include "core/ops/causal_conv1d.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/embedding.h"
-#include "core/ops/matmul.h"
 #include "core/ops/mlstm.h"
 #include "core/ops/norm.h"
 #include "core/ops/slstm.h"
@@ -257,48 +256,6 @@ TEST_CASE("recorded steps of the mLSTM go on from one another as steps one by on
     CHECK(bits_of({h, recorded.C, recorded.n, recorded.m}) ==
           bits_of({want, one_by_one.C, one_by_one.n, one_by_one.m}));
   }
-}
-
-TEST_CASE("a recording in parts is the same work") {
-  if (!has_cuda_device()) return;
-  const Tensor x = drawn({64, 64}, DType::f32);
-  const autograd::NoGrad no_grad;
-  const auto work = [&](bool cuts) {
-    // Temporary memory of one part is read and given back in the next.
-    const Tensor first = ops::matmul(x, x);
-    if (cuts) cuda::Graph::cut(kCuda);
-    const Tensor second = ops::matmul(first, x);
-    if (cuts) cuda::Graph::cut(kCuda);
-    return ops::matmul(second, first);
-  };
-  const std::vector<unsigned char> want = bits_of({work(true)});  // nothing is recorded: no cuts
-  for (const auto memory : {cuda::Graph::Memory::shared, cuda::Graph::Memory::own}) {
-    Tensor y;
-    cuda::Graph whole(
-        kCuda, [&] { y = work(false); }, memory);
-    CHECK(whole.n_parts() == 1);
-    Tensor z;
-    cuda::Graph parts(
-        kCuda, [&] { z = work(true); }, memory);
-    CHECK(parts.n_parts() == 3);
-    CHECK(parts.n_nodes() == whole.n_nodes());
-    for (int replay = 0; replay < 3; ++replay) {
-      y.fill(NAN);
-      z.fill(NAN);
-      whole.launch();
-      CHECK(bits_of({y}) == want);
-      parts.launch();
-      CHECK(bits_of({z}) == want);
-    }
-  }
-  // A part that cannot be recorded leaves nothing behind.
-  CHECK_THROWS_AS(cuda::Graph(kCuda,
-                              [&] {
-                                work(true);
-                                static_cast<void>(x.to(kCpu));
-                              }),
-                  CudaError);
-  CHECK(bits_of({work(true)}) == want);
 }
 
 TEST_CASE("what surrounds the recurrences gives the same bits recorded") {

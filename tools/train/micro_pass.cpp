@@ -1,12 +1,11 @@
 // Where in a step weights are read and gradients become final.
-#include "core/cuda/graph.h"
 #include "tools/train/trainer_state.h"
 
 namespace xlstm::train {
 
 MicroPass::MicroPass(Trainer::State& state, layers::ForwardContext& context, bool is_first,
                      bool is_last)
-    : state_(state), is_last_(is_last) {
+    : state_(state) {
   if (state.parallel == nullptr || (!is_first && !is_last)) return;
   if (is_first) {
     state.parallel->start_gathering();
@@ -25,10 +24,7 @@ MicroPass::MicroPass(Trainer::State& state, layers::ForwardContext& context, boo
   context.before_block = &before_block_;
 }
 
-// In a recorded step: up to here nothing is sent, unless weights are gathered.
 void MicroPass::backward(const Tensor& loss, const Tensor& loss_grad) {
-  if (is_last_ && state_.parallel != nullptr && !state_.shards())
-    cuda::Graph::cut(state_.placement.device);
   autograd::backward(loss, loss_grad, &marks_);
 }
 

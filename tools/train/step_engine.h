@@ -32,7 +32,6 @@ class MicroPass {
 
  private:
   Trainer::State& state_;
-  bool is_last_;
   autograd::Marks marks_;
   std::function<void(const layers::Module&)> before_block_;
   int64_t block_ = 0;
