@@ -185,6 +185,11 @@ std::vector<PlannedFault> FaultPlan::nans() const {
   return found;
 }
 
+void FaultPlan::require_element(int64_t element, int64_t n_elements) {
+  require<ConfigError>(element < n_elements, "XLSTM_FAULT: element, got ", element,
+                       ", expected less than ", n_elements);
+}
+
 bool FaultPlan::loss_is_nan(int64_t step) const {
   for (const PlannedFault& fault : faults_)
     if (fault.kind == FaultKind::nan && fault.step == step && fault.in_loss) return true;

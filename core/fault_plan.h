@@ -40,6 +40,8 @@ class FaultPlan {
   enum class CallFault { none, skip, other_size };
   CallFault before_call();
   std::vector<PlannedFault> nans() const;  // all of the plan, in its order
+  // ConfigError if a planned `element` is none of so many elements of gradients.
+  static void require_element(int64_t element, int64_t n_elements);
   bool loss_is_nan(int64_t step) const;
   std::vector<int64_t> nan_gradients(int64_t step) const;  // their places
   // `inner`, or a file system in which a call fails.

@@ -233,8 +233,8 @@ void DataParallel::gather_weights() {
 // other, of the first n elements; what the others call for, all call.
 Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted) {
   Tensor flat;
-  if (is_wanted) flat = Tensor::zeros({n}, parts.dtype(), kCpu);
-  const Tensor buffer = Tensor::zeros({longest_bucket()}, parts.dtype(), communicator_.device());
+  if (is_wanted) flat = Tensor::empty({n}, parts.dtype(), kCpu);
+  const Tensor buffer = Tensor::empty({longest_bucket()}, parts.dtype(), communicator_.device());
   int64_t at = 0;
   for (size_t i = 0; i < layout_.buckets.size() && layout_.buckets[i].end <= n; ++i) {
     const Range& bucket = layout_.buckets[i];

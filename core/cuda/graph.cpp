@@ -44,10 +44,9 @@ Graph::Graph(Device device, const std::function<void()>& work, Memory memory) : 
   size_t n = 0;
   cudaGraphExec_t executable = nullptr;
   int64_t n_replaced = 0;
-  xlstm_status replaced = XLSTM_OK;
   cudaError_t status = captured;
-  if (status == cudaSuccess) replaced = xlstm_replace_memsets(graph, kSmallMemset, &n_replaced);
-  if (replaced != XLSTM_OK) status = cudaErrorUnknown;
+  if (status == cudaSuccess && xlstm_replace_memsets(graph, kSmallMemset, &n_replaced) != XLSTM_OK)
+    status = cudaErrorUnknown;
   if (status == cudaSuccess) status = cudaGraphGetNodes(graph, nullptr, &n);
   if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
   if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));

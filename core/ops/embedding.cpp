@@ -2,7 +2,6 @@
 
 #include "core/autograd.h"
 #include "core/ops/kernel_call.h"
-#include "core/ops/matrix_product.h"
 #include "kernels/embedding/embedding.h"
 
 namespace xlstm::ops {
@@ -56,7 +55,7 @@ Tensor embedding(const Tensor& tokens, const Tensor& weight, DType dtype) {
   // Backward reads the tokens again, so a caller's buffer that is refilled meanwhile is copied.
   const Tensor ids = recorded ? tokens.clone() : dense(tokens);
   if (ids.device() == kCpu) check_tokens(ids, weight.size(0));  // else a wait for the device
-  const Tensor table = as_rows(weight.low_precision().defined() ? in_type(weight, dtype) : weight);
+  const Tensor table = as_rows(beside(weight, dtype).detach());
   Shape shape = tokens.shape();
   shape.push_back(weight.size(1));
   const Tensor y = Tensor::empty(shape, dtype, weight.device());

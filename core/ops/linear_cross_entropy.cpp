@@ -115,11 +115,7 @@ Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Te
   if (force_reference()) return linear_cross_entropy_composed(hidden, weight, targets, options);
   const Tensors inputs{hidden, weight};
   const bool recorded = autograd::must_record(inputs);
-  Tensor narrow_weight;
-  {
-    const autograd::NoGrad no_grad;
-    narrow_weight = in_type(weight, hidden.dtype());
-  }
+  const Tensor narrow_weight = in_type(weight, hidden.dtype());
   const Tensor ids = dense(targets);
   const Pass pass =
       run(as_rows(hidden), narrow_weight, ids.strided_view({ids.numel()}, {1}), options,

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <cstdio>
 
-#include "core/allocator.h"
 #include "tests/cuda_device.h"
 #include "tests/reliability/proof.h"
+#include "tests/tools/measured_peak.h"
 #include "tests/tools/tiny_run.h"
 #include "tools/train/dry_run.h"
 
@@ -65,20 +65,6 @@ void set_up(RunConfig& config, const Case& c) {
   model.mlstm_block.mlstm.num_heads = model.slstm_block.slstm.num_heads = 4;
 }
 
-// The most that tensors took, above what there was before.
-int64_t measured_peak(const RunConfig& config, const TrainerServices& services, bool fits) {
-  release_cached_memory(kCuda);
-  const int64_t before = memory_stats(kCuda).in_use_bytes;
-  reset_peak_memory(kCuda);
-  Trainer trainer(config, services);
-  if (fits) {
-    trainer.fit();
-  } else {
-    for (int i = 0; i < 5; ++i) trainer.step();  // the third is recorded
-  }
-  return memory_stats(kCuda).peak_bytes - before;
-}
-
 TEST_CASE("the peak of training on a GPU is predicted within 5 %") {
   if (!test::has_cuda_device()) return;
   proof::Promise promise(14, "fit --dry_run against the peak of runs on a GPU");
@@ -87,7 +73,7 @@ TEST_CASE("the peak of training on a GPU is predicted within 5 %") {
     TinyRun run;
     set_up(run.config, c);
     const MemoryPrediction predicted = predict_memory(run.config, run.services());
-    const int64_t measured = measured_peak(run.config, run.services(), c.fits);
+    const int64_t measured = testing::measured_peak(run.config, run.services(), c.fits, kCuda);
     const double deviation =
         static_cast<double>(predicted.peak_bytes) / static_cast<double>(measured) - 1;
     char text[160];

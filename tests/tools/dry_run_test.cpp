@@ -3,8 +3,8 @@
 
 #include <cstdlib>
 
-#include "core/allocator.h"
 #include "tests/catch.h"
+#include "tests/tools/measured_peak.h"
 #include "tests/tools/run_command.h"
 #include "tests/tools/tiny_run.h"
 #include "tools/train/config_io.h"
@@ -12,21 +12,8 @@
 namespace xlstm::train {
 namespace {
 
+using testing::measured_peak;
 using xlstm::test::contains;
-
-// The most that tensors took, above what there was before.
-int64_t measured_peak(const RunConfig& config, const TrainerServices& services, bool fits) {
-  release_cached_memory();
-  const int64_t before = memory_stats().in_use_bytes;
-  reset_peak_memory();
-  Trainer trainer(config, services);
-  if (fits) {
-    trainer.fit();
-  } else {
-    for (int i = 0; i < 4; ++i) trainer.step();
-  }
-  return memory_stats().peak_bytes - before;
-}
 
 void check_near(const char* what, const RunConfig& config, const MemoryPrediction& predicted,
                 int64_t added, int64_t measured) {

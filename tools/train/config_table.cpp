@@ -91,8 +91,7 @@ std::vector<KeyRule> run_rules() {
       {"trainer.strategy",
        "How devices share the work. `ddp`: each has all weights and updates them; `zero1`: each "
        "keeps the optimizer's moments, and in 16-bit modes the float32 weights, for its part "
-       "alone. "
-       "Same results. `auto`: `ddp` on several devices.",
+       "alone. Same results. `auto`: `ddp` on several devices.",
        -kNoLimit,
        kNoLimit,
        {"auto", "ddp", "zero1"}},

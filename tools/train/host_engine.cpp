@@ -77,8 +77,7 @@ class HostEngine : public StepEngine {
     if (plan.loss_is_nan(step)) loss_sum = kNan;
     const Tensor gradients = s_.arena->gradients();
     for (const int64_t element : plan.nan_gradients(step)) {
-      require<ConfigError>(element < gradients.numel(), "XLSTM_FAULT: element, got ", element,
-                           ", expected less than ", gradients.numel());
+      FaultPlan::require_element(element, gradients.numel());
       gradients.strided_view({1}, {1}, element).fill(kNan);
     }
   }
