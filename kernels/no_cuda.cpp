@@ -13,7 +13,6 @@
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
 #include "kernels/norm/norm_gated.h"
-#include "kernels/progress/progress.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
@@ -61,7 +60,6 @@ XLSTM_ABSENT(norm_fwd)
 XLSTM_ABSENT(norm_gated_bwd)
 XLSTM_ABSENT(norm_gated_fwd)
 XLSTM_ABSENT(sampling)
-XLSTM_ABSENT(progress)
 XLSTM_ABSENT(sgd)
 XLSTM_ABSENT(slstm_bwd)
 XLSTM_ABSENT(slstm_decode)

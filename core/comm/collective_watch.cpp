@@ -53,13 +53,31 @@ void CollectiveWatch::add(const CollectiveCall& call) {
   if (entries_.size() > kKept) entries_.pop_front();
 }
 
-void CollectiveWatch::starts(const CollectiveCall& call) {
+// Of a number the counters have 32 bits; it is none that has not started yet.
+uint64_t CollectiveWatch::number_in(const std::atomic<uint64_t>& counter) const {
+  const uint64_t halves = counter.load();
+  const auto sum = static_cast<uint32_t>((halves >> 32) + halves);
+  return n_started_ - static_cast<uint32_t>(static_cast<uint32_t>(n_started_) - sum);
+}
+
+uint64_t CollectiveWatch::starts(const CollectiveCall& call) {
   const std::lock_guard lock(mutex_);
   if (recording_) {
     recorded_.push_back(call);
-  } else {
-    add(call);
+    return recorded_.size();
   }
+  add(call);
+  return n_started_;
+}
+
+uint64_t CollectiveWatch::n_started() const {
+  const std::lock_guard lock(mutex_);
+  return n_started_;
+}
+
+bool CollectiveWatch::is_recording() const {
+  const std::lock_guard lock(mutex_);
+  return recording_;
 }
 
 void CollectiveWatch::begin_recording() {
@@ -93,7 +111,7 @@ void CollectiveWatch::work() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     changed_.wait_for(lock, std::chrono::milliseconds(50));
-    const uint64_t ended_now = counters_.load()->ended.load();
+    const uint64_t ended_now = number_in(counters_.load()->ended);
     const bool meets = meets_, waits = meets || ended_now < n_started_;
     const double limit = meets ? limits_.start : n_long_ > 0 ? limits_.long_call() : limits_.call;
     const bool slept = now() - looked > std::max(1.0, limit / 4);
@@ -119,7 +137,7 @@ void CollectiveWatch::work() {
 std::string CollectiveWatch::record() const {
   const std::lock_guard lock(mutex_);
   const Counters& counters = *counters_.load();
-  const uint64_t begun = counters.begun, ended = counters.ended;
+  const uint64_t begun = number_in(counters.begun), ended = number_in(counters.ended);
   Json json = Json::object();
   json.set("rank", world_.rank);
   json.set("size", world_.size);
@@ -155,7 +173,7 @@ void CollectiveWatch::give_up(const std::string& why) const {
   {
     const std::lock_guard lock(mutex_);
     folder = folder_;
-    const uint64_t ended = counters_.load()->ended;
+    const uint64_t ended = number_in(counters_.load()->ended);
     for (const Entry& entry : entries_) {
       if (entry.sequence != ended + 1) continue;
       waiting_for = entry.call.kind + " \"" + entry.call.name + "\" (number " +

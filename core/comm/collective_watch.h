@@ -47,18 +47,24 @@ class CollectiveWatch {
   void set_folder(const std::string& folder);
   void set_step(int64_t step) { step_ = step; }
 
-  // A call is about to start. Calls are numbered from 1.
-  void starts(const CollectiveCall& call);
-  // While a CUDA graph is recorded, calls are collected and not numbered; `replays` then stands for
-  // one start of each.
+  // A call is about to start. Returns its number; they count from 1.
+  uint64_t starts(const CollectiveCall& call);
+  uint64_t n_started() const;
+  // While a CUDA graph is recorded, calls are collected, and numbered from 1 by themselves;
+  // `replays` then stands for one start of each (Communicator::replays).
   void begin_recording();
+  bool is_recording() const;
   std::vector<CollectiveCall> end_recording();
   void replays(const std::vector<CollectiveCall>& calls);
 
-  // How many calls have begun and ended: counted up by who runs them. A device writes its own.
+  // The number of the last call that has begun, and that has ended, written by who runs them as the
+  // sum of two halves of 32 bits. A call outside of graphs writes whole(number). One of a graph
+  // knows only its number in the recording, which it writes to the low half; before each replay
+  // both are whole(number of the calls before).
   struct Counters {
     std::atomic<uint64_t> begun{0}, ended{0};
   };
+  static uint64_t whole(uint64_t number) { return number << 32; }
   Counters& counters() { return *counters_; }
   void use_counters(Counters* of_device) { counters_ = of_device; }
   // What the library itself reports, asked from the thread: empty if all is well.
@@ -107,6 +113,7 @@ class CollectiveWatch {
   };
   void work();
   void add(const CollectiveCall& call);
+  uint64_t number_in(const std::atomic<uint64_t>& counter) const;
 
   World world_;
   WatchLimits limits_;

@@ -65,6 +65,9 @@ class Communicator {
   virtual void close() {}
 
   CollectiveWatch& watch() { return watch_; }
+  // The launch of a CUDA graph follows, which has these calls: what watch().end_recording() gave
+  // when it was recorded. All calls before it have been joined.
+  virtual void replays(const std::vector<CollectiveCall>& calls) { watch_.replays(calls); }
 
  protected:
   Communicator(const World& world, Device device, const WatchLimits& limits)

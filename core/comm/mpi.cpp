@@ -119,8 +119,8 @@ class Mpi : public Communicator {
   void run(Call call, const Tensor& from, const Tensor& to, const char* name) override {
     const int64_t bytes = to.numel() * size_of(to.dtype());
     const char* kind = kind_of(call);
-    watch().starts({name, kind, bytes, to.dtype()});
-    ++watch().counters().begun;
+    const uint64_t number = CollectiveWatch::whole(watch().starts({name, kind, bytes, to.dtype()}));
+    watch().counters().begun = number;
     compare(name, kind, bytes);
     auto* data = static_cast<char*>(to.raw());
     switch (call) {
@@ -136,7 +136,7 @@ class Mpi : public Communicator {
       default:
         add(call, to, name);
     }
-    ++watch().counters().ended;
+    watch().counters().ended = number;
   }
 
   void compare(const char* name, const char* kind, int64_t bytes) {

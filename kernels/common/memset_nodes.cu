@@ -65,6 +65,7 @@ using namespace xlstm::kernels;
 xlstm_status xlstm_replace_memsets(void* any_graph, int64_t most, int64_t* n_replaced) {
   const auto graph = static_cast<cudaGraph_t>(any_graph);
   *n_replaced = 0;
+  if (graph == nullptr) return XLSTM_NULL_POINTER;
   size_t n = 0;
   cudaError_t status = cudaGraphGetNodes(graph, nullptr, &n);
   std::vector<cudaGraphNode_t> nodes(n), before, behind;

@@ -2,6 +2,7 @@
 
 #include "core/comm/collective_watch.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "tests/catch.h"
 #include "tests/core/temporary_dir.h"
 
@@ -16,13 +17,13 @@ struct Records {
   void add(int rank, int n_ended, const std::string& name, int64_t bytes) const {
     CollectiveWatch watch({.rank = rank, .size = 3}, {});
     for (int i = 0; i < n_ended; ++i) {
-      watch.starts({"gradients " + std::to_string(i), "reduce_scatter", 100, DType::f32});
-      ++watch.counters().begun;
-      ++watch.counters().ended;
+      const uint64_t number =
+          watch.starts({"gradients " + std::to_string(i), "reduce_scatter", 100, DType::f32});
+      watch.counters().begun = watch.counters().ended = CollectiveWatch::whole(number);
     }
     watch.set_step(7);
-    watch.starts({name, "all_gather", bytes, DType::bf16});
-    ++watch.counters().begun;
+    const uint64_t number = watch.starts({name, "all_gather", bytes, DType::bf16});
+    watch.counters().begun = CollectiveWatch::whole(number);
     real_file_system().write_file(dir.path("hang-rank" + std::to_string(rank) + ".json"),
                                   watch.record());
   }
@@ -91,6 +92,32 @@ TEST_CASE("the record of a watch keeps the last calls and numbers those of repla
   CHECK_THAT(record, test::contains("\"sequence\": 400"));
   CHECK_THAT(record, !test::contains("\"sequence\": 144,"));
   CHECK_THAT(record, test::contains("\"sequence\": 145,"));
+}
+
+TEST_CASE("a call of a replayed graph is known by the number before and its place in the graph") {
+  CollectiveWatch watch({}, {});
+  watch.begin_recording();
+  CHECK(watch.is_recording());
+  CHECK(watch.starts({"a", "all_reduce", 8, DType::f32}) == 1);
+  CHECK(watch.starts({"b", "all_reduce", 8, DType::f32}) == 2);
+  const auto calls = watch.end_recording();
+  CHECK_FALSE(watch.is_recording());
+  CHECK(watch.starts({"outside", "all_reduce", 8, DType::f32}) == 1);
+  const auto numbers = [&] {
+    const Json record = parse_json(watch.record(), "record");
+    return std::pair{record.find("begun")->as_int(), record.find("ended")->as_int()};
+  };
+  CHECK(numbers() == std::pair<int64_t, int64_t>{0, 0});
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t before = watch.n_started();
+    watch.replays(calls);
+    watch.counters().begun = watch.counters().ended = CollectiveWatch::whole(before);
+    CHECK(numbers() == std::pair<int64_t, int64_t>{1 + 2 * i, 1 + 2 * i});
+    watch.counters().begun |= 2;
+    watch.counters().ended |= 1;
+    CHECK(numbers() == std::pair<int64_t, int64_t>{3 + 2 * i, 2 + 2 * i});
+  }
+  CHECK_THAT(watch.record(), test::contains("\"state\": \"begun\""));
 }
 
 TEST_CASE("numbers of a record that nobody could mean make no long report and no overflow") {

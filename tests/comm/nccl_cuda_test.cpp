@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -25,6 +26,20 @@ bool has_nccl_and_gpu() {
   if (cuda_device_count() > 0 && has_nccl()) return true;
   xlstm::test::skipped("no CUDA device or no NCCL here");
   return false;
+}
+
+// A graph with calls, and one launch of it.
+std::vector<CollectiveCall> record(Communicator& c, std::optional<cuda::Graph>& graph,
+                                   const std::function<void()>& work) {
+  c.watch().begin_recording();
+  graph.emplace(c.device(), work);
+  return c.watch().end_recording();
+}
+
+void replay(Communicator& c, std::optional<cuda::Graph>& graph,
+            const std::vector<CollectiveCall>& calls) {
+  c.replays(calls);
+  graph->launch();
 }
 
 }  // namespace
@@ -64,26 +79,33 @@ TEST_CASE("calls inside a CUDA graph are counted at every replay") {
   Tensor x = Tensor::full({4096}, 1, DType::f32, kGpu);
   c->all_reduce(x, "before");  // the connections are made outside
   c->join();
-  CollectiveWatch& watch = c->watch();
-  watch.begin_recording();
+  const CollectiveWatch& watch = c->watch();
   std::optional<cuda::Graph> graph;
-  graph.emplace(kGpu, [&] {
+  const auto calls = record(*c, graph, [&] {
     x.copy_from(ops::add(x, x));
     c->all_reduce(x, "x");
     c->all_gather(x, "x");
     c->join();
   });
-  const auto calls = watch.end_recording();
   CHECK(calls.size() == 2);
+  const auto check_record = [&](int n) {
+    cuda::synchronize(kGpu);
+    for (const char* key : {"started", "begun", "ended"})
+      CHECK_THAT(watch.record(),
+                 xlstm::test::contains("\"" + std::string(key) + "\": " + std::to_string(n) + ","));
+  };
+  check_record(1);
   for (int i = 0; i < 7; ++i) {
-    watch.replays(calls);
-    graph->launch();
+    replay(*c, graph, calls);
   }
-  cuda::synchronize(kGpu);
   CHECK(x.to(kCpu).to_vector<float>() == std::vector<float>(4096, 128));
-  CHECK(watch.counters().begun == 1 + 2 * 7);
-  CHECK(watch.counters().ended == 1 + 2 * 7);
-  CHECK_THAT(watch.record(), xlstm::test::contains("\"started\": 15"));
+  check_record(15);
+  // And in turn with calls outside.
+  c->all_reduce(x, "between");
+  c->join();
+  check_record(16);
+  replay(*c, graph, calls);
+  check_record(18);
   graph.reset();
   c->close();
 }
@@ -135,11 +157,11 @@ TEST_CASE("ranks: sums and copies over GPUs, each time the same bits", "[.ranks]
   // In a graph, which must be gone before the communicator is closed.
   Tensor x = Tensor::full({1 << 16}, 1, DType::f32, device);
   std::optional<cuda::Graph> graph;
-  graph.emplace(device, [&] {
+  const auto calls = record(*c, graph, [&] {
     c->all_reduce(x, "x");
     c->join();
   });
-  for (int i = 0; i < 3; ++i) graph->launch();
+  for (int i = 0; i < 3; ++i) replay(*c, graph, calls);
   const double want = std::pow(c->size(), 3);
   CHECK(x.to(kCpu).to_vector<double>() == std::vector<double>(1 << 16, want));
   graph.reset();
@@ -183,10 +205,10 @@ TEST_CASE("ranks: copies between GPUs, inside and outside a graph in any order",
     for (int i = 0; i < 2; ++i, ++times) work();
     check();
     std::optional<cuda::Graph> graph;
-    graph.emplace(device, work);
+    const auto calls = record(*c, graph, work);
     check();
     for (const int replays : {1, 3, 0, 2, 5}) {
-      for (int i = 0; i < replays; ++i, ++times) graph->launch();
+      for (int i = 0; i < replays; ++i, ++times) replay(*c, graph, calls);
       check();
       for (int i = 0; i < 1 + replays % 2; ++i, ++times) work();
       check();

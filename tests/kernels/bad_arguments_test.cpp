@@ -25,7 +25,6 @@
 #include "kernels/mlstm/mlstm.h"
 #include "kernels/norm/norm.h"
 #include "kernels/norm/norm_gated.h"
-#include "kernels/progress/progress.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/slstm/slstm.h"
@@ -198,14 +197,6 @@ Entry clip() {
   Entry e = ENTRY(clip);
   e.with_arrays({AT(x)}, {}, {});
   e.sizes = {AT(n)}, e.dtypes = {AT(dtype)}, e.empties = {{AT(n)}};
-  return e;
-}
-
-Entry progress() {
-  using Args = xlstm_progress_args;
-  Args a{};
-  Entry e = ENTRY(progress);
-  e.with_arrays({AT(counter), AT(shown)}, {}, {});
   return e;
 }
 
@@ -694,7 +685,6 @@ std::vector<Entry> all_entries() {
           max_fwd(),
           max_bwd(),
           cumsum_fwd(),
-          progress(),
           sum_parts(),
           sampling(),
           slstm_fwd(),
@@ -769,7 +759,7 @@ TEST_CASE("the table has every entry point of the kernels") {
       ++n;
     }
   }
-  CHECK(n == 80);
+  CHECK(n == 78);
 }
 
 TEST_CASE("null pointers are refused") {
