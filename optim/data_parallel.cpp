@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/cuda/graph.h"
 #include "core/ops/adamw.h"
 #include "core/ops/kernel_call.h"
 #include "kernels/sum_parts/sum_parts.h"
@@ -231,9 +232,11 @@ void DataParallel::gather_weights() {
 
 // Bucket by bucket: no rank's device holds the whole. parts: those of this rank, one behind the
 // other, of the first n elements; what the others call for, all call.
-Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted) {
+Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted,
+                              const HostMemory& memory) {
+  const bool waits = !memory || parts.device() == kCpu;
   Tensor flat;
-  if (is_wanted) flat = Tensor::empty({n}, parts.dtype(), kCpu);
+  if (is_wanted) flat = memory ? memory({n}, parts.dtype()) : Tensor::empty({n}, parts.dtype());
   const Tensor buffer = Tensor::empty({longest_bucket()}, parts.dtype(), communicator_.device());
   int64_t at = 0;
   for (size_t i = 0; i < layout_.buckets.size() && layout_.buckets[i].end <= n; ++i) {
@@ -246,17 +249,24 @@ Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted) {
     at += length;
     communicator_.all_gather(whole, "optimizer state");
     communicator_.join();
-    if (is_wanted) view(flat, bucket).copy_from(whole.to(kCpu));
+    if (!is_wanted) continue;
+    Tensor place = view(flat, bucket);
+    if (waits)
+      place.copy_from(whole);
+    else
+      cuda::copy_to_host(place.raw(), whole.raw(), whole.numel() * size_of(whole.dtype()),
+                         communicator_.device());
   }
   return flat;
 }
 
-Tensor DataParallel::gathered_masters(const Optimizer& optimizer, bool everywhere) {
+Tensor DataParallel::gathered_masters(const Optimizer& optimizer, bool everywhere,
+                                      const HostMemory& memory) {
   return gathered(optimizer.masters(), parameters_.n_copied,
-                  everywhere || communicator_.rank() == 0);
+                  everywhere || communicator_.rank() == 0, memory);
 }
 
-NamedTensors DataParallel::gathered_state(const Optimizer& optimizer) {
+NamedTensors DataParallel::gathered_state(const Optimizer& optimizer, const HostMemory& memory) {
   const bool is_first = communicator_.rank() == 0;
   NamedTensors whole;
   if (!config_.shards_optimizer) {
@@ -265,7 +275,7 @@ NamedTensors DataParallel::gathered_state(const Optimizer& optimizer) {
     return whole;
   }
   for (size_t slot = 0; slot < optimizer.slot_names().size(); ++slot) {
-    const Tensor flat = gathered(optimizer.shard_slot(slot), n(), is_first);
+    const Tensor flat = gathered(optimizer.shard_slot(slot), n(), is_first, memory);
     if (!is_first) continue;
     for (const Parameter& p : optimizer.parameters())
       whole.emplace_back(optimizer.slot_names()[slot] + "." + p.name,

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,10 @@ struct DataParallelConfig {
   DType reduce_dtype = DType::f32;  // bfloat16 halves what is sent, and rounds sums
   bool adds_parts = false;          // exchanges parts and adds them, in the order of the ranks
 };
+
+// Gives memory of the CPU for a tensor; pinned, where copies from a device are not to be waited
+// for.
+using HostMemory = std::function<Tensor(const Shape&, DType)>;
 
 class DataParallel {
  public:
@@ -85,13 +90,15 @@ class DataParallel {
   void gather_weights();
   // For saving, by all ranks, on the CPU: what Optimizer::state has, whole, on rank 0, elsewhere
   // empty; and the masters of an optimizer that keeps parts of them, [n_copied], on rank 0,
-  // elsewhere undefined, or `everywhere`.
-  NamedTensors gathered_state(const Optimizer& optimizer);
-  Tensor gathered_masters(const Optimizer& optimizer, bool everywhere = false);
+  // elsewhere undefined, or `everywhere`. In `memory` they are there when the device has done the
+  // work that it was given up to then; without it, at once.
+  NamedTensors gathered_state(const Optimizer& optimizer, const HostMemory& memory = {});
+  Tensor gathered_masters(const Optimizer& optimizer, bool everywhere = false,
+                          const HostMemory& memory = {});
 
  private:
   Tensor view(const Tensor& flat, const Range& range) const;
-  Tensor gathered(const Tensor& parts, int64_t n, bool is_wanted);
+  Tensor gathered(const Tensor& parts, int64_t n, bool is_wanted, const HostMemory& memory);
   int64_t longest_bucket() const;
   const Tensor& sent() const { return narrow_.defined() ? narrow_ : parameters_.gradients; }
   void send_next();

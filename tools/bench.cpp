@@ -179,8 +179,9 @@ int run_end_to_end(const Arguments& a, const CLI::App& command, EndToEnd which) 
     overrides.emplace_back("trainer.precision", "bf16-mixed");
   const train::RunConfig config = config_of(a.preset, a.config, overrides);
   const std::string name = a.config.empty() ? a.preset : a.config;
-  if (which == EndToEnd::train && !one_process_a_device(config.trainer).is_first()) {
-    bench_train(name, config, a.steps);
+  if (training && !one_process_a_device(config.trainer).is_first()) {
+    if (which == EndToEnd::train) bench_train(name, config, a.steps);
+    if (which == EndToEnd::checkpoint) bench_checkpoint(name, config, a.saves);
     return 0;
   }
   const std::optional<Report> base = base_of(a);

@@ -41,8 +41,7 @@ std::vector<Row> bench_checkpoint(const std::string& name, const train::RunConfi
   config.checkpoint.keep_last = 1;
   config.checkpoint.save_top_k = 0;
   train::Trainer trainer(config);
-  require<ConfigError>(trainer.world().size == 1, "bench checkpoint: got ", trainer.world().size,
-                       " processes, expected one");
+  const bool is_first = trainer.world().is_first();
   const auto step = [&] { return milliseconds_of([&] { trainer.step(); }); };
   for (int64_t i = 0; i < kWarmUpSteps; ++i) step();
   std::vector<double> steps, whole, calls, stalls, written;
@@ -50,6 +49,7 @@ std::vector<Row> bench_checkpoint(const std::string& name, const train::RunConfi
   const double usual = spread_of(steps).median;
   std::string failure, path;
   const auto verify = [&] {
+    if (!is_first) return;
     const std::vector<std::string> damage = verify_checkpoint(path);
     if (!damage.empty()) failure = "wrong result: " + path + ": " + damage.front();
   };
@@ -72,11 +72,16 @@ std::vector<Row> bench_checkpoint(const std::string& name, const train::RunConfi
     written.push_back(std::max(0.0, extra));
   }
   verify();
+  trainer.close();
+  if (!is_first) return {};
   const auto row_of = [&](const char* pass, const std::vector<double>& times) {
     Row row;
     row.op = name;
     row.sample = detail::concat("batch ", config.data.batch_size, " x ", config.data.max_length,
                                 ", ", bytes_of(path) / 1000000, " MB");
+    if (trainer.world().size > 1)
+      row.sample += detail::concat(", ", trainer.world().size, " processes, ",
+                                   trainer.config().trainer.strategy);
     row.pass = pass;
     row.device = to_string(trainer.model().device());
     row.dtype = config.trainer.precision;

@@ -13,7 +13,8 @@ namespace xlstm::bench {
 // what Trainer::async_save does (on a GPU it only launches copies); `stall`, by how much a step is
 // longer with Trainer::async_save before it; `write`, by how much that one and all further steps
 // until the checkpoint is there are. The checkpoints are verified and removed. They lie below
-// trainer.default_root_dir: that disk is measured.
+// trainer.default_root_dir: that disk is measured. Of several processes all call it, and the first
+// has the rows.
 std::vector<Row> bench_checkpoint(const std::string& name, const train::RunConfig& config,
                                   int64_t saves);
 

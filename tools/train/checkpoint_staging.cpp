@@ -1,17 +1,11 @@
 #include "tools/train/checkpoint_staging.h"
 
+#include "core/error.h"
+
 namespace xlstm::train {
 namespace {
 
 constexpr int64_t kAlignment = 64;  // bytes; of each tensor in the memory
-
-int64_t bytes_of(const Tensor& tensor) {
-  return tensor.numel() * size_of(tensor.dtype());
-}
-
-int64_t place_after(int64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 // Memory of the host behind a Storage, which must not give it to the pool in the end.
 std::shared_ptr<Storage> pinned_storage(int64_t bytes) {
@@ -31,37 +25,42 @@ CheckpointStaging::CheckpointStaging(Device device) : device_(device) {
   if (device != kCpu) copied_ = std::make_unique<cuda::Event>(device);
 }
 
-int64_t CheckpointStaging::bytes_of(const NamedTensors& tensors) {
-  int64_t bytes = 0;
-  for (const auto& [name, tensor] : tensors) bytes += place_after(train::bytes_of(tensor));
-  return bytes;
+int64_t CheckpointStaging::bytes_of(int64_t n, DType dtype) {
+  return (n * size_of(dtype) + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-void CheckpointStaging::reserve(const NamedTensors& tensors) {
-  const int64_t bytes = bytes_of(tensors);
+void CheckpointStaging::reserve(int64_t bytes) {
   if (memory_ != nullptr && memory_->bytes >= bytes) return;
   memory_ = nullptr;  // the old one is of no use beside the new one
   memory_ = device_ == kCpu ? std::make_shared<Storage>(bytes, kCpu) : pinned_storage(bytes);
 }
 
-NamedTensors CheckpointStaging::copy(const NamedTensors& tensors) {
-  reserve(tensors);
-  NamedTensors copies;
-  int64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
-    Tensor copy = tensor_in(memory_, offset, tensor.shape(), tensor.dtype());
-    if (tensor.device() == kCpu) {
-      copy.copy_from(tensor);
-    } else {
-      // What a layout has turned is laid out on the device first; its memory is reused in order.
-      const Tensor whole = tensor.is_contiguous() ? tensor : tensor.clone();
-      cuda::copy_to_host(copy.raw(), whole.raw(), train::bytes_of(whole), device_);
-    }
-    copies.emplace_back(name, std::move(copy));
-    offset += place_after(train::bytes_of(tensor));
+Tensor CheckpointStaging::place(const Shape& shape, DType dtype) {
+  const int64_t bytes = bytes_of(element_count(shape), dtype), total = memory_ ? memory_->bytes : 0;
+  require<ShapeError>(bytes <= total - taken_, "checkpoint: copies, got ", taken_ + bytes,
+                      " bytes, expected the ", total, " that were reserved");
+  Tensor place = tensor_in(memory_, taken_, shape, dtype);
+  taken_ += bytes;
+  return place;
+}
+
+bool CheckpointStaging::has(const Tensor& tensor) const {
+  return tensor.impl()->storage == memory_;
+}
+
+Tensor CheckpointStaging::copy(const Tensor& tensor) {
+  Tensor copy = place(tensor.shape(), tensor.dtype());
+  if (tensor.device() == kCpu) {
+    copy.copy_from(tensor);
+    return copy;
   }
+  require<ShapeError>(tensor.is_contiguous(), "checkpoint: a tensor on a device is contiguous");
+  cuda::copy_to_host(copy.raw(), tensor.raw(), tensor.numel() * size_of(tensor.dtype()), device_);
+  return copy;
+}
+
+void CheckpointStaging::end() {
   if (copied_ != nullptr) copied_->record();
-  return copies;
 }
 
 void CheckpointStaging::wait() const {

@@ -14,20 +14,26 @@ class CheckpointStaging {
  public:
   explicit CheckpointStaging(Device device);
 
-  // What copies of `tensors` take.
-  static int64_t bytes_of(const NamedTensors& tensors);
-  // Takes the memory that copies of `tensors` need, so that the first save does not wait for it.
-  // OutOfMemory.
-  void reserve(const NamedTensors& tensors);
-  // Contiguous copies on the CPU, which are complete when wait() has returned: on a CUDA device
-  // they take their place in its order of work, and this only launches them. They share the
-  // memory of this object, so those of the call before must not be in use. OutOfMemory.
-  NamedTensors copy(const NamedTensors& tensors);
-  // May be called by another thread.
+  // What a place for a tensor of n elements takes.
+  static int64_t bytes_of(int64_t n, DType dtype);
+  // Takes the memory for places of so many bytes. OutOfMemory.
+  void reserve(int64_t bytes);
+  // From here on all of it is free again: nothing of the save before may be in use.
+  void begin() { taken_ = 0; }
+  // A place for a tensor on the CPU; ShapeError if there is none left.
+  Tensor place(const Shape& shape, DType dtype);
+  bool has(const Tensor& tensor) const;  // it is such a place, or a view of one
+  // A place with the elements of `tensor`. On a CUDA device the copy takes its place in the order
+  // of work, and this only launches it.
+  Tensor copy(const Tensor& tensor);
+  // Until wait() has returned, nothing that was launched before end() need be there. May be called
+  // by another thread.
+  void end();
   void wait() const;
 
  private:
   Device device_;
+  int64_t taken_ = 0;  // bytes
   std::shared_ptr<Storage> memory_;
   std::unique_ptr<cuda::Event> copied_;
 };

@@ -86,7 +86,7 @@ class Trainer {
   // and the checkpoint is written before this returns.
   void async_save();
   int64_t bytes_to_save() const;  // of weights and moments, which async_save() copies
-  bool is_saving() const;         // a save is in flight and has not ended yet
+  bool is_saving() const;         // one is in flight and has not ended; all ranks ask
   // The path that async_save() has written, empty if none is in flight; FileError if it failed.
   std::string wait_for_save();
 

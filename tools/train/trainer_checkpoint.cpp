@@ -175,42 +175,50 @@ void Trainer::State::share_out_masters() {
   release_cached_memory(placement.device);
 }
 
-NamedTensors Trainer::State::in_full_precision(NamedTensors parameters, bool everywhere) const {
-  if (!shards_masters()) {
-    for (auto& [name, tensor] : parameters) tensor = tensor.detach();
-    return parameters;
+bool Trainer::State::is_shared_out(const Tensor& parameter) const {
+  return shards_masters() && parameter.grad().impl()->offset < arena->n_copied();
+}
+
+NamedTensors Trainer::State::in_full_precision(NamedTensors parameters, bool everywhere,
+                                               const optim::HostMemory& memory) const {
+  Tensor masters;
+  if (shards_masters()) {
+    masters = parallel->gathered_masters(*optimizer, everywhere, memory);
+    if (!masters.defined()) return {};
   }
-  const Tensor masters = parallel->gathered_masters(*optimizer, everywhere);
-  if (!masters.defined()) return {};
   for (auto& [name, tensor] : parameters) {
     const Shape& shape = tensor.shape();
-    const int64_t place = tensor.grad().impl()->offset;
-    const bool is_master = place < masters.numel();
-    Tensor whole = is_master ? masters.strided_view(shape, contiguous_strides(shape), place)
-                             : Tensor::empty(shape, tensor.dtype());
-    if (!is_master) whole.copy_from(tensor);
-    tensor = whole;
+    tensor = is_shared_out(tensor) ? masters.strided_view(shape, contiguous_strides(shape),
+                                                          tensor.grad().impl()->offset)
+                                   : tensor.detach();
   }
   return parameters;
 }
 
-NamedTensors Trainer::State::live_tensors() const {
-  if (shards_masters()) return {};
-  NamedTensors live = layers::state_dict(*model, layers::preferred_layout(*model));
-  if (shards()) return live;
-  for (const auto& named : optimizer->state()) live.push_back(named);
-  return live;
+int64_t Trainer::State::staged_bytes() const {
+  int64_t bytes = 0;
+  const auto add = [&](int64_t n, DType dtype) { bytes += CheckpointStaging::bytes_of(n, dtype); };
+  for (const auto& [name, tensor] : model->named_parameters_and_aliases())
+    if (!is_shared_out(tensor)) add(tensor.numel(), tensor.dtype());
+  if (shards_masters()) add(arena->n_copied(), optimizer->masters().dtype());
+  if (!shards())
+    for (const auto& [name, tensor] : optimizer->state()) add(tensor.numel(), tensor.dtype());
+  else
+    for (size_t slot = 0; slot < optimizer->slot_names().size(); ++slot)
+      add(parallel->n(), optimizer->shard_slot(slot).dtype());
+  return bytes;
 }
 
-CheckpointContents Trainer::State::gather_contents() {
+CheckpointContents Trainer::State::gather_contents(const optim::HostMemory& memory) {
   open_run_folder();
   // What ranks have in parts comes together; the first one writes.
   complete_weights();
   NamedTensors carried_on, moments;
   if (carried) carried_on = all_lanes(*this, carried->named_tensors());
-  const NamedTensors weights = in_full_precision(model->named_parameters_and_aliases(), false);
+  const NamedTensors weights =
+      in_full_precision(model->named_parameters_and_aliases(), false, memory);
   if (shards()) {
-    moments = parallel->gathered_state(*optimizer);
+    moments = parallel->gathered_state(*optimizer, memory);
   } else if (is_first()) {
     moments = optimizer->state();
   }
@@ -219,9 +227,8 @@ CheckpointContents Trainer::State::gather_contents() {
   progress.n_skipped = guard.n_skipped();
   progress.skipped_in_a_row = guard.n_in_a_row();
   contents.step = progress.step;
-  contents.tensor_files.push_back({"model.safetensors",
-                                   layers::in_layout(weights, layers::preferred_layout(*model)),
-                                   {{"format", "pt"}, {"arch", model->arch()}}});
+  contents.tensor_files.push_back(
+      {"model.safetensors", weights, {{"format", "pt"}, {"arch", model->arch()}}});
   contents.tensor_files.push_back({"optimizer.safetensors", moments, {}});
   if (carried) contents.tensor_files.push_back({kCarriedState, carried_on, {}});
   const CheckpointConfig& kept = config.checkpoint;
@@ -235,6 +242,8 @@ CheckpointContents Trainer::State::gather_contents() {
 
 std::string Trainer::State::write_checkpoint(const std::string& root,
                                              CheckpointContents contents) const {
+  NamedTensors& weights = contents.tensor_files.front().tensors;
+  weights = layers::in_layout(std::move(weights), layers::preferred_layout(*model));
   contents.text_files.push_back({"tokenizer.json", data.tokenizer().to_json()});
   FileSystem& files = *services.files;
   const std::string path = save_checkpoint(root, contents, files);
@@ -250,7 +259,7 @@ void Trainer::State::reserve_staging() {
   if (!is_first() || !stages) return;
   try {
     if (!staging) staging.emplace(placement.device);
-    staging->reserve(live_tensors());
+    staging->reserve(staged_bytes());
   } catch (const OutOfMemory& error) {
     stages = false;
     staging.reset();
@@ -259,19 +268,6 @@ void Trainer::State::reserve_staging() {
         "waits while checkpoints are written: ",
         error.what());
   }
-}
-
-bool Trainer::State::stage(CheckpointContents& contents) {
-  reserve_staging();
-  if (!stages) return false;
-  NamedTensors live;
-  for (size_t i = 0; i < n_live_files(); ++i)
-    for (const auto& named : contents.tensor_files[i].tensors) live.push_back(named);
-  const NamedTensors copies = staging->copy(live);
-  auto copy = copies.begin();
-  for (size_t i = 0; i < n_live_files(); ++i)
-    for (auto& [name, tensor] : contents.tensor_files[i].tensors) tensor = (copy++)->second;
-  return true;
 }
 
 bool Trainer::State::collect_save(bool wait) {
@@ -289,26 +285,35 @@ void Trainer::State::finish_save_in_flight() {
   if (config.checkpoint.async) wait_for_first("the checkpoint before");
 }
 
+std::string Trainer::State::save_and_wait() {
+  CheckpointContents contents = gather_contents();
+  if (!is_first()) return "";
+  for (auto& file : contents.tensor_files) file.tensors = on_cpu(file.tensors);
+  return write_checkpoint(join_path(run_folder, "checkpoints"), std::move(contents));
+}
+
 std::string Trainer::save() {
   State& s = *state_;
   s.finish_save_in_flight();
-  CheckpointContents contents = s.gather_contents();
-  if (!s.is_first()) return "";
-  for (auto& file : contents.tensor_files) file.tensors = on_cpu(file.tensors);
-  return s.write_checkpoint(join_path(s.run_folder, "checkpoints"), std::move(contents));
+  return s.save_and_wait();
 }
 
 void Trainer::async_save() {
   State& s = *state_;
   s.finish_save_in_flight();
-  CheckpointContents contents = s.gather_contents();
-  if (!s.is_first()) return;
-  const std::string root = join_path(s.run_folder, "checkpoints");
-  if (!s.stage(contents)) {
-    for (auto& file : contents.tensor_files) file.tensors = on_cpu(file.tensors);
-    s.write_checkpoint(root, std::move(contents));
-    return;
+  s.reserve_staging();
+  if (!s.is_first() || !s.stages) return static_cast<void>(s.save_and_wait());
+  CheckpointStaging& staging = *s.staging;
+  staging.begin();
+  CheckpointContents contents = s.gather_contents(
+      [&](const Shape& shape, DType dtype) { return staging.place(shape, dtype); });
+  for (auto& file : contents.tensor_files) {
+    if (file.name == kCarriedState) continue;  // copies already
+    for (auto& [name, tensor] : file.tensors)
+      if (!staging.has(tensor)) tensor = staging.copy(tensor);
   }
+  staging.end();
+  const std::string root = join_path(s.run_folder, "checkpoints");
   const int64_t step = contents.step;
   s.writer.start(step, [&s, root, contents = std::move(contents)]() mutable {
     s.staging->wait();
@@ -317,11 +322,12 @@ void Trainer::async_save() {
 }
 
 int64_t Trainer::bytes_to_save() const {
-  return CheckpointStaging::bytes_of(state_->live_tensors());
+  return state_->staged_bytes();
 }
 
 bool Trainer::is_saving() const {
-  return state_->writer.in_flight() && !state_->writer.is_done();
+  const bool is_mine = state_->writer.in_flight() && !state_->writer.is_done();
+  return comm::sum(*state_->communicator, is_mine ? 1 : 0, "whether a save is in flight") > 0;
 }
 
 std::string Trainer::wait_for_save() {

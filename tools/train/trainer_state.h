@@ -200,19 +200,22 @@ struct Trainer::State {
   bool shards_masters() const { return shards() && arena->n_copied() > 0; }
   // Once the arena's weights are those to go on with: each rank keeps its parts of the masters.
   void share_out_masters();
+  // Whether rank 0 has this parameter only in parts.
+  bool is_shared_out(const Tensor& parameter) const;
   // These parameters of the model in full precision, by all ranks: on rank 0 or `everywhere`;
-  // elsewhere, perhaps, none. With shards_masters() copies on the CPU, else live.
-  NamedTensors in_full_precision(NamedTensors parameters, bool everywhere) const;
-  // Tensors that a checkpoint copies, and that change with the next step; rank 0 has them whole.
-  NamedTensors live_tensors() const;
-  // What a checkpoint of this step holds, by all ranks; on rank 0, elsewhere empty. The first
-  // n_live_files() files hold live tensors, the others copies.
-  CheckpointContents gather_contents();
-  size_t n_live_files() const { return shards_masters() ? 0 : shards() ? 1 : 2; }
-  // Writes, and removes what need not be kept. Reads nothing that training changes.
+  // elsewhere, perhaps, none. Those that are shared out are gathered, in `memory` if given
+  // (optim/data_parallel.h); the others are live.
+  NamedTensors in_full_precision(NamedTensors parameters, bool everywhere,
+                                 const optim::HostMemory& memory = {}) const;
+  // What a checkpoint of this step holds, by all ranks; on rank 0, elsewhere empty: weights and
+  // moments as in_full_precision(), weights by the names of this program.
+  CheckpointContents gather_contents(const optim::HostMemory& memory = {});
+  // Writes, when all tensors are on the CPU, and removes what need not be kept. Reads nothing that
+  // training changes.
   std::string write_checkpoint(const std::string& root, CheckpointContents contents) const;
-  void reserve_staging();
-  bool stage(CheckpointContents& contents);  // false: no memory
+  std::string save_and_wait();   // by all ranks; on rank 0 the path
+  int64_t staged_bytes() const;  // what copies of weights and moments take
+  void reserve_staging();        // or none, if there is no memory
   // The end of the save in flight, if it has ended or `wait`: whether there was one. A FileError
   // becomes a warning, since training goes on; what else it threw, this throws.
   bool collect_save(bool wait);
