@@ -1,6 +1,7 @@
 // Chosen by CMake in a build without CUDA. No tensor can be on a CUDA device here, so of the
 // functions below only those are ever reached that do not say so.
 #include "core/cuda/graph.h"
+#include "core/cuda/host_copies.h"
 #include "core/cuda/measure.h"
 #include "core/cuda/runtime.h"
 #include "core/error.h"
@@ -84,6 +85,25 @@ void Event::record() {
   absent();
 }
 void Event::wait() const {
+  absent();
+}
+HostCopies::HostCopies(Device) {
+  absent();
+}
+HostCopies::~HostCopies() = default;
+void HostCopies::follow() {
+  absent();
+}
+void HostCopies::copy(void*, const void*, int64_t) {
+  absent();
+}
+void HostCopies::end() {
+  absent();
+}
+void HostCopies::wait() const {
+  absent();
+}
+void HostCopies::hold() const {
   absent();
 }
 Stopwatch::Stopwatch(Device) {

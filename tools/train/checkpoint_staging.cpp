@@ -1,5 +1,6 @@
 #include "tools/train/checkpoint_staging.h"
 
+#include "core/cuda/graph.h"
 #include "core/error.h"
 
 namespace xlstm::train {
@@ -22,7 +23,7 @@ std::shared_ptr<Storage> pinned_storage(int64_t bytes) {
 }  // namespace
 
 CheckpointStaging::CheckpointStaging(Device device) : device_(device) {
-  if (device != kCpu) copied_ = std::make_unique<cuda::Event>(device);
+  if (device != kCpu) copies_ = std::make_unique<cuda::HostCopies>(device);
 }
 
 int64_t CheckpointStaging::bytes_of(int64_t n, DType dtype) {
@@ -44,27 +45,31 @@ Tensor CheckpointStaging::place(const Shape& shape, DType dtype) {
   return place;
 }
 
-bool CheckpointStaging::has(const Tensor& tensor) const {
-  return tensor.impl()->storage == memory_;
-}
-
-Tensor CheckpointStaging::copy(const Tensor& tensor) {
-  Tensor copy = place(tensor.shape(), tensor.dtype());
-  if (tensor.device() == kCpu) {
-    copy.copy_from(tensor);
-    return copy;
+void CheckpointStaging::copy(NamedTensors& tensors) {
+  if (copies_ != nullptr) copies_->follow();
+  for (auto& [name, tensor] : tensors) {
+    if (tensor.impl()->storage == memory_) continue;
+    Tensor copy = place(tensor.shape(), tensor.dtype());
+    if (tensor.device() == kCpu) {
+      copy.copy_from(tensor);
+    } else {
+      require<ShapeError>(tensor.is_contiguous(), "checkpoint: ", name, " is not contiguous");
+      copies_->copy(copy.raw(), tensor.raw(), tensor.numel() * size_of(tensor.dtype()));
+    }
+    tensor = copy;
   }
-  require<ShapeError>(tensor.is_contiguous(), "checkpoint: a tensor on a device is contiguous");
-  cuda::copy_to_host(copy.raw(), tensor.raw(), tensor.numel() * size_of(tensor.dtype()), device_);
-  return copy;
 }
 
 void CheckpointStaging::end() {
-  if (copied_ != nullptr) copied_->record();
+  if (copies_ != nullptr) copies_->end();
 }
 
 void CheckpointStaging::wait() const {
-  if (copied_ != nullptr) copied_->wait();
+  if (copies_ != nullptr) copies_->wait();
+}
+
+void CheckpointStaging::hold() const {
+  if (copies_ != nullptr) copies_->hold();
 }
 
 }  // namespace xlstm::train

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "core/cuda/graph.h"
+#include "core/cuda/host_copies.h"
 #include "core/tensor.h"
 
 namespace xlstm::train {
@@ -22,20 +22,22 @@ class CheckpointStaging {
   void begin() { taken_ = 0; }
   // A place for a tensor on the CPU; ShapeError if there is none left.
   Tensor place(const Shape& shape, DType dtype);
-  bool has(const Tensor& tensor) const;  // it is such a place, or a view of one
-  // A place with the elements of `tensor`. On a CUDA device the copy takes its place in the order
-  // of work, and this only launches it.
-  Tensor copy(const Tensor& tensor);
-  // Until wait() has returned, nothing that was launched before end() need be there. May be called
-  // by another thread.
+  // Copies of them in their stead, but of those that lie in places already. Tensors on a CUDA
+  // device are contiguous; their copies are only launched, and run beside the work that follows.
+  void copy(NamedTensors& tensors);
+  // The end of a save: what it has is there when wait() has returned, which may be called by
+  // another thread.
   void end();
   void wait() const;
+  // To be called before the device is given work that changes what is copied, and in the recording
+  // of a step before its update.
+  void hold() const;
 
  private:
   Device device_;
   int64_t taken_ = 0;  // bytes
   std::shared_ptr<Storage> memory_;
-  std::unique_ptr<cuda::Event> copied_;
+  std::unique_ptr<cuda::HostCopies> copies_;  // null for the CPU
 };
 
 }  // namespace xlstm::train

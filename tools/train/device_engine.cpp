@@ -246,6 +246,7 @@ class DeviceEngine : public StepEngine {
     }
     add_nans_to_loss(loss_sum);
     if (s_.parallel != nullptr) s_.parallel->finish();
+    s_.staging.hold();
     update_.launch(loss_sum, view_of(inputs_, layout_.votes(), {1}, DType::f64));
     n_drawn_ = generator.offset;
   }

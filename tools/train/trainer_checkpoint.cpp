@@ -258,11 +258,9 @@ std::string Trainer::State::write_checkpoint(const std::string& root,
 void Trainer::State::reserve_staging() {
   if (!is_first() || !stages) return;
   try {
-    if (!staging) staging.emplace(placement.device);
-    staging->reserve(staged_bytes());
+    staging.reserve(staged_bytes());
   } catch (const OutOfMemory& error) {
     stages = false;
-    staging.reset();
     log_warning(
         "checkpoint.async: no host memory for copies of weights and moments, so training "
         "waits while checkpoints are written: ",
@@ -303,20 +301,17 @@ void Trainer::async_save() {
   s.finish_save_in_flight();
   s.reserve_staging();
   if (!s.is_first() || !s.stages) return static_cast<void>(s.save_and_wait());
-  CheckpointStaging& staging = *s.staging;
+  CheckpointStaging& staging = s.staging;
   staging.begin();
   CheckpointContents contents = s.gather_contents(
       [&](const Shape& shape, DType dtype) { return staging.place(shape, dtype); });
-  for (auto& file : contents.tensor_files) {
-    if (file.name == kCarriedState) continue;  // copies already
-    for (auto& [name, tensor] : file.tensors)
-      if (!staging.has(tensor)) tensor = staging.copy(tensor);
-  }
+  for (auto& file : contents.tensor_files)
+    if (file.name != kCarriedState) staging.copy(file.tensors);  // those are copies already
   staging.end();
   const std::string root = join_path(s.run_folder, "checkpoints");
   const int64_t step = contents.step;
   s.writer.start(step, [&s, root, contents = std::move(contents)]() mutable {
-    s.staging->wait();
+    s.staging.wait();
     return s.write_checkpoint(root, std::move(contents));
   });
 }

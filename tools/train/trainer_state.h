@@ -84,10 +84,10 @@ struct Trainer::State {
   Monitored monitored;                  // at the step of `progress`
   std::string run_folder;
   double vote = 0;  // of this rank, with the next step
+  CheckpointStaging staging{placement.device};
+  bool stages = true;  // until there was no memory for it
   std::unique_ptr<StepEngine> engine;
-  std::optional<CheckpointStaging> staging;  // from the first asynchronous save on
-  bool stages = true;                        // until there was no memory for it
-  CheckpointWriter writer;                   // last: its thread reads what stands above
+  CheckpointWriter writer;  // last: its thread reads what stands above
 
   State(const RunConfig& c, const TrainerServices& s)
       : config(fitting(for_trial(c))),
