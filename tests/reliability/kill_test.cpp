@@ -57,16 +57,18 @@ TEST_CASE("a run killed at a random moment and continued has the bits of the und
 TEST_CASE("a long run under a random killer, started again and again, has the same bits") {
   const SmallRuns runs;
   std::mt19937_64 random = random_source();
-  const int steps = n_points(60, 1000);
+  const char* given = std::getenv("XLSTM_SOAK_STEPS");
+  const int steps = given != nullptr ? std::atoi(given) : n_points(60, 1000);
   const std::string options =
-      "--trainer.max_steps " + std::to_string(steps) +
-      " --lr_scheduler.total_steps 1000 --checkpoint.every_n_train_steps 5 "
+      "--trainer.max_steps " + std::to_string(steps) + " --lr_scheduler.total_steps " +
+      std::to_string(std::max(steps, 1000)) +
+      " --checkpoint.every_n_train_steps 5 "
       "--trainer.val_check_interval 50 --model.embedding_dim 64 --data.batch_size 16";
-  const Pace pace = runs.make_whole("whole", options, 300);
+  const Pace pace = runs.make_whole("whole", options, 300.0 * std::max(1, steps / 1000));
   Promise promise(9, "soak of " + std::to_string(steps) + " steps under a random killer");
   // Long enough to get somewhere, short enough for many starts.
-  const double span_s = 2 * pace.train_s / n_points(5, 18, 14);
-  const int limit = n_points(40, 1000, 60);
+  const double span_s = 2 * pace.train_s * n_points(12, 56, 72) / steps;
+  const int limit = std::max(steps / 10, n_points(40, 1000, 60));
   const double begin = now_s();
   int n_killed = 0;
   std::optional<int> code;
