@@ -153,5 +153,33 @@ TEST_CASE("two GPUs: a run goes on with one or two") {
   CHECK(largest_difference(job.losses("unbroken", "train"), job.losses("parts", "train")) <= 0.01);
 }
 
+// Large enough that copies take about as long as the step beside them.
+TEST_CASE("checkpoints that are copied beside the next step have the bytes of those waited for") {
+  if (!has_nccl()) return;
+  const Job job("gpu");
+  const std::string base =
+      "--trainer.precision bf16-mixed --trainer.max_steps 20 --checkpoint.every_n_train_steps 5 "
+      "--trainer.limit_val_batches 0 --model.embedding_dim 512 --model.num_blocks 4 "
+      "--trainer.strategy ";
+  for (const char* strategy : {"auto", "ddp", "zero1"})
+    for (const int n : {1, 2}) {
+      if (n == 2 && (strategy == std::string("auto") || cuda_device_count() < 2)) continue;
+      CAPTURE(strategy, n);
+      const std::string tag = strategy + std::to_string(n);
+      for (const char* async : {"true", "false"}) {
+        const auto outcome =
+            job.run_on(n, tag + async, base + strategy + " --checkpoint.async " + async);
+        INFO(outcome.output);
+        REQUIRE(outcome.code == 0);
+      }
+      for (const int64_t step : {5, 10, 15, 20}) {
+        CAPTURE(step);
+        CHECK((job.weights(tag + "true", step) == job.weights(tag + "false", step)));
+        CHECK((job.moments(tag + "true", step) == job.moments(tag + "false", step)));
+      }
+      CHECK((job.weights(tag + "true", 5) != job.weights(tag + "true", 10)));
+    }
+}
+
 }  // namespace
 }  // namespace xlstm
