@@ -90,8 +90,8 @@ class DataParallel {
   void gather_weights();
   // For saving, by all ranks, on the CPU: what Optimizer::state has, whole, on rank 0, elsewhere
   // empty; and the masters of an optimizer that keeps parts of them, [n_copied], on rank 0,
-  // elsewhere undefined, or `everywhere`. In `memory` they are there when the device has done the
-  // work that it was given up to then; without it, at once.
+  // elsewhere undefined, or `everywhere`. What is gathered into `memory` is there when the device
+  // has done the work that it was given up to then; without it, at once.
   NamedTensors gathered_state(const Optimizer& optimizer, const HostMemory& memory = {});
   Tensor gathered_masters(const Optimizer& optimizer, bool everywhere = false,
                           const HostMemory& memory = {});

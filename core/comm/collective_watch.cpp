@@ -12,8 +12,8 @@
 namespace xlstm::comm {
 namespace {
 
-constexpr size_t kKept = 256;
-constexpr int kPeerLost = 6;  // the exit code of CommError
+constexpr size_t kKept = 1024;  // two steps of a large model and a save may be on their way
+constexpr int kPeerLost = 6;    // the exit code of CommError
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();

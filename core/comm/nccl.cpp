@@ -163,7 +163,8 @@ void write_number(std::atomic<uint64_t>& counter, uint64_t number, bool in_graph
       in_graph ? stream_writes().low(stream, place, static_cast<cuuint32_t>(number), 0)
                : stream_writes().whole(stream, place, CollectiveWatch::whole(number), 0);
   require<CommError>(status == CUDA_SUCCESS, "nccl: a number written by the stream, got error ",
-                     static_cast<int>(status), " of the driver");
+                     static_cast<int>(status),
+                     " of the driver, expected a device with 64-bit stream memory operations");
 }
 
 ncclComm_t init(const World& world, const ncclUniqueId& id, bool copy_engines) {

@@ -58,7 +58,7 @@ TEST_CASE("a long run under a random killer, started again and again, has the sa
   const SmallRuns runs;
   std::mt19937_64 random = random_source();
   const char* given = std::getenv("XLSTM_SOAK_STEPS");
-  const int steps = given != nullptr ? std::atoi(given) : n_points(60, 1000);
+  const int steps = given != nullptr ? std::max(1, std::atoi(given)) : n_points(60, 1000);
   const std::string options =
       "--trainer.max_steps " + std::to_string(steps) + " --lr_scheduler.total_steps " +
       std::to_string(std::max(steps, 1000)) +

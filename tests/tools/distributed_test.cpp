@@ -91,6 +91,23 @@ TEST_CASE("a run goes on with any number of processes") {
   CHECK_THAT(more.output, contains("sequences of a step, got 16"));
 }
 
+// The limit is above what training takes and below what copies would take besides.
+TEST_CASE("without memory for copies on the first rank, all wait for each checkpoint") {
+  if (!test::has_mpirun()) return;
+  const Job job;
+  const Outcome outcome =
+      job.run("export XLSTM_MEMORY_LIMIT=62000000 && " + mpirun(2) +
+              job.fit("tight",
+                      "--model.embedding_dim 256 --model.num_blocks 6 --data.batch_size 1 "
+                      "--trainer.max_steps 6 --trainer.limit_val_batches 0 "
+                      "--checkpoint.every_n_train_steps 2 --trainer.collective_timeout 20"));
+  INFO(outcome.output);
+  CHECK(outcome.code == 0);
+  CHECK_THAT(outcome.output, contains("checkpoint.async: no host memory"));
+  for (const int64_t step : {2, 4, 6})
+    CHECK(verify_checkpoint(job.checkpoint("tight", step)).empty());
+}
+
 TEST_CASE("states that go from step to step do so on any number of processes") {
   if (!test::has_mpirun()) return;
   const Job job;

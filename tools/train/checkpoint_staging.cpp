@@ -36,6 +36,12 @@ void CheckpointStaging::reserve(int64_t bytes) {
   memory_ = device_ == kCpu ? std::make_shared<Storage>(bytes, kCpu) : pinned_storage(bytes);
 }
 
+void CheckpointStaging::begin() {
+  end();
+  wait();
+  taken_ = 0;
+}
+
 Tensor CheckpointStaging::place(const Shape& shape, DType dtype) {
   const int64_t bytes = bytes_of(element_count(shape), dtype), total = memory_ ? memory_->bytes : 0;
   require<ShapeError>(bytes <= total - taken_, "checkpoint: copies, got ", taken_ + bytes,

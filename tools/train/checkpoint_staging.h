@@ -18,8 +18,9 @@ class CheckpointStaging {
   static int64_t bytes_of(int64_t n, DType dtype);
   // Takes the memory for places of so many bytes. OutOfMemory.
   void reserve(int64_t bytes);
-  // From here on all of it is free again: nothing of the save before may be in use.
-  void begin() { taken_ = 0; }
+  // From here on all of it is free again: nothing of the save before may be in use. Waits for what
+  // a save that failed had launched.
+  void begin();
   // A place for a tensor on the CPU; ShapeError if there is none left.
   Tensor place(const Shape& shape, DType dtype);
   // Copies of them in their stead, but of those that lie in places already. Tensors on a CUDA

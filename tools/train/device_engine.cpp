@@ -202,7 +202,12 @@ class DeviceEngine : public StepEngine {
     if (eager || n_run_++ < kEagerSteps) return step();
     comm::CollectiveWatch& watch = s_.communicator->watch();
     watch.begin_recording();
-    graph_ = std::make_unique<cuda::Graph>(device_, [this] { step(); });
+    try {
+      graph_ = std::make_unique<cuda::Graph>(device_, [this] { step(); });
+    } catch (...) {
+      watch.end_recording();
+      throw;
+    }
     calls_ = watch.end_recording();
     replay();
   }

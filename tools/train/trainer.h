@@ -83,7 +83,9 @@ class Trainer {
   // The same, but only copies are made here: a thread of rank 0 writes them while training goes on.
   // One save is in flight at a time; the next one, save(), resume() and the destructor wait for it.
   // The copies take the host memory of weights and moments; where there is none, a warning says so
-  // and the checkpoint is written before this returns.
+  // and the checkpoint is written before this returns. On a GPU the copies run beside what follows:
+  // a step waits for them before it changes anything, and nobody else may write to the model before
+  // the next step or wait_for_save().
   void async_save();
   int64_t bytes_to_save() const;  // of weights and moments, which async_save() copies
   bool is_saving() const;         // one is in flight and has not ended; all ranks ask

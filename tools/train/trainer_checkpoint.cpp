@@ -290,6 +290,17 @@ std::string Trainer::State::save_and_wait() {
   return write_checkpoint(join_path(run_folder, "checkpoints"), std::move(contents));
 }
 
+void Trainer::State::save_before_all_go_on() {
+  std::exception_ptr error;
+  try {
+    save_and_wait();
+  } catch (const FileError&) {
+    error = std::current_exception();
+  }
+  wait_for_first("a checkpoint");
+  if (error) std::rethrow_exception(error);
+}
+
 std::string Trainer::save() {
   State& s = *state_;
   s.finish_save_in_flight();
@@ -300,7 +311,9 @@ void Trainer::async_save() {
   State& s = *state_;
   s.finish_save_in_flight();
   s.reserve_staging();
-  if (!s.is_first() || !s.stages) return static_cast<void>(s.save_and_wait());
+  if (comm::sum(*s.communicator, s.is_first() && !s.stages ? 1 : 0, "whether saves wait") > 0)
+    return s.save_before_all_go_on();
+  if (!s.is_first()) return static_cast<void>(s.gather_contents());
   CheckpointStaging& staging = s.staging;
   staging.begin();
   CheckpointContents contents = s.gather_contents(
