@@ -77,8 +77,8 @@ class Trainer {
   Evaluation validate();
   Evaluation validate(int64_t n_batches);  // the first so many; -1: all
   // Writes a checkpoint of the current step into the run folder and returns its path (on rank 0;
-  // elsewhere nothing). FileError; a save that was in flight is waited for, and its FileError is a
-  // warning.
+  // elsewhere nothing, when it is written). FileError on rank 0; a save that was in flight is
+  // waited for, and its FileError is a warning.
   std::string save();
   // The same, but only copies are made here: a thread of rank 0 writes them while training goes on.
   // One save is in flight at a time; the next one, save(), resume() and the destructor wait for it.

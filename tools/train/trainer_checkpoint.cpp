@@ -285,20 +285,19 @@ void Trainer::State::finish_save_in_flight() {
 
 std::string Trainer::State::save_and_wait() {
   CheckpointContents contents = gather_contents();
-  if (!is_first()) return "";
-  for (auto& file : contents.tensor_files) file.tensors = on_cpu(file.tensors);
-  return write_checkpoint(join_path(run_folder, "checkpoints"), std::move(contents));
-}
-
-void Trainer::State::save_before_all_go_on() {
-  std::exception_ptr error;
-  try {
-    save_and_wait();
-  } catch (const FileError&) {
-    error = std::current_exception();
+  std::string path;
+  std::exception_ptr error;  // the others must not wait for a rank that has one
+  if (is_first()) {
+    try {
+      for (auto& file : contents.tensor_files) file.tensors = on_cpu(file.tensors);
+      path = write_checkpoint(join_path(run_folder, "checkpoints"), std::move(contents));
+    } catch (const FileError&) {
+      error = std::current_exception();
+    }
   }
   wait_for_first("a checkpoint");
   if (error) std::rethrow_exception(error);
+  return path;
 }
 
 std::string Trainer::save() {
@@ -312,7 +311,7 @@ void Trainer::async_save() {
   s.finish_save_in_flight();
   s.reserve_staging();
   if (comm::sum(*s.communicator, s.is_first() && !s.stages ? 1 : 0, "whether saves wait") > 0)
-    return s.save_before_all_go_on();
+    return static_cast<void>(s.save_and_wait());
   if (!s.is_first()) return static_cast<void>(s.gather_contents());
   CheckpointStaging& staging = s.staging;
   staging.begin();

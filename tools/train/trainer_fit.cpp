@@ -421,9 +421,7 @@ class FitLoop {
       log_warning("checkpoint of step ", s_.progress.step,
                   " not written, training goes on: ", e.what());
     }
-    if (!waits) return;
-    if (logs_) logs_->update(progress_now("running"));
-    s_.wait_for_first("a checkpoint");
+    if (waits && logs_) logs_->update(progress_now("running"));
   }
 
   void collect_save(bool wait) {

@@ -213,8 +213,7 @@ struct Trainer::State {
   // Writes, when all tensors are on the CPU, and removes what need not be kept. Reads nothing that
   // training changes.
   std::string write_checkpoint(const std::string& root, CheckpointContents contents) const;
-  std::string save_and_wait();  // by all ranks; on rank 0 the path
-  void save_before_all_go_on();
+  std::string save_and_wait();   // by all ranks, until it is written; on rank 0 the path
   int64_t staged_bytes() const;  // what copies of weights and moments take
   void reserve_staging();        // or none, if there is no memory
   // The end of the save in flight, if it has ended or `wait`: whether there was one. A FileError
