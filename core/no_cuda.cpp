@@ -77,6 +77,10 @@ PinnedMemory::PinnedMemory(int64_t) {
   absent();
 }
 PinnedMemory::~PinnedMemory() = default;
+PinnedRange::PinnedRange(void*, int64_t) {
+  absent();
+}
+PinnedRange::~PinnedRange() = default;
 Event::Event(Device) {
   absent();
 }
@@ -98,6 +102,9 @@ void HostCopies::copy(void*, const void*, int64_t) {
   absent();
 }
 void HostCopies::end() {
+  absent();
+}
+void HostCopies::tell(uint64_t*, uint64_t) {
   absent();
 }
 void HostCopies::wait() const {

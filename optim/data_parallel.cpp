@@ -232,21 +232,33 @@ void DataParallel::gather_weights() {
 
 // Bucket by bucket: no rank's device holds the whole. parts: those of this rank, one behind the
 // other, of the first n elements; what the others call for, all call.
-Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted,
-                              const HostMemory& memory) {
-  const bool waits = !memory || parts.device() == kCpu;
-  Tensor flat;
-  if (is_wanted) flat = memory ? memory({n}, parts.dtype()) : Tensor::empty({n}, parts.dtype());
-  const Tensor buffer = Tensor::empty({longest_bucket()}, parts.dtype(), communicator_.device());
+std::vector<DataParallel::Part> DataParallel::parts_of(const Tensor& parts, int64_t n) const {
+  std::vector<Part> all;
   int64_t at = 0;
   for (size_t i = 0; i < layout_.buckets.size() && layout_.buckets[i].end <= n; ++i) {
-    const Range& bucket = layout_.buckets[i];
-    const Range part = layout_.part(i, communicator_.rank());
-    const int64_t length = part.end - part.begin;
-    const Tensor whole = view(buffer, {0, bucket.end - bucket.begin});
-    view(whole, {part.begin - bucket.begin, part.end - bucket.begin})
-        .copy_from(view(parts, {at, at + length}));
+    const Range own = layout_.part(i, communicator_.rank());
+    const int64_t length = own.end - own.begin;
+    all.push_back({layout_.buckets[i], own, view(parts, {at, at + length})});
     at += length;
+  }
+  return all;
+}
+
+Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted,
+                              const HostMemory& memory) {
+  Tensor flat;
+  if (memory.copy) {
+    flat = memory.place({n}, parts.dtype());
+    for (const Part& part : parts_of(parts, n)) memory.copy(view(flat, part.own), part.tensor);
+    return flat;
+  }
+  const bool waits = !memory.place || parts.device() == kCpu;
+  if (is_wanted)
+    flat = memory.place ? memory.place({n}, parts.dtype()) : Tensor::empty({n}, parts.dtype());
+  const Tensor buffer = Tensor::empty({longest_bucket()}, parts.dtype(), communicator_.device());
+  for (const auto& [bucket, own, part] : parts_of(parts, n)) {
+    const Tensor whole = view(buffer, {0, bucket.end - bucket.begin});
+    view(whole, {own.begin - bucket.begin, own.end - bucket.begin}).copy_from(part);
     communicator_.all_gather(whole, "optimizer state");
     communicator_.join();
     if (!is_wanted) continue;
@@ -276,7 +288,7 @@ NamedTensors DataParallel::gathered_state(const Optimizer& optimizer, const Host
   }
   for (size_t slot = 0; slot < optimizer.slot_names().size(); ++slot) {
     const Tensor flat = gathered(optimizer.shard_slot(slot), n(), is_first, memory);
-    if (!is_first) continue;
+    if (!flat.defined()) continue;
     for (const Parameter& p : optimizer.parameters())
       whole.emplace_back(optimizer.slot_names()[slot] + "." + p.name,
                          flat.strided_view(p.value.shape(), contiguous_strides(p.value.shape()),

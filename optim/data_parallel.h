@@ -42,9 +42,15 @@ struct DataParallelConfig {
   bool adds_parts = false;          // exchanges parts and adds them, in the order of the ranks
 };
 
-// Gives memory of the CPU for a tensor; pinned, where copies from a device are not to be waited
-// for.
-using HostMemory = std::function<Tensor(const Shape&, DType)>;
+// Where gathered tensors go on the CPU, if copies are not to be waited for.
+struct HostMemory {
+  // Memory for a tensor; pinned, where there is a device.
+  std::function<Tensor(const Shape&, DType)> place;
+  // If given, all ranks see the same memory and call place() alike, and this starts the copy of
+  // what one of them has in parts: its end is the owner's to wait for, on all ranks, and each of
+  // them has what is gathered.
+  std::function<void(const Tensor& to, const Tensor& from)> copy;
+};
 
 class DataParallel {
  public:
@@ -90,8 +96,8 @@ class DataParallel {
   void gather_weights();
   // For saving, by all ranks, on the CPU: what Optimizer::state has, whole, on rank 0, elsewhere
   // empty; and the masters of an optimizer that keeps parts of them, [n_copied], on rank 0,
-  // elsewhere undefined, or `everywhere`. What is gathered into `memory` is there when the device
-  // has done the work that it was given up to then; without it, at once.
+  // elsewhere undefined, or `everywhere`. In `memory` without copy() it is there when the device
+  // has done the work that it was given up to then; without memory, at once.
   NamedTensors gathered_state(const Optimizer& optimizer, const HostMemory& memory = {});
   Tensor gathered_masters(const Optimizer& optimizer, bool everywhere = false,
                           const HostMemory& memory = {});
@@ -99,6 +105,12 @@ class DataParallel {
  private:
   Tensor view(const Tensor& flat, const Range& range) const;
   Tensor gathered(const Tensor& parts, int64_t n, bool is_wanted, const HostMemory& memory);
+  // Of each bucket of the first n elements: its place, and this rank's part in `parts`, in turn.
+  struct Part {
+    Range bucket, own;
+    Tensor tensor;
+  };
+  std::vector<Part> parts_of(const Tensor& parts, int64_t n) const;
   int64_t longest_bucket() const;
   const Tensor& sent() const { return narrow_.defined() ? narrow_ : parameters_.gradients; }
   void send_next();

@@ -16,9 +16,9 @@ compile_alone() { # compile_alone HEADER: prints the compiler's words and "FAILE
 }
 export -f compile_alone
 
-# core/cuda/check.h is for the CUDA build alone.
+# Those that include the CUDA toolkit's are for the CUDA build alone.
 headers=$(git ls-files 'kernels/*.h' 'core/*.h' 'layers/*.h' 'optim/*.h' 'data/*.h' 'tools/*.h' |
-  grep -v '^core/cuda/check.h$')
+  xargs grep -LE '^#include <(cuda|cublas)')
 # shellcheck disable=SC2016
 xargs -P "$(nproc)" -n 1 bash -c 'compile_alone "$0"' <<<"$headers" >&2 || exit 1
 echo "headers: ok ($(wc -l <<<"$headers"))"

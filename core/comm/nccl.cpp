@@ -22,8 +22,9 @@
 #include "core/comm/communicator.h"
 #include "core/comm/loaded_library.h"
 #include "core/cuda/check.h"
-#include "core/cuda/runtime.h"
+#include "core/cuda/stream.h"
 #include "core/error.h"
+#include "kernels/common/driver_function.h"
 
 // What came with 2.28, at compile time; at run time the library may be another.
 #define XLSTM_NCCL_WINDOWS (NCCL_VERSION_CODE >= NCCL_VERSION(2, 28, 0))
@@ -127,31 +128,24 @@ ncclDataType_t type_of(DType dtype) {
   }
 }
 
-// The driver's calls by which a stream writes numbers, found at run time: nothing links to its
-// library.
+// The driver's calls by which a stream writes numbers.
 struct StreamWrites {
   PFN_cuStreamWriteValue32_v11070 low = nullptr;
   PFN_cuStreamWriteValue64_v11070 whole = nullptr;
 };
 
 template <class F>
-void find_in_driver(F& function, const char* name) {
-  void* found = nullptr;
-  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-  cuda::check(cudaGetDriverEntryPointByVersion(name, &found, 11070, cudaEnableDefault, &result),
-              name);
-  require<CommError>(result == cudaDriverEntryPointSuccess, "nccl: the driver has no ", name,
+F required_of_driver(const char* name) {
+  const auto function = kernels::driver_function<F>(name, 11070);
+  require<CommError>(function != nullptr, "nccl: the driver has no ", name,
                      ", expected one of CUDA 12 or newer");
-  function = reinterpret_cast<F>(found);
+  return function;
 }
 
 const StreamWrites& stream_writes() {
-  static const StreamWrites writes = [] {
-    StreamWrites found;
-    find_in_driver(found.low, "cuStreamWriteValue32");
-    find_in_driver(found.whole, "cuStreamWriteValue64");
-    return found;
-  }();
+  static const StreamWrites writes{
+      required_of_driver<PFN_cuStreamWriteValue32_v11070>("cuStreamWriteValue32"),
+      required_of_driver<PFN_cuStreamWriteValue64_v11070>("cuStreamWriteValue64")};
   return writes;
 }
 
@@ -325,7 +319,7 @@ class Nccl : public Communicator {
 
  private:
   cudaStream_t main_stream() const {
-    return static_cast<cudaStream_t>(cuda::stream(device()));
+    return cuda::stream_of(device());
   }
 
   void follow(cudaStream_t later, cudaStream_t earlier) {

@@ -1,7 +1,7 @@
 #include "core/cuda/graph.h"
 
 #include "core/cuda/check.h"
-#include "core/cuda/runtime.h"
+#include "core/cuda/stream.h"
 #include "kernels/common/memset_nodes.h"
 
 namespace xlstm::cuda {
@@ -9,10 +9,6 @@ namespace {
 
 // Bytes. Longer ones the memset's own engine may do faster.
 constexpr int64_t kSmallMemset = 1024;
-
-cudaStream_t stream_of(Device device) {
-  return static_cast<cudaStream_t>(stream(device));
-}
 
 }  // namespace
 
@@ -84,6 +80,19 @@ PinnedMemory::PinnedMemory(int64_t bytes) : bytes_(bytes) {
 
 PinnedMemory::~PinnedMemory() {
   static_cast<void>(cudaFreeHost(data_));
+}
+
+PinnedRange::PinnedRange(void* data, int64_t bytes) : data_(data) {
+  const cudaError_t status =
+      cudaHostRegister(data, static_cast<size_t>(bytes), cudaHostRegisterPortable);
+  if (status == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());
+  throw_error<OutOfMemory>("out of memory on the host: ", bytes, " bytes cannot be pinned",
+                           text_of(status));
+}
+
+PinnedRange::~PinnedRange() {
+  static_cast<void>(cudaHostUnregister(data_));
 }
 
 Event::Event(Device device) : device_(device) {

@@ -51,6 +51,18 @@ class PinnedMemory {
   int64_t bytes_ = 0;
 };
 
+// Host memory that is there already, pinned while this lives. OutOfMemory, whatever the reason.
+class PinnedRange {
+ public:
+  PinnedRange(void* data, int64_t bytes);
+  ~PinnedRange();
+  PinnedRange(const PinnedRange&) = delete;
+  PinnedRange& operator=(const PinnedRange&) = delete;
+
+ private:
+  void* data_;
+};
+
 // A point in a device's order of work.
 class Event {
  public:

@@ -1,14 +1,13 @@
 #include "core/cuda/host_copies.h"
 
+#include <atomic>
+#include <memory>
+
 #include "core/cuda/check.h"
-#include "core/cuda/runtime.h"
+#include "core/cuda/stream.h"
 
 namespace xlstm::cuda {
 namespace {
-
-cudaStream_t main_stream(Device device) {
-  return static_cast<cudaStream_t>(stream(device));
-}
 
 cudaEvent_t make_event() {
   cudaEvent_t event = nullptr;
@@ -39,7 +38,7 @@ HostCopies::~HostCopies() {
 void HostCopies::follow() {
   const DeviceGuard guard(device_);
   const auto before = static_cast<cudaEvent_t>(before_);
-  check(cudaEventRecord(before, main_stream(device_)), "cudaEventRecord");
+  check(cudaEventRecord(before, stream_of(device_)), "cudaEventRecord");
   check(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream_), before, 0), "cudaStreamWaitEvent");
 }
 
@@ -58,13 +57,31 @@ void HostCopies::end() {
         "cudaEventRecord");
 }
 
+void HostCopies::tell(uint64_t* flag, uint64_t value) {
+  struct Message {
+    uint64_t* flag;
+    uint64_t value;
+  };
+  const DeviceGuard guard(device_);
+  auto message = std::make_unique<Message>(flag, value);
+  check(cudaLaunchHostFunc(
+            static_cast<cudaStream_t>(stream_),
+            [](void* data) {
+              const std::unique_ptr<Message> sent(static_cast<Message*>(data));
+              std::atomic_ref(*sent->flag).store(sent->value, std::memory_order_release);
+            },
+            message.get()),
+        "cudaLaunchHostFunc");
+  message.release();  // the function's now
+}
+
 void HostCopies::wait() const {
   check(cudaEventSynchronize(static_cast<cudaEvent_t>(done_)), "waiting for the device");
 }
 
 void HostCopies::hold() const {
   const DeviceGuard guard(device_);
-  const cudaStream_t main = main_stream(device_);
+  const cudaStream_t main = stream_of(device_);
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   check(cudaStreamIsCapturing(main, &status), "cudaStreamIsCapturing");
   const bool in_graph = status != cudaStreamCaptureStatusNone;

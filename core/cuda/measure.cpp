@@ -1,7 +1,7 @@
 #include "core/cuda/measure.h"
 
 #include "core/cuda/check.h"
-#include "core/cuda/runtime.h"
+#include "core/cuda/stream.h"
 
 namespace xlstm::cuda {
 namespace {
@@ -14,8 +14,7 @@ void* make_event() {
 
 void record(void* event, Device device) {
   const DeviceGuard guard(device);
-  check(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream(device))),
-        "cudaEventRecord");
+  check(cudaEventRecord(static_cast<cudaEvent_t>(event), stream_of(device)), "cudaEventRecord");
 }
 
 std::string version_text(int version) {

@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "core/cuda/check.h"
-#include "core/cuda/runtime.h"
+#include "core/cuda/stream.h"
 #include "core/op_scope.h"
 #include "core/storage.h"
 
@@ -192,7 +192,7 @@ void multiply(const Product& p, Device device) {
   check(cublasLtMatmul(static_cast<cublasLtHandle_t>(cublaslt(device)), problem.operation, &alpha,
                        p.b, problem.first, p.a, problem.second, &beta, p.y, problem.result, p.y,
                        problem.result, &*algorithm, workspace(device), kWorkspaceBytes,
-                       static_cast<cudaStream_t>(stream(device))),
+                       stream_of(device)),
         "matmul");
   check_status(settled(XLSTM_OK, device), "matmul", device);
 }

@@ -1,5 +1,3 @@
-#include "core/cuda/runtime.h"
-
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -7,6 +5,7 @@
 #include <vector>
 
 #include "core/cuda/check.h"
+#include "core/cuda/stream.h"
 
 namespace xlstm {
 
@@ -47,11 +46,11 @@ Context& context(Device device) {
   return *slot;
 }
 
+}  // namespace
+
 cudaStream_t stream_of(Device device) {
   return context(device).stream;
 }
-
-}  // namespace
 
 void* allocate(int64_t bytes, Device device) {
   const DeviceGuard guard(device);

@@ -1,29 +1,15 @@
 #include <cudaTypedefs.h>
 #include <cuda_runtime.h>
 
+#include "kernels/common/driver_function.h"
 #include "kernels/common/tensor_map.h"
 
 namespace xlstm::kernels {
-namespace {
-
-// Found at run time, so that nothing links to the driver's library.
-PFN_cuTensorMapEncodeTiled_v12000 find_encode() {
-  void* function = nullptr;
-  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                       cudaEnableDefault, &found) != cudaSuccess ||
-      found != cudaDriverEntryPointSuccess) {
-    static_cast<void>(cudaGetLastError());
-    return nullptr;
-  }
-  return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
-}
-
-}  // namespace
 
 bool make_tensor_map(CUtensorMap* map, xlstm_dtype dtype, const void* data, const int64_t (&n)[4],
                      const int64_t (&strides)[3], int rows) {
-  static const PFN_cuTensorMapEncodeTiled_v12000 encode = find_encode();
+  static const auto encode =
+      driver_function<PFN_cuTensorMapEncodeTiled_v12000>("cuTensorMapEncodeTiled", 12000);
   if (encode == nullptr) return false;
   cuuint64_t sizes[4], bytes[3];
   for (int i = 0; i < 4; ++i) sizes[i] = static_cast<cuuint64_t>(n[i]);

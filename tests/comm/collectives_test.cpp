@@ -3,6 +3,8 @@
 #include <csignal>
 #include <thread>
 
+#include "core/allocator.h"
+#include "core/comm/shared_storage.h"
 #include "core/error.h"
 #include "core/random.h"
 #include "tests/core/temporary_dir.h"
@@ -91,6 +93,37 @@ TEST_CASE("ranks: sums, parts and copies", "[.ranks][.calls]") {
   c->close();
 }
 
+TEST_CASE("ranks: memory that all of them see", "[.ranks][.shared]") {
+  const auto c = communicator();
+  const auto storage = make_shared_storage(*c, 1 << 20);
+  REQUIRE(storage != nullptr);
+  CHECK(memory_stats().in_use_bytes >= 1 << 20);
+  auto* numbers = static_cast<int64_t*>(storage->data);
+  for (int64_t i = 0; i < 1 << 17; ++i) REQUIRE(numbers[i] == 0);
+  barrier(*c, "read");
+  numbers[c->rank()] = numbers[(1 << 17) - 1 - c->rank()] = c->rank() + 1;
+  barrier(*c, "written");
+  for (int r = 0; r < c->size(); ++r) {
+    CHECK(numbers[r] == r + 1);
+    CHECK(numbers[(1 << 17) - 1 - r] == r + 1);
+  }
+  // One without room, or without any other process on its host: none for anybody.
+  for (int without = 0; without < c->size(); ++without) {
+    set_memory_limit(c->rank() == without ? 2 << 20 : 0);
+    CHECK(make_shared_storage(*c, 3 << 20) == nullptr);
+  }
+  set_memory_limit(0);
+  c->close();
+}
+
+TEST_CASE("ranks: on hosts of their own", "[.ranks][.apart]") {
+  World apart = world_from_environment();
+  apart.local_size = 1;
+  const auto c = make_communicator(apart, kCpu);
+  CHECK(make_shared_storage(*c, 1 << 20) == nullptr);
+  c->close();
+}
+
 TEST_CASE("ranks: one differs", "[.ranks][.differs]") {
   const auto c = communicator();
   CHECK_THROWS_WITH(require_same(*c, c->rank() == 1 ? 7 : 8, "the configuration"),
@@ -175,6 +208,15 @@ TEST_CASE("collective calls on 2, 3 and 4 processes") {
   if (!xlstm::test::has_mpirun()) return;
   for (int n : {2, 3, 4}) {
     const auto outcome = run_ranks(n, "[.calls]");
+    INFO(outcome.output);
+    CHECK(outcome.code == 0);
+  }
+}
+
+TEST_CASE("memory that 2 and 4 processes share, or none of them has") {
+  if (!xlstm::test::has_mpirun()) return;
+  for (const auto& [n, name] : {std::pair(2, "[.shared]"), {4, "[.shared]"}, {2, "[.apart]"}}) {
+    const auto outcome = run_ranks(n, name);
     INFO(outcome.output);
     CHECK(outcome.code == 0);
   }

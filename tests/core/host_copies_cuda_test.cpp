@@ -1,5 +1,8 @@
 // Copies to the host beside other work, which must not change what is still to be copied.
 #include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
 
 #include "core/cuda/graph.h"
 #include "core/cuda/host_copies.h"
@@ -43,6 +46,25 @@ TEST_CASE(
     s.copies.hold();
     s.change();
     CHECK(s.has(value));
+  }
+}
+
+TEST_CASE("a flag says when copies are there, in memory that was pinned afterwards") {
+  if (!test::has_cuda_device()) return;
+  Setting s;
+  std::vector<float> plain(kElements);
+  const cuda::PinnedRange pinned(plain.data(), kElements * 4);
+  uint64_t flag = 0;
+  float value = 1;
+  for (uint64_t save = 1; save <= 4; ++save, value *= 2) {
+    s.copies.follow();
+    s.copies.copy(plain.data(), s.x.raw(), kElements * 4);
+    s.copies.end();
+    s.copies.tell(&flag, save);
+    s.copies.hold();
+    s.change();
+    while (std::atomic_ref(flag).load(std::memory_order_acquire) < save) std::this_thread::yield();
+    CHECK(std::all_of(plain.begin(), plain.end(), [&](float v) { return v == value; }));
   }
 }
 

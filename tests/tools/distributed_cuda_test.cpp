@@ -158,27 +158,14 @@ TEST_CASE("checkpoints that are copied beside the next step have the bytes of th
   if (!has_nccl()) return;
   const Job job("gpu");
   const std::string base =
-      "--trainer.precision bf16-mixed --trainer.max_steps 20 --checkpoint.every_n_train_steps 5 "
-      "--trainer.limit_val_batches 0 --model.embedding_dim 512 --model.num_blocks 4 "
+      "--trainer.precision bf16-mixed --model.embedding_dim 512 --model.num_blocks 4 "
       "--trainer.strategy ";
-  for (const char* strategy : {"auto", "ddp", "zero1"})
-    for (const int n : {1, 2}) {
-      if (n == 2 && (strategy == std::string("auto") || cuda_device_count() < 2)) continue;
-      CAPTURE(strategy, n);
-      const std::string tag = strategy + std::to_string(n);
-      for (const char* async : {"true", "false"}) {
-        const auto outcome =
-            job.run_on(n, tag + async, base + strategy + " --checkpoint.async " + async);
-        INFO(outcome.output);
-        REQUIRE(outcome.code == 0);
-      }
-      for (const int64_t step : {5, 10, 15, 20}) {
-        CAPTURE(step);
-        CHECK((job.weights(tag + "true", step) == job.weights(tag + "false", step)));
-        CHECK((job.moments(tag + "true", step) == job.moments(tag + "false", step)));
-      }
-      CHECK((job.weights(tag + "true", 5) != job.weights(tag + "true", 10)));
-    }
+  for (const char* strategy : {"auto", "zero1"})
+    testing::check_checkpoints_beside_steps(job, 1, base + strategy);
+  if (!has_two()) return;
+  for (const char* strategy : {"ddp", "zero1", "zero1 --trainer.precision 32-true"})
+    testing::check_checkpoints_beside_steps(job, 2, base + strategy);
+  testing::check_checkpoints_beside_steps(job, 2, base + "zero1", true);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <sstream>
 #include <string>
@@ -76,6 +77,35 @@ struct Job {
     return all;
   }
 };
+
+// Before a program and its options, behind mpirun: each process is alone on its host, as far as it
+// knows, with a GPU of its own.
+inline constexpr const char* kApart =
+    "sh -c 'OMPI_COMM_WORLD_LOCAL_RANK=0 OMPI_COMM_WORLD_LOCAL_SIZE=1 MASTER_ADDR=127.0.0.1 "
+    "CUDA_VISIBLE_DEVICES=$OMPI_COMM_WORLD_RANK exec \"$0\" \"$@\"' ";
+
+// Checkpoints that are written beside steps have the bytes of those that training waits for.
+inline void check_checkpoints_beside_steps(const Job& job, int n, const std::string& options,
+                                           bool apart = false) {
+  CAPTURE(n, options, apart);
+  const std::string base =
+      "--data.batch_size " + std::to_string(8 / n) +
+      " --trainer.max_steps 20 --checkpoint.every_n_train_steps 5 --trainer.limit_val_batches 0 " +
+      options + " --checkpoint.async ";
+  const std::string start = n == 1 ? "" : mpirun(n) + (apart ? kApart : "");
+  const std::string tag = std::to_string(std::hash<std::string>()(start + options));
+  for (const char* async : {"true", "false"}) {
+    const Outcome outcome = job.run(start + job.fit(tag + async, base + async));
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+  }
+  for (const int64_t step : {5, 10, 15, 20}) {
+    CAPTURE(step);
+    CHECK((job.weights(tag + "true", step) == job.weights(tag + "false", step)));
+    CHECK((job.moments(tag + "true", step) == job.moments(tag + "false", step)));
+  }
+  CHECK((job.weights(tag + "true", 5) != job.weights(tag + "true", 10)));
+}
 
 inline double largest_difference(const std::map<int64_t, double>& a,
                                  const std::map<int64_t, double>& b) {

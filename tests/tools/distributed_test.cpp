@@ -1,6 +1,7 @@
 // Training by several processes: the same numbers as by one, and an end when one is lost.
 #include <csignal>
 #include <thread>
+#include <tuple>
 
 #include "tests/tools/distributed_job.h"
 
@@ -89,6 +90,15 @@ TEST_CASE("a run goes on with any number of processes") {
       job.run(mpirun(2) + job.fit("parts", base + "120 --ckpt_path last --data.batch_size 8"));
   CHECK(more.code == 2);
   CHECK_THAT(more.output, contains("sequences of a step, got 16"));
+}
+
+TEST_CASE("checkpoints beside steps: copied by all ranks into memory that they share, or by one") {
+  if (!test::has_mpirun()) return;
+  const Job job;
+  for (const auto& [n, strategy, apart] :
+       {std::tuple(2, "zero1", false), {4, "zero1", false}, {4, "ddp", false}, {2, "zero1", true}})
+    testing::check_checkpoints_beside_steps(
+        job, n, std::string("--trainer.bucket_mb 1 --trainer.strategy ") + strategy, apart);
 }
 
 // The limit is above what training takes and below what copies would take besides.

@@ -3,8 +3,11 @@
 
 #include <memory>
 
+#include "core/comm/communicator.h"
+#include "core/cuda/graph.h"
 #include "core/cuda/host_copies.h"
 #include "core/tensor.h"
+#include "optim/data_parallel.h"
 
 namespace xlstm::train {
 
@@ -16,18 +19,25 @@ class CheckpointStaging {
 
   // What a place for a tensor of n elements takes.
   static int64_t bytes_of(int64_t n, DType dtype);
-  // Takes the memory for places of so many bytes. OutOfMemory.
+  // Takes the memory for places of so many bytes, once. OutOfMemory.
   void reserve(int64_t bytes);
-  // From here on all of it is free again: nothing of the save before may be in use. Waits for what
-  // a save that failed had launched.
+  // Instead, by all ranks: memory that all of them see, into which each copies its share. They then
+  // make the same saves, of the same tensors. False on all of them if there is none such.
+  bool share(int64_t bytes, comm::Communicator& communicator);
+  bool is_shared() const { return limit_ > 0; }
+  // From here on all of it is free again: nothing of the save before may be in use on any rank.
+  // Waits for what a save that failed had launched.
   void begin();
+  // For what is gathered.
+  optim::HostMemory memory();
   // A place for a tensor on the CPU; ShapeError if there is none left.
   Tensor place(const Shape& shape, DType dtype);
-  // Copies of them in their stead, but of those that lie in places already. Tensors on a CUDA
-  // device are contiguous; their copies are only launched, and run beside the work that follows.
+  // Copies of them, which are contiguous, in their stead, but of those that lie in places already.
+  // Of tensors on a CUDA device they are only launched, and run beside the work that follows.
   void copy(NamedTensors& tensors);
-  // The end of a save: what it has is there when wait() has returned, which may be called by
-  // another thread.
+  // The end of a save: what it has, on all ranks, is there when wait() has returned, which may be
+  // called by another thread. CommError if another rank's copies do not come within the limit of a
+  // call.
   void end();
   void wait() const;
   // To be called before the device is given work that changes what is copied, and in the recording
@@ -35,9 +45,16 @@ class CheckpointStaging {
   void hold() const;
 
  private:
-  Device device_;
-  int64_t taken_ = 0;  // bytes
+  void take(std::shared_ptr<Storage> memory);
+  void copy(Tensor to, const Tensor& from);
+  uint64_t& n_copied_by(int rank) const;
+
+  int64_t taken_ = 0;     // bytes
+  uint64_t n_begun_ = 0;  // saves
+  comm::World world_;     // whose ranks share memory_
+  double limit_ = 0;      // seconds; for the others' copies
   std::shared_ptr<Storage> memory_;
+  std::unique_ptr<cuda::PinnedRange> pinned_;
   std::unique_ptr<cuda::HostCopies> copies_;  // null for the CPU
 };
 

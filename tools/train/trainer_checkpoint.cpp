@@ -80,10 +80,6 @@ void list_differences(const Json& now, const Json& then, const Json& defaults,
   out.push_back(key + ": got " + to_text(now) + ", checkpoint has " + to_text(then));
 }
 
-}  // namespace
-
-namespace {
-
 // The defaults of a configuration with the same architecture.
 Json defaults_beside(const RunConfig& config) {
   RunConfig defaults;
@@ -211,19 +207,14 @@ int64_t Trainer::State::staged_bytes() const {
 
 CheckpointContents Trainer::State::gather_contents(const optim::HostMemory& memory) {
   open_run_folder();
-  // What ranks have in parts comes together; the first one writes.
   complete_weights();
-  NamedTensors carried_on, moments;
+  NamedTensors carried_on;
   if (carried) carried_on = all_lanes(*this, carried->named_tensors());
   const NamedTensors weights =
       in_full_precision(model->named_parameters_and_aliases(), false, memory);
-  if (shards()) {
-    moments = parallel->gathered_state(*optimizer, memory);
-  } else if (is_first()) {
-    moments = optimizer->state();
-  }
+  const NamedTensors moments =
+      shards() ? parallel->gathered_state(*optimizer, memory) : optimizer->state();
   CheckpointContents contents;
-  if (!is_first()) return contents;
   progress.n_skipped = guard.n_skipped();
   progress.skipped_in_a_row = guard.n_in_a_row();
   contents.step = progress.step;
@@ -256,16 +247,21 @@ std::string Trainer::State::write_checkpoint(const std::string& root,
 }
 
 void Trainer::State::reserve_staging() {
-  if (!is_first() || !stages) return;
+  if (stages.has_value()) return;
+  const int64_t bytes = staged_bytes();
+  stages = world.size > 1 && staging.share(bytes, *communicator);
+  if (*stages) return;
+  bool fails = false;
   try {
-    staging.reserve(staged_bytes());
+    if (is_first()) staging.reserve(bytes);
   } catch (const OutOfMemory& error) {
-    stages = false;
+    fails = true;
     log_warning(
         "checkpoint.async: no host memory for copies of weights and moments, so training "
         "waits while checkpoints are written: ",
         error.what());
   }
+  stages = comm::sum(*communicator, fails ? 1 : 0, "whether saves wait") == 0;
 }
 
 bool Trainer::State::collect_save(bool wait) {
@@ -280,7 +276,7 @@ bool Trainer::State::collect_save(bool wait) {
 
 void Trainer::State::finish_save_in_flight() {
   collect_save(true);
-  if (config.checkpoint.async) wait_for_first("the checkpoint before");
+  if (stages.has_value()) wait_for_first("the checkpoint before");
 }
 
 std::string Trainer::State::save_and_wait() {
@@ -310,16 +306,15 @@ void Trainer::async_save() {
   State& s = *state_;
   s.finish_save_in_flight();
   s.reserve_staging();
-  if (comm::sum(*s.communicator, s.is_first() && !s.stages ? 1 : 0, "whether saves wait") > 0)
-    return static_cast<void>(s.save_and_wait());
-  if (!s.is_first()) return static_cast<void>(s.gather_contents());
+  if (!*s.stages) return static_cast<void>(s.save_and_wait());
   CheckpointStaging& staging = s.staging;
   staging.begin();
-  CheckpointContents contents = s.gather_contents(
-      [&](const Shape& shape, DType dtype) { return staging.place(shape, dtype); });
+  CheckpointContents contents = s.gather_contents(staging.memory());
+  if (!s.is_first() && !staging.is_shared()) return;
   for (auto& file : contents.tensor_files)
     if (file.name != kCarriedState) staging.copy(file.tensors);  // those are copies already
   staging.end();
+  if (!s.is_first()) return;
   const std::string root = join_path(s.run_folder, "checkpoints");
   const int64_t step = contents.step;
   s.writer.start(step, [&s, root, contents = std::move(contents)]() mutable {

@@ -85,7 +85,7 @@ struct Trainer::State {
   std::string run_folder;
   double vote = 0;  // of this rank, with the next step
   CheckpointStaging staging{placement.device};
-  bool stages = true;  // until there was no memory for it
+  std::optional<bool> stages;  // whether there is memory for it; once reserve_staging() was called
   std::unique_ptr<StepEngine> engine;
   CheckpointWriter writer;  // last: its thread reads what stands above
 
@@ -207,15 +207,16 @@ struct Trainer::State {
   // (optim/data_parallel.h); the others are live.
   NamedTensors in_full_precision(NamedTensors parameters, bool everywhere,
                                  const optim::HostMemory& memory = {}) const;
-  // What a checkpoint of this step holds, by all ranks; on rank 0, elsewhere empty: weights and
-  // moments as in_full_precision(), weights by the names of this program.
+  // What a checkpoint of this step holds, by all ranks: weights and moments as in_full_precision(),
+  // weights by the names of this program. On other ranks than the first, what is gathered may be
+  // missing.
   CheckpointContents gather_contents(const optim::HostMemory& memory = {});
   // Writes, when all tensors are on the CPU, and removes what need not be kept. Reads nothing that
   // training changes.
   std::string write_checkpoint(const std::string& root, CheckpointContents contents) const;
   std::string save_and_wait();   // by all ranks, until it is written; on rank 0 the path
   int64_t staged_bytes() const;  // what copies of weights and moments take
-  void reserve_staging();        // or none, if there is no memory
+  void reserve_staging();        // by all ranks, or none if there is no memory; once
   // The end of the save in flight, if it has ended or `wait`: whether there was one. A FileError
   // becomes a warning, since training goes on; what else it threw, this throws.
   bool collect_save(bool wait);
