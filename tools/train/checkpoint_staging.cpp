@@ -63,6 +63,7 @@ void CheckpointStaging::begin() {
   if (copies_ != nullptr) {
     copies_->end();
     copies_->wait();
+    copies_->follow();
   }
   ++n_begun_;
   taken_ = is_shared() ? kAlignment * world_.size : 0;
@@ -85,6 +86,7 @@ Tensor CheckpointStaging::place(const Shape& shape, DType dtype) {
 }
 
 void CheckpointStaging::copy(NamedTensors& tensors) {
+  if (copies_ != nullptr) copies_->follow();
   for (auto& [name, tensor] : tensors) {
     if (tensor.impl()->storage == memory_) continue;
     require<ShapeError>(tensor.is_contiguous(), "checkpoint: ", name, " is not contiguous");
@@ -102,7 +104,6 @@ void CheckpointStaging::copy(NamedTensors& tensors) {
 
 void CheckpointStaging::copy(Tensor to, const Tensor& from) {
   if (from.device() == kCpu) return static_cast<void>(to.copy_from(from));
-  copies_->follow();
   copies_->copy(to.raw(), from.raw(), from.numel() * size_of(from.dtype()));
 }
 

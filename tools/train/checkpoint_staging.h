@@ -28,7 +28,7 @@ class CheckpointStaging {
   // From here on all of it is free again: nothing of the save before may be in use on any rank.
   // Waits for what a save that failed had launched.
   void begin();
-  // For what is gathered.
+  // For what is gathered, as work given to the device before begin() has left it.
   optim::HostMemory memory();
   // A place for a tensor on the CPU; ShapeError if there is none left.
   Tensor place(const Shape& shape, DType dtype);
