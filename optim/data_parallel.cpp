@@ -230,8 +230,6 @@ void DataParallel::gather_weights() {
   needs(n());
 }
 
-// Bucket by bucket: no rank's device holds the whole. parts: those of this rank, one behind the
-// other, of the first n elements; what the others call for, all call.
 std::vector<DataParallel::Part> DataParallel::parts_of(const Tensor& parts, int64_t n) const {
   std::vector<Part> all;
   int64_t at = 0;
@@ -244,6 +242,8 @@ std::vector<DataParallel::Part> DataParallel::parts_of(const Tensor& parts, int6
   return all;
 }
 
+// Bucket by bucket: no rank's device holds the whole. parts: those of this rank, one behind the
+// other, of the first n elements. All ranks call it.
 Tensor DataParallel::gathered(const Tensor& parts, int64_t n, bool is_wanted,
                               const HostMemory& memory) {
   Tensor flat;

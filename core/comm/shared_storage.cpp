@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <random>
 #include <sstream>
 
@@ -17,31 +19,41 @@ namespace {
 // Other processes of the same user find it as /proc/PID/fd/NUMBER.
 class MappedFile : public MemorySource {
  public:
-  MappedFile(int file, bool is_new) : file_(file), is_new_(is_new) {}
+  MappedFile(int file, bool is_new, int64_t bytes) : file_(file), is_new_(is_new), bytes_(bytes) {}
   ~MappedFile() override { ::close(file_); }
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  void* take(int64_t bytes) override {
+  // What the pool adds to round the number up is not taken.
+  void* take(int64_t) override {
     struct stat found {};
-    // All of it is there from now on: a page that cannot be had later would end the process.
-    if (is_new_ && ::posix_fallocate(file_, 0, bytes) != 0) return nullptr;
-    if (::fstat(file_, &found) != 0 || found.st_size < bytes) return nullptr;
-    bytes_ = static_cast<size_t>(bytes);
-    void* memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+    if (is_new_ && !make_pages()) return nullptr;
+    if (::fstat(file_, &found) != 0 || found.st_size < bytes_) return nullptr;
+    void* memory = ::mmap(nullptr, length(), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
     return memory == MAP_FAILED ? nullptr : memory;
   }
-  void give_back(void* memory) noexcept override { ::munmap(memory, bytes_); }
+  void give_back(void* memory) noexcept override { ::munmap(memory, length()); }
 
  private:
+  size_t length() const { return static_cast<size_t>(bytes_); }
+  // All of them: one that cannot be had later would end the process, and so would a file longer
+  // than `ulimit -f` allows.
+  bool make_pages() const {
+    struct rlimit longest {};
+    if (::getrlimit(RLIMIT_FSIZE, &longest) != 0 || longest.rlim_cur < length()) return false;
+    int status = EINTR;  // a signal takes back what was done
+    for (int i = 0; status == EINTR && i < 100; ++i) status = ::posix_fallocate(file_, 0, bytes_);
+    return status == 0;
+  }
+
   int file_;
   bool is_new_;
-  size_t bytes_ = 0;
+  int64_t bytes_;
 };
 
 std::shared_ptr<Storage> storage_in(int file, bool is_new, int64_t bytes) {
   if (file < 0) return nullptr;
-  const auto source = std::make_shared<MappedFile>(file, is_new);
+  const auto source = std::make_shared<MappedFile>(file, is_new, bytes);
   try {
     return std::make_shared<Storage>(bytes, kCpu, source);
   } catch (const OutOfMemory&) {

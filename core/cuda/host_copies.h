@@ -22,8 +22,8 @@ class HostCopies {
   void copy(void* pinned, const void* from, int64_t bytes);
   // The end of those to wait for, and of what the device was given besides.
   void end();
-  // After all before the last end(), `flag` becomes `value` (std::atomic_ref, release): also where
-  // other processes see it. It stays until then.
+  // After all copies so far, `flag` becomes `value` (std::atomic_ref, release): also where other
+  // processes see it. It stays until then.
   void tell(uint64_t* flag, uint64_t value);
   // Until all before the last end() is done; at once if there was none.
   void wait() const;

@@ -1,4 +1,6 @@
 // Collective calls over processes on this machine's CPUs, and what happens when a rank fails.
+#include <sys/resource.h>
+
 #include <cmath>
 #include <csignal>
 #include <thread>
@@ -107,12 +109,20 @@ TEST_CASE("ranks: memory that all of them see", "[.ranks][.shared]") {
     CHECK(numbers[r] == r + 1);
     CHECK(numbers[(1 << 17) - 1 - r] == r + 1);
   }
-  // One without room, or without any other process on its host: none for anybody.
+  // One without room: none for anybody.
   for (int without = 0; without < c->size(); ++without) {
     set_memory_limit(c->rank() == without ? 2 << 20 : 0);
     CHECK(make_shared_storage(*c, 3 << 20) == nullptr);
   }
   set_memory_limit(0);
+  // Nor if rank 0 may not make so long a file, which it must not die of.
+  struct rlimit usual {};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &usual) == 0);
+  const struct rlimit tight { 1 << 20, usual.rlim_max };
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+  CHECK(make_shared_storage(*c, 2 << 20) == nullptr);
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &usual) == 0);
+  CHECK(make_shared_storage(*c, 2 << 20) != nullptr);
   c->close();
 }
 

@@ -32,8 +32,8 @@ TEST_CASE("a signal at any moment ends a run with its code and a checkpoint of t
     const std::string name = "s" + std::to_string(i);
     Process run(runs.fit(name, options), runs.dir.path(), runs.dir.path(name + ".log"));
     runs.await(name, run, moments[static_cast<size_t>(i)], pace.start_s, 0.6);
-    // Few of so few moments would lie in a save.
-    if (on_cuda() && i % 4 == 1)
+    // Where the disk is fast, few moments would lie in a save.
+    if (i % 4 == 1)
       while (!runs.saves_now(name) && !run.code()) sleep_ms(0.2);
     Result result;
     const double begin = now_s();

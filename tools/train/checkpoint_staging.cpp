@@ -62,7 +62,7 @@ uint64_t& CheckpointStaging::n_copied_by(int rank) const {
 void CheckpointStaging::begin() {
   if (copies_ != nullptr) {
     copies_->end();
-    copies_->wait();
+    wait_here();
     copies_->follow();
   }
   ++n_begun_;
@@ -117,17 +117,23 @@ void CheckpointStaging::end() {
     std::atomic_ref(n_copied).store(n_begun_, std::memory_order_release);
 }
 
-void CheckpointStaging::wait() const {
+void CheckpointStaging::wait_here() const {
   if (copies_ != nullptr) copies_->wait();
+}
+
+void CheckpointStaging::wait() const {
+  wait_here();
   if (!is_shared()) return;
-  using Clock = std::chrono::steady_clock;
-  const auto start = Clock::now();
+  // In looks, not by the clock: it goes on while a whole job is suspended.
+  constexpr auto kPause = std::chrono::milliseconds(1);
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(limit_));
   for (int rank = 0; rank < world_.size; ++rank)
-    while (std::atomic_ref(n_copied_by(rank)).load(std::memory_order_acquire) < n_begun_) {
-      require<CommError>(Clock::now() - start < std::chrono::duration<double>(limit_),
-                         "checkpoint: copies of rank ", rank, ", got none within ", limit_,
+    for (; std::atomic_ref(n_copied_by(rank)).load(std::memory_order_acquire) < n_begun_;
+         left -= kPause) {
+      require<CommError>(left.count() > 0, "checkpoint: copies of rank ", rank,
+                         ", got none within ", limit_,
                          " s, expected them before the next step ends");
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      std::this_thread::sleep_for(kPause);
     }
 }
 

@@ -26,7 +26,7 @@ class CheckpointStaging {
   bool share(int64_t bytes, comm::Communicator& communicator);
   bool is_shared() const { return limit_ > 0; }
   // From here on all of it is free again: nothing of the save before may be in use on any rank.
-  // Waits for what a save that failed had launched.
+  // Waits for all work that the device was given.
   void begin();
   // For what is gathered, as work given to the device before begin() has left it.
   optim::HostMemory memory();
@@ -40,6 +40,7 @@ class CheckpointStaging {
   // call.
   void end();
   void wait() const;
+  void wait_here() const;  // for this rank's own
   // To be called before the device is given work that changes what is copied, and in the recording
   // of a step before its update.
   void hold() const;

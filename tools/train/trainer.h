@@ -89,7 +89,8 @@ class Trainer {
   void async_save();
   int64_t bytes_to_save() const;  // of weights and moments, which async_save() copies
   bool is_saving() const;         // one is in flight and has not ended; all ranks ask
-  // The path that async_save() has written, empty if none is in flight; FileError if it failed.
+  // The path that async_save() has written, on rank 0, elsewhere empty as where none is in flight;
+  // FileError if it failed.
   std::string wait_for_save();
 
   // XXH3 of all weights in full precision, 32 digits. All ranks call it; CommError, naming the

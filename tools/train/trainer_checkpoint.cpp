@@ -248,9 +248,14 @@ std::string Trainer::State::write_checkpoint(const std::string& root,
 
 void Trainer::State::reserve_staging() {
   if (stages.has_value()) return;
+  const comm::CollectiveWatch::LongCall takes_long(communicator->watch());
   const int64_t bytes = staged_bytes();
   stages = world.size > 1 && staging.share(bytes, *communicator);
   if (*stages) return;
+  if (is_first() && world.size > 1 && world.size == world.local_size)
+    log_warning(
+        "checkpoint.async: the processes share no memory, though they are on one host (containers "
+        "of their own, a memory limit, ulimit -f): the first alone copies weights and moments");
   bool fails = false;
   try {
     if (is_first()) staging.reserve(bytes);
@@ -333,6 +338,7 @@ bool Trainer::is_saving() const {
 }
 
 std::string Trainer::wait_for_save() {
+  state_->staging.wait_here();
   return state_->writer.wait();
 }
 
