@@ -71,7 +71,6 @@ std::shared_ptr<Storage> make_shared_storage(Communicator& communicator, int64_t
   require<ShapeError>(bytes >= 8, "shared memory: bytes, got ", bytes, ", expected at least 8");
   const World& world = communicator.world();
   if (world.local_size > 0 && world.local_size < world.size) return nullptr;
-  const CollectiveWatch::LongCall takes_long(communicator.watch());
   std::shared_ptr<Storage> storage;
   // What lies under the same path elsewhere has not the same number in it.
   uint64_t token = 0;

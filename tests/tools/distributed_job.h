@@ -29,6 +29,12 @@ model: {arch: xlstm, embedding_dim: 32, num_blocks: 3, slstm_at: [1], context_le
 sample: {prompts: []}
 )";
 
+// Before a program and its options, behind mpirun: each process is alone on its host, as far as it
+// knows, with a GPU of its own.
+inline constexpr const char* kApart =
+    "sh -c 'OMPI_COMM_WORLD_LOCAL_RANK=0 OMPI_COMM_WORLD_LOCAL_SIZE=1 MASTER_ADDR=127.0.0.1 "
+    "CUDA_VISIBLE_DEVICES=$OMPI_COMM_WORLD_RANK exec \"$0\" \"$@\"' ";
+
 // A folder with the configuration, whose runs share a cache of tokens.
 struct Job {
   TemporaryDir dir;
@@ -44,10 +50,11 @@ struct Job {
   Outcome run(const std::string& command) const {
     return shell("cd '" + dir.path() + "' && export " + test::kLeaksOfMpi + "&& " + command);
   }
-  // n processes that share the 8 sequences of a step.
-  Outcome run_on(int n, const std::string& name, const std::string& options = "") const {
+  // n processes that share the 8 sequences of a step, on one host or apart.
+  Outcome run_on(int n, const std::string& name, const std::string& options = "",
+                 bool apart = false) const {
     const std::string share = " --data.batch_size " + std::to_string(8 / n) + " ";
-    const std::string start = n == 1 ? "" : mpirun(n);
+    const std::string start = n == 1 ? "" : mpirun(n) + (apart ? kApart : "");
     return run(start + fit(name, share + options));
   }
   std::string checkpoint(const std::string& name, int64_t step) const {
@@ -78,24 +85,17 @@ struct Job {
   }
 };
 
-// Before a program and its options, behind mpirun: each process is alone on its host, as far as it
-// knows, with a GPU of its own.
-inline constexpr const char* kApart =
-    "sh -c 'OMPI_COMM_WORLD_LOCAL_RANK=0 OMPI_COMM_WORLD_LOCAL_SIZE=1 MASTER_ADDR=127.0.0.1 "
-    "CUDA_VISIBLE_DEVICES=$OMPI_COMM_WORLD_RANK exec \"$0\" \"$@\"' ";
-
 // Checkpoints that are written beside steps have the bytes of those that training waits for.
 inline void check_checkpoints_beside_steps(const Job& job, int n, const std::string& options,
                                            bool apart = false) {
   CAPTURE(n, options, apart);
   const std::string base =
-      "--data.batch_size " + std::to_string(8 / n) +
-      " --trainer.max_steps 20 --checkpoint.every_n_train_steps 5 --trainer.limit_val_batches 0 " +
+      "--trainer.max_steps 20 --checkpoint.every_n_train_steps 5 --trainer.limit_val_batches 0 " +
       options + " --checkpoint.async ";
-  const std::string start = n == 1 ? "" : mpirun(n) + (apart ? kApart : "");
-  const std::string tag = std::to_string(std::hash<std::string>()(start + options));
+  const std::string tag = std::to_string(std::hash<std::string>()(options)) +
+                          (apart ? "apart" : "x") + std::to_string(n);
   for (const char* async : {"true", "false"}) {
-    const Outcome outcome = job.run(start + job.fit(tag + async, base + async));
+    const Outcome outcome = job.run_on(n, tag + async, base + async, apart);
     INFO(outcome.output);
     REQUIRE(outcome.code == 0);
   }

@@ -63,7 +63,6 @@ void CheckpointStaging::begin() {
   if (copies_ != nullptr) {
     copies_->end();
     wait_here();
-    copies_->follow();
   }
   ++n_begun_;
   taken_ = is_shared() ? kAlignment * world_.size : 0;

@@ -24,7 +24,7 @@ class CheckpointStaging {
   // Instead, by all ranks: memory that all of them see, into which each copies its share. They then
   // make the same saves, of the same tensors. False on all of them if there is none such.
   bool share(int64_t bytes, comm::Communicator& communicator);
-  bool is_shared() const { return limit_ > 0; }
+  bool is_shared() const { return world_.size > 1; }
   // From here on all of it is free again: nothing of the save before may be in use on any rank.
   // Waits for all work that the device was given.
   void begin();

@@ -215,13 +215,14 @@ CheckpointContents Trainer::State::gather_contents(const optim::HostMemory& memo
   const NamedTensors moments =
       shards() ? parallel->gathered_state(*optimizer, memory) : optimizer->state();
   CheckpointContents contents;
-  progress.n_skipped = guard.n_skipped();
-  progress.skipped_in_a_row = guard.n_in_a_row();
-  contents.step = progress.step;
   contents.tensor_files.push_back(
       {"model.safetensors", weights, {{"format", "pt"}, {"arch", model->arch()}}});
   contents.tensor_files.push_back({"optimizer.safetensors", moments, {}});
   if (carried) contents.tensor_files.push_back({kCarriedState, carried_on, {}});
+  if (!is_first()) return contents;  // who writes
+  progress.n_skipped = guard.n_skipped();
+  progress.skipped_in_a_row = guard.n_in_a_row();
+  contents.step = progress.step;
   const CheckpointConfig& kept = config.checkpoint;
   Json state = to_json(progress);
   state.set("sequences_per_step", sequences_per_step());

@@ -208,8 +208,8 @@ struct Trainer::State {
   NamedTensors in_full_precision(NamedTensors parameters, bool everywhere,
                                  const optim::HostMemory& memory = {}) const;
   // What a checkpoint of this step holds, by all ranks: weights and moments as in_full_precision(),
-  // weights by the names of this program. On other ranks than the first, what is gathered may be
-  // missing.
+  // weights by the names of this program. On other ranks than the first tensors alone, and what is
+  // gathered may be missing.
   CheckpointContents gather_contents(const optim::HostMemory& memory = {});
   // Writes, when all tensors are on the CPU, and removes what need not be kept. Reads nothing that
   // training changes.
